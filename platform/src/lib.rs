@@ -1,0 +1,49 @@
+//! What an operating system must supply, so that `offspring` can run on it.
+//!
+//! Nothing outside this crate is `unsafe`, and nothing outside it names an operating system. `unix`
+//! holds what POSIX systems share; `linux` and `macos` hold the rest under the same names:
+//!
+//! * [`threads`]: is this the only thread of the process? Never says yes when it is not.
+//! * [`spawn`]: runs our own program again with exactly the descriptors listed, at a cost that does
+//!   not grow with the memory of the caller.
+//! * [`program`]: which program is this, where is its file, and is the caller privileged?
+//! * [`image`]: the address ranges of the program, and its build identity.
+//! * [`watch`]: a descriptor that becomes readable when one child has ended, without reaping it, and
+//!   a way to signal exactly that child.
+//! * [`lifeline`]: when the owner of a child is gone, in whatever way, the child ends.
+//! * [`guardian`]: becoming the process that finds, ends and reaps every descendant.
+//! * [`shared`]: memory that several processes map: sealed (read-only for ever) or atomic words.
+//! * [`descriptors`]: pipes and socket pairs that no unrelated child can inherit.
+//! * [`peer`]: who is at the other end of a socket.
+//!
+//! Shared by all POSIX systems, in `unix`:
+//!
+//! * [`fd`]: descriptors that belong to offspring itself, and what a forked child does with them.
+//! * [`socket`]: stream sockets that carry descriptors.
+//! * [`entry`], [`poll`], [`wait`], [`signal`], [`fork`], [`exit`], [`environment`], [`limits`], [`random`].
+//!
+//! And [`function`], which needs no system: functions that can be named across processes.
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+compile_error!("offspring supports Linux and macOS");
+
+pub mod function;
+mod unix;
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+use linux as os;
+
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(target_os = "macos")]
+use macos as os;
+
+pub use os::{guardian, image, lifeline, program, threads, watch};
+pub use unix::{
+    descriptors, entry, environment, exit, fd, fork, limits, peer, poll, random, shared, signal, socket,
+    spawn, wait,
+};
+
+pub use fork::allow_fork;

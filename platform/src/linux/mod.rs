@@ -1,0 +1,11 @@
+//! What Linux supplies.
+
+pub(crate) mod descriptors;
+pub mod guardian;
+pub mod image;
+pub mod lifeline;
+pub mod program;
+pub(crate) mod shared;
+pub(crate) mod spawn;
+pub mod threads;
+pub mod watch;

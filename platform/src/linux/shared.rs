@@ -1,0 +1,93 @@
+//! Anonymous memory with seals: memfd.
+//!
+//! No name, so nothing is left behind by a SIGKILL. Written with `write`, which reports a lack of
+//! space, where touching a mapping would raise SIGBUS. Once sealed, the kernel refuses writing,
+//! shrinking, growing, and new seals, to everybody, for ever (`F_ADD_SEALS`, fcntl(2)).
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use crate::unix::checked;
+
+const READ_ONLY: i32 =
+    libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+const FIXED: i32 = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+
+/// Memory without a name that can be written and sealed.
+#[derive(Debug)]
+pub(crate) struct Object(File);
+
+impl Object {
+    pub(crate) fn new() -> io::Result<Self> {
+        let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+        // Since Linux 6.3 a memfd that may be executed can be forbidden by policy, so say that ours
+        // never is; older kernels do not know the flag.
+        let raw = create(flags | libc::MFD_NOEXEC_SEAL).or_else(|error| {
+            if error.raw_os_error() == Some(libc::EINVAL) { create(flags) } else { Err(error) }
+        })?;
+        // SAFETY: the kernel just made this number for us.
+        Ok(Self(File::from(unsafe { OwnedFd::from_raw_fd(raw) })))
+    }
+
+    /// Writes some bytes at `offset`, the end.
+    pub(crate) fn append(&mut self, bytes: &[u8], offset: usize) -> io::Result<usize> {
+        self.0.write_at(bytes, offset as u64)
+    }
+
+    /// Makes the object read-only for ever.
+    pub(crate) fn freeze(self, _length: usize) -> io::Result<OwnedFd> {
+        seal(self.0.as_fd(), READ_ONLY)?;
+        Ok(self.0.into())
+    }
+
+    /// Gives the object `length` bytes of zeroes, and keeps it at that size for ever.
+    pub(crate) fn fixed(self, length: usize) -> io::Result<OwnedFd> {
+        let end = libc::off_t::try_from(length).map_err(io::Error::other)?;
+        // Reserved, not only sized: a lack of space is an error here, and no SIGBUS later.
+        // SAFETY: the call takes integers.
+        let number = unsafe { libc::posix_fallocate(self.0.as_raw_fd(), 0, end) };
+        if number != 0 {
+            return Err(io::Error::from_raw_os_error(number));
+        }
+        seal(self.0.as_fd(), FIXED)?;
+        Ok(self.0.into())
+    }
+}
+
+fn create(flags: libc::c_uint) -> io::Result<i32> {
+    // SAFETY: the name ends with a zero and is copied.
+    checked(unsafe { libc::memfd_create(c"offspring".as_ptr(), flags) })
+}
+
+fn seal(fd: BorrowedFd<'_>, seals: i32) -> io::Result<()> {
+    // SAFETY: `fd` is open, and the command takes an integer.
+    checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;
+    Ok(())
+}
+
+/// Makes sure that a received object is read-only for ever and has `length` bytes.
+pub(crate) fn verify(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
+    check(fd, length, READ_ONLY)
+}
+
+/// Makes sure that a received object cannot shrink below `length` bytes.
+pub(crate) fn verify_fixed(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
+    check(fd, length, FIXED)
+}
+
+fn check(fd: BorrowedFd<'_>, length: usize, wanted: i32) -> io::Result<()> {
+    let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
+    // SAFETY: `fd` is open; the command takes no argument.
+    let seals = checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) })
+        .map_err(|_| invalid("the memory received cannot be sealed, so it could change".into()))?;
+    if seals & wanted != wanted {
+        return Err(invalid("the memory received is not sealed, so it could change".into()));
+    }
+    let actual = File::from(fd.try_clone_to_owned()?).metadata()?.len();
+    if actual < length as u64 {
+        return Err(invalid(format!("the memory received has {actual} bytes, not {length}")));
+    }
+    Ok(())
+}

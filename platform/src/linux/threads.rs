@@ -1,0 +1,84 @@
+//! The proof that this process has one thread.
+//!
+//! `unshare(CLONE_THREAD)` does nothing in a process with one thread and fails with EINVAL in any
+//! other (unshare(2)); it needs no `/proc`. Where a seccomp filter forbids it, the link count of
+//! `/proc/self/task` tells (two, plus one for each thread), else field 20 of `/proc/self/stat`.
+//! Listing the directory was seen to miss threads.
+//!
+//! With one thread there is nobody to start a second between the check and the fork, except a signal
+//! handler; so signals have to be blocked before.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use crate::unix::signal::Blocked;
+
+/// Proof that the process had one thread when it was made, with all signals blocked.
+#[derive(Debug)]
+pub struct SingleThreaded(());
+
+/// Why a process cannot be shown to have one thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotSingleThreaded {
+    /// It has several; how many, where that is known.
+    Threads(Option<usize>),
+    /// The system does not say.
+    Unknown,
+}
+
+/// A thread that was just joined may still be counted for some microseconds, because the kernel wakes
+/// the joiner before it takes the thread off its list. So a refusal is only final after this many
+/// tries, with pauses that add up to 10 ms.
+const TRIES: u32 = 12;
+
+impl SingleThreaded {
+    /// Checks.
+    ///
+    /// # Errors
+    ///
+    /// When there is a second thread, or the system does not say.
+    pub fn check(_blocked: &Blocked) -> Result<Self, NotSingleThreaded> {
+        let mut answer = Self::check_once();
+        for attempt in 1..TRIES {
+            if !matches!(answer, Err(NotSingleThreaded::Threads(_))) {
+                break;
+            }
+            std::thread::sleep(Duration::from_micros(5 << attempt.min(10)));
+            answer = Self::check_once();
+        }
+        answer
+    }
+
+    fn check_once() -> Result<Self, NotSingleThreaded> {
+        // SAFETY: no memory is involved. In a process with one thread the call does nothing.
+        if unsafe { libc::unshare(libc::CLONE_THREAD) } == 0 {
+            return Ok(Self(()));
+        }
+        let refused = io::Error::last_os_error().raw_os_error();
+        let counted = count();
+        match (refused, counted) {
+            (Some(libc::EINVAL), count) => {
+                Err(NotSingleThreaded::Threads(count.filter(|count| *count > 1)))
+            }
+            (_, Some(1)) => Ok(Self(())),
+            (_, Some(count)) => Err(NotSingleThreaded::Threads(Some(count))),
+            (_, None) => Err(NotSingleThreaded::Unknown),
+        }
+    }
+}
+
+/// The number of threads, if the system says.
+#[must_use]
+pub fn count() -> Option<usize> {
+    let by_links = std::fs::metadata("/proc/self/task")
+        .ok()
+        .and_then(|directory| directory.nlink().checked_sub(2))
+        .and_then(|count| usize::try_from(count).ok())
+        .filter(|count| *count > 0);
+    by_links.or_else(|| {
+        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+        // The name, field 2, is in parentheses and may contain anything; field 20 is the 18th after.
+        stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(17)?.parse().ok()
+    })
+}

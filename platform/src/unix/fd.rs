@@ -1,0 +1,214 @@
+//! Descriptors that belong to offspring itself, and what becomes of them in a forked child.
+//!
+//! A forked child inherits the ends of its siblings' channels and lifelines. While it holds them, no
+//! sibling ever sees its owner go. So every descriptor of offspring's own is listed here, and a
+//! forked child closes all of them but its own, and nothing else: a file that the user opened must
+//! keep working, and closing a number behind the back of an `OwnedFd` would break I/O safety.
+//!
+//! # Safety
+//!
+//! The unsafe operations take or give up ownership of raw numbers. Who owns a number is decided by
+//! the list: a [`PrivateFd`] of an older generation (made before the fork that made this process)
+//! owns nothing any more.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Numbers below this belong to standard input, output and error, also when those are closed.
+const FIRST_FREE: RawFd = 3;
+/// Where our own descriptors are moved to when one was born below [`FIRST_FREE`].
+const LIFTED: RawFd = 10;
+
+static PRIVATE: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
+/// Raised in every forked child.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+fn private() -> MutexGuard<'static, BTreeSet<RawFd>> {
+    // Nothing that can panic runs under this lock.
+    PRIVATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many forks lie between the first process of this program and this one.
+#[must_use]
+pub fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// Moves a descriptor out of the range of standard input, output and error.
+///
+/// In a program that was started with those closed, the next descriptor made would become, say,
+/// standard output, and the next `println!` would write into our protocol.
+///
+/// # Errors
+///
+/// When the process has no descriptor left.
+pub fn lift(fd: OwnedFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() >= FIRST_FREE {
+        return Ok(fd);
+    }
+    duplicate(fd.as_fd())
+}
+
+/// A new descriptor for the same open file, closed on exec, and not one of standard input, output
+/// or error.
+///
+/// # Errors
+///
+/// When the process has no descriptor left.
+pub fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC takes an open descriptor, which `BorrowedFd` guarantees, and an integer.
+    let raw = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, LIFTED) };
+    let raw = super::checked(raw)?;
+    // SAFETY: the kernel just made this number for us, so nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// A descriptor of offspring's own.
+///
+/// Forked children close it, unless they were told to keep it.
+#[derive(Debug)]
+pub struct PrivateFd {
+    raw: RawFd,
+    generation: u64,
+}
+
+impl PrivateFd {
+    /// Takes over a descriptor, and moves it out of the way of the standard ones.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no descriptor left.
+    pub fn new(fd: OwnedFd) -> io::Result<Self> {
+        let raw = lift(fd)?.into_raw_fd();
+        private().insert(raw);
+        Ok(Self { raw, generation: generation() })
+    }
+
+    /// The descriptor, if this process is the one that made it.
+    ///
+    /// # Errors
+    ///
+    /// `BadFileDescriptor`-like, when a forked child uses an object of its parent.
+    pub fn borrow(&self) -> io::Result<BorrowedFd<'_>> {
+        if self.generation != generation() {
+            return Err(io::Error::other(
+                "this object belongs to the parent process; a forked child cannot use its copy",
+            ));
+        }
+        // SAFETY: of this generation, so the number is ours and open until `drop`.
+        Ok(unsafe { BorrowedFd::borrow_raw(self.raw) })
+    }
+
+    /// Gives the descriptor away as an ordinary one.
+    ///
+    /// # Errors
+    ///
+    /// As [`PrivateFd::borrow`].
+    pub fn into_owned(self) -> io::Result<OwnedFd> {
+        self.borrow()?;
+        private().remove(&self.raw);
+        let raw = self.raw;
+        std::mem::forget(self);
+        // SAFETY: of this generation, so ours; `forget` keeps `drop` from closing it as well.
+        Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+    }
+}
+
+impl Drop for PrivateFd {
+    fn drop(&mut self) {
+        if self.generation != generation() {
+            return;
+        }
+        let mut list = private();
+        list.remove(&self.raw);
+        // Closed under the lock: otherwise another thread could be given this number and list it
+        // before we take it off.
+        // SAFETY: of this generation, so the number is ours, open, and closed only here.
+        drop(unsafe { OwnedFd::from_raw_fd(self.raw) });
+        drop(list);
+    }
+}
+
+/// In a forked child: closes every private descriptor but `keep`, and takes those over.
+///
+/// Objects inherited from the parent lose their descriptors: their `borrow` fails, their drop does
+/// nothing.
+pub(crate) fn enter_child(keep: Vec<PrivateFd>) -> Vec<PrivateFd> {
+    let mut list = private();
+    let generation = GENERATION.fetch_add(1, Ordering::Relaxed) + 1;
+    let mut kept = Vec::with_capacity(keep.len());
+    for mut fd in keep {
+        list.remove(&fd.raw);
+        fd.generation = generation;
+        kept.push(fd);
+    }
+    for raw in std::mem::take(&mut *list) {
+        // SAFETY: on the list, so owned by an inherited `PrivateFd`, which by its generation will
+        // neither use nor close the number again.
+        drop(unsafe { OwnedFd::from_raw_fd(raw) });
+    }
+    list.extend(kept.iter().map(|fd| fd.raw));
+    kept
+}
+
+/// Puts an open descriptor in the place of standard input (0), output (1) or error (2).
+///
+/// # Errors
+///
+/// What `dup2(2)` reports.
+///
+/// # Panics
+///
+/// When `target` is not 0, 1 or 2.
+pub fn replace_standard(source: BorrowedFd<'_>, target: RawFd) -> io::Result<()> {
+    assert!((0..FIRST_FREE).contains(&target), "{target} is not a standard descriptor");
+    // SAFETY: `source` is open. The standard numbers are never owned by an `OwnedFd` of ours, and
+    // replacing what they mean is what std itself documents for them.
+    super::checked(unsafe { libc::dup2(source.as_raw_fd(), target) })?;
+    Ok(())
+}
+
+/// Opens `/dev/null` in the place of each standard descriptor that is closed.
+///
+/// # Errors
+///
+/// What `open(2)` reports.
+pub fn fill_closed_standard() -> io::Result<()> {
+    for target in 0..FIRST_FREE {
+        // SAFETY: F_GETFD on any number is harmless: EBADF when it is closed.
+        if unsafe { libc::fcntl(target, libc::F_GETFD) } == -1 {
+            let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+            if null.as_raw_fd() == target {
+                // Born in the right place: leave it there, without close-on-exec like the others.
+                let raw = null.into_raw_fd();
+                // SAFETY: F_SETFD on a descriptor that we just opened.
+                super::checked(unsafe { libc::fcntl(raw, libc::F_SETFD, 0) })?;
+            } else {
+                replace_standard(null.as_fd(), target)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes over a descriptor that this program was started with, named by its number.
+///
+/// # Errors
+///
+/// When the number is not an open descriptor above the standard ones, or already private.
+pub fn claim(raw: RawFd) -> io::Result<PrivateFd> {
+    if raw < FIRST_FREE {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: F_SETFD on any number is harmless: EBADF when it is closed.
+    super::checked(unsafe { libc::fcntl(raw, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    if !private().insert(raw) {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
+    }
+    // The number was handed to us by the process that started us and nobody else in this process
+    // was told of it, so it is ours; `unix/spawn.rs` has the other half.
+    Ok(PrivateFd { raw, generation: generation() })
+}

@@ -1,0 +1,34 @@
+//! What Linux and macOS do alike.
+
+pub mod descriptors;
+pub mod entry;
+pub mod environment;
+pub mod exit;
+pub mod fd;
+pub mod fork;
+pub mod limits;
+pub mod peer;
+pub mod poll;
+pub mod random;
+pub mod shared;
+pub mod signal;
+pub mod socket;
+pub mod spawn;
+pub mod wait;
+
+use std::io;
+
+/// The result of a C call that reports failure by -1 and `errno`.
+pub(crate) fn checked<T: PartialEq + From<i8>>(result: T) -> io::Result<T> {
+    if result == T::from(-1) { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Repeats a call that a signal interrupted.
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Waiting for several descriptors at once.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+/// One descriptor to wait for, and afterwards what it is ready for.
+#[derive(Debug, Clone, Copy)]
+#[repr(transparent)]
+pub struct Interest<'fd> {
+    raw: libc::pollfd,
+    fd: std::marker::PhantomData<BorrowedFd<'fd>>,
+}
+
+impl<'fd> Interest<'fd> {
+    /// Wants to know when `fd` can be read; end of file counts.
+    #[must_use]
+    pub fn readable(fd: BorrowedFd<'fd>) -> Self {
+        Self::new(fd, libc::POLLIN)
+    }
+
+    /// Wants to know when `fd` can be read, and if `also` when it can be written.
+    #[must_use]
+    pub fn readable_and_writable(fd: BorrowedFd<'fd>, also: bool) -> Self {
+        Self::new(fd, if also { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN })
+    }
+
+    fn new(fd: BorrowedFd<'fd>, events: i16) -> Self {
+        Self {
+            raw: libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 },
+            fd: std::marker::PhantomData,
+        }
+    }
+
+    /// After [`wait`]: there is something to read, or the end of file, or an error to find out.
+    #[must_use]
+    pub fn can_read(&self) -> bool {
+        self.raw.revents & (libc::POLLIN | libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
+    }
+
+    /// After [`wait`]: a write will not block.
+    #[must_use]
+    pub fn can_write(&self) -> bool {
+        self.raw.revents & (libc::POLLOUT | libc::POLLERR | libc::POLLNVAL) != 0
+    }
+}
+
+/// Waits until one of `interests` is ready, or for `timeout` (`None`: for ever).
+///
+/// Returns early, with nothing ready, when a signal arrives: callers check their deadline and wait
+/// again.
+///
+/// # Errors
+///
+/// What `poll(2)` reports, except an interruption.
+pub fn wait(interests: &mut [Interest<'_>], timeout: Option<Duration>) -> io::Result<()> {
+    // Rounded up, so that a caller does not spin through the last fraction of a millisecond.
+    let milliseconds = match timeout {
+        None => -1,
+        Some(limit) => {
+            i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+        }
+    };
+    let count = interests.len() as libc::nfds_t;
+    let first = interests.as_mut_ptr().cast::<libc::pollfd>();
+    // SAFETY: `Interest` is `repr(transparent)` over `pollfd` (its other field has no size), and
+    // `count` of them start at `first`.
+    match super::checked(unsafe { libc::poll(first, count, milliseconds) }) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            interests.iter_mut().for_each(|interest| interest.raw.revents = 0);
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}

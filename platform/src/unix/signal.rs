@@ -1,0 +1,119 @@
+//! Signals: blocking them around a fork, and the state in which a child starts.
+//!
+//! # Safety
+//!
+//! Handlers are only ever set to "default", "ignore", or a function that does nothing, all of which
+//! may run at any instruction.
+
+use std::io;
+
+use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+
+use super::wait::Pid;
+
+/// The signals that offspring sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM: please end.
+    Terminate,
+    /// SIGKILL: end now.
+    Kill,
+    /// SIGCONT: go on, if stopped.
+    Continue,
+}
+
+impl Signal {
+    pub(crate) fn number(self) -> i32 {
+        match self {
+            Self::Terminate => libc::SIGTERM,
+            Self::Kill => libc::SIGKILL,
+            Self::Continue => libc::SIGCONT,
+        }
+    }
+}
+
+/// All signals are blocked while this lives; then the mask is what it was.
+#[derive(Debug)]
+pub struct Blocked(SigSet);
+
+impl Blocked {
+    /// Blocks every signal that can be blocked, for the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// What `pthread_sigmask(3)` reports.
+    pub fn all() -> io::Result<Self> {
+        let mut before = SigSet::empty();
+        pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // Cannot fail: the mask came from the kernel.
+        let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.0), None);
+    }
+}
+
+/// The highest number that `sigaction` may know; others are refused, which is harmless.
+const LAST: i32 = 64;
+
+/// Puts a forked child into the state in which a freshly executed program starts: no signal blocked,
+/// every handler at its default, SIGPIPE ignored as std does.
+///
+/// The handlers of SIGSEGV and SIGBUS stay: std's print the message of a stack overflow.
+pub fn reset_for_child() {
+    for number in 1..=LAST {
+        let wanted = match number {
+            libc::SIGPIPE => libc::SIG_IGN,
+            libc::SIGSEGV | libc::SIGBUS | libc::SIGKILL | libc::SIGSTOP => continue,
+            _ => libc::SIG_DFL,
+        };
+        set_disposition(number, wanted);
+    }
+    // Cannot fail: the mask is valid.
+    let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+}
+
+/// The signals that a terminal sends to everybody in the foreground do nothing in this process.
+///
+/// For processes of a pool: Ctrl-C is the parent's to decide about, and workers end with it. A
+/// handler that does nothing, rather than "ignore", because "ignore" would be inherited by programs
+/// that a task executes.
+pub fn leave_interrupts_to_parent() {
+    set_disposition(libc::SIGINT, do_nothing as *const () as libc::sighandler_t);
+    set_disposition(libc::SIGQUIT, do_nothing as *const () as libc::sighandler_t);
+}
+
+/// A supervisor ends when its owner's socket closes, and by nothing else: all signals that can be
+/// blocked stay blocked in it. Synchronous ones (a crash) are delivered all the same.
+pub fn deaf() {
+    // Cannot fail: the mask is valid.
+    let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
+}
+
+extern "C" fn do_nothing(_signal: i32) {}
+
+fn set_disposition(number: i32, handler: libc::sighandler_t) {
+    // SAFETY: all zeroes is a valid `sigaction`: default handler, no flags, empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler;
+    action.sa_flags = libc::SA_RESTART;
+    // SAFETY: `action` is valid, and its handler is one of those named at the head of the file. A
+    // number that does not exist, or that the C library keeps for itself, gives EINVAL.
+    unsafe { libc::sigaction(number, &raw const action, std::ptr::null_mut()) };
+}
+
+/// Sends a signal to a process by its number. Only its parent may, while it has not been collected:
+/// otherwise the number may by now belong to somebody else.
+///
+/// # Errors
+///
+/// What `kill(2)` reports.
+pub fn send(pid: Pid, signal: Signal) -> io::Result<()> {
+    debug_assert!(pid > 0, "0 and negative numbers mean groups of processes");
+    // SAFETY: no memory is involved.
+    super::checked(unsafe { libc::kill(pid, signal.number()) })?;
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! Stream sockets that carry descriptors, never blocking and never raising SIGPIPE.
+//!
+//! # Safety
+//!
+//! Control messages are read with the `CMSG_*` macros inside the length that the kernel reported;
+//! numbers found in an `SCM_RIGHTS` message were made by the kernel for this process and are put
+//! into `OwnedFd` at once, so that every way out of the function closes them.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use crate::os::descriptors::{RECEIVE_FLAGS, SEND_FLAGS, after_receive};
+
+/// The most descriptors that one message carries. Small, because macOS wants them to fit, together
+/// with the data, into an 8 KiB socket buffer; Linux allows 253.
+pub const MOST_DESCRIPTORS: usize = 16;
+
+/// Room for one control message with [`MOST_DESCRIPTORS`], aligned as `cmsghdr` wants it.
+#[repr(C, align(8))]
+struct Control([u8; 128]);
+
+const _: () = assert!(
+    // SAFETY: `CMSG_SPACE` is arithmetic.
+    unsafe { libc::CMSG_SPACE((MOST_DESCRIPTORS * size_of::<RawFd>()) as u32) } as usize <= 128
+);
+
+/// Sends some of `bytes`, with all of `fds` attached to the first of them.
+///
+/// # Errors
+///
+/// `WouldBlock` when the buffer is full; `BrokenPipe` or `ConnectionReset` when the peer is gone.
+///
+/// # Panics
+///
+/// With no bytes, or with more than [`MOST_DESCRIPTORS`] descriptors.
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    assert!(!bytes.is_empty(), "descriptors travel with at least one byte");
+    assert!(fds.len() <= MOST_DESCRIPTORS, "{} descriptors in one message", fds.len());
+    let mut part =
+        libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let mut control = Control([0; 128]);
+    // SAFETY: all zeroes is a valid `msghdr`: null pointers and zero lengths.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    if !fds.is_empty() {
+        let payload = size_of_val(fds) as u32;
+        message.msg_control = control.0.as_mut_ptr().cast();
+        // SAFETY: `CMSG_SPACE` is arithmetic.
+        message.msg_controllen = unsafe { libc::CMSG_SPACE(payload) } as _;
+        // SAFETY: `msg_control` points to 128 zeroed, aligned bytes, enough for one header.
+        let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+        // SAFETY: `CMSG_LEN` is arithmetic.
+        let length = unsafe { libc::CMSG_LEN(payload) };
+        // SAFETY: `header` points into `control`, is aligned, and nothing else refers to it.
+        let header = unsafe { &mut *header };
+        header.cmsg_level = libc::SOL_SOCKET;
+        header.cmsg_type = libc::SCM_RIGHTS;
+        header.cmsg_len = length as _;
+        // SAFETY: `header` is the header just filled in.
+        let data = unsafe { libc::CMSG_DATA(header) };
+        // SAFETY:
+        // - `BorrowedFd` is `repr(transparent)` over the number;
+        // - `data` has room for `payload` bytes: the assertion beside `Control`.
+        unsafe { std::ptr::copy_nonoverlapping(fds.as_ptr().cast::<u8>(), data, payload as usize) };
+    }
+    super::uninterrupted(|| {
+        // SAFETY: `message` points to `part`, `bytes` and `control`, which all outlive the call.
+        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, SEND_FLAGS) };
+        usize::try_from(super::checked(sent)?).map_err(io::Error::other)
+    })
+}
+
+/// Receives bytes into `buffer`, and appends the descriptors that came with them to `fds`.
+///
+/// Zero bytes mean that the peer has closed its end.
+///
+/// # Errors
+///
+/// `WouldBlock` when there is nothing yet. When descriptors were lost, because this process has no
+/// more room for them, all that did arrive are closed and an error is returned.
+pub fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    fds: &mut Vec<OwnedFd>,
+) -> io::Result<usize> {
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let mut control = Control([0; 128]);
+    // SAFETY: all zeroes is a valid `msghdr`.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    message.msg_controllen = control.0.len() as _;
+    let received = super::uninterrupted(|| {
+        // SAFETY: `message` points to `part`, `buffer` and `control`, which all outlive the call.
+        let received =
+            unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, RECEIVE_FLAGS) };
+        usize::try_from(super::checked(received)?).map_err(io::Error::other)
+    })?;
+    let mut arrived = Vec::new();
+    // SAFETY: the kernel filled in `msg_control` and `msg_controllen`.
+    let mut header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    while !header.is_null() {
+        // SAFETY: not null, so it points to a whole header inside `control`.
+        let found = unsafe { &*header };
+        if found.cmsg_level == libc::SOL_SOCKET && found.cmsg_type == libc::SCM_RIGHTS {
+            // SAFETY: `CMSG_LEN` is arithmetic.
+            let empty = unsafe { libc::CMSG_LEN(0) } as usize;
+            let count = (found.cmsg_len as usize).saturating_sub(empty) / size_of::<RawFd>();
+            // SAFETY: `found` is a header inside `control`.
+            let data = unsafe { libc::CMSG_DATA(found) }.cast::<RawFd>();
+            for index in 0..count {
+                // SAFETY: `index` is below the number of descriptors that fit in `cmsg_len`.
+                let place = unsafe { data.add(index) };
+                // SAFETY: inside the message; `CMSG_DATA` promises no alignment.
+                let raw = unsafe { place.read_unaligned() };
+                // SAFETY: the kernel made this number for us with this message.
+                arrived.push(unsafe { OwnedFd::from_raw_fd(raw) });
+            }
+        }
+        // SAFETY: `header` came from `CMSG_FIRSTHDR` or `CMSG_NXTHDR` of this message.
+        header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
+    }
+    if message.msg_flags & libc::MSG_CTRUNC != 0 {
+        return Err(io::Error::other(
+            "descriptors were lost on their way: this process has no room for more (ulimit -n)",
+        ));
+    }
+    for fd in arrived {
+        after_receive(&fd)?;
+        fds.push(super::fd::lift(fd)?);
+    }
+    Ok(received)
+}
