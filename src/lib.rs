@@ -1,1 +1,69 @@
-//! x
+//! Processes instead of threads, with one value that chooses how they start.
+//!
+//! A [`Context`] says how children start: by **fork** (a copy of this process, with its memory), by
+//! **spawn** (a fresh run of the same program), from a **fork server** (a copy of a fresh, clean
+//! template), or **inline** (no process at all, for debugging). One [`Process`] and one [`Pool`]
+//! behave the same on all of them: same answers, same errors, same order of start-up.
+//!
+//! ```standalone_crate
+#![doc = include_str!("../examples/bits.rs")]
+//! ```
+//!
+//! # Which context?
+//!
+//! | | [`Inline`] | [`Fork`] | [`Spawn`] | [`ForkServer`] |
+//! |---|---|---|---|---|
+//! | runs in | the calling process | a copy of the parent | a fresh run of the same program | a copy of a fresh template |
+//! | statics hold | the live value | the parent's value at the start | their initial value | their initial value |
+//! | may the parent have threads? | yes | no: refused, always | yes | yes |
+//! | safe Rust? | yes | after one `unsafe` promise, [`allow_fork`] | yes | yes |
+//! | cost of a start | none | grows with the parent's memory | one exec | one small fork |
+//! | for | debugging | inheriting big or unserializable state | the default | many cheap, isolated children |
+//!
+//! # What crosses to a child
+//!
+//! The function, as a place in the program: any `fn` item or closure that captures nothing. Its
+//! argument and its result, through serde. A [`SharedSlice`] inside them crosses as a descriptor, and
+//! all processes map the same pages. Nothing else: no static, no thread, no open file (except by
+//! fork, which copies all of those but the threads).
+//!
+//! # When not to use processes
+//!
+//! A pool of threads shares memory for free, and starts and feeds its workers faster. Processes pay
+//! when a task may crash or hang, when its memory must be bounded or returned, when it uses state
+//! that is global or not thread-safe, or a library that is.
+//!
+//! [`Inline`]: Context::Inline
+//! [`Fork`]: Context::Fork
+//! [`Spawn`]: Context::Spawn
+//! [`ForkServer`]: Context::ForkServer
+
+#![forbid(unsafe_code)]
+
+mod channel;
+mod child;
+mod codec;
+mod context;
+mod entry;
+mod error;
+mod function;
+mod inline;
+mod pool;
+mod process;
+mod shared;
+mod start;
+mod supervisor;
+
+pub use context::{Context, ParseContextError};
+pub use entry::init;
+pub use error::{Error, ErrorKind, Panic, Phase, TaskError};
+#[doc(inline)]
+pub use offspring_platform::allow_fork;
+#[doc(inline)]
+pub use offspring_platform::wait::Exit;
+pub use pool::{Enumerated, Map, MapUnordered, Pool, PoolBuilder, Report, WorkerInfo, worker};
+pub use process::{Process, ProcessBuilder, ProcessGroup, Stdio};
+pub use shared::SharedSlice;
+
+/// The result of most calls in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -111,8 +111,7 @@ impl Descriptor {
     ///
     /// [`NotFound::WrongShape`] when it is not.
     pub fn call<S: Shape>(&self, call: &mut S::Call<'_>) -> Result<(), NotFound> {
-        let entrance =
-            self.entrance.downcast_ref::<Entrance<S>>().ok_or(NotFound::WrongShape)?;
+        let entrance = self.entrance.downcast_ref::<Entrance<S>>().ok_or(NotFound::WrongShape)?;
         entrance(call);
         Ok(())
     }
@@ -135,7 +134,10 @@ impl Descriptor {
             return Err(NotFound::Foreign);
         }
         // Two addresses in one image are never further apart than `isize::MAX`.
-        #[expect(clippy::cast_possible_wrap, reason = "the difference is meant to wrap into a signed one")]
+        #[expect(
+            clippy::cast_possible_wrap,
+            reason = "the difference is meant to wrap into a signed one"
+        )]
         Ok(here.wrapping_sub(anchor) as i64)
     }
 }
@@ -190,10 +192,7 @@ pub fn find(distance: i64) -> Result<&'static Descriptor, NotFound> {
     //   program that nothing writes after relocation (`image.rs` has the list of such segments);
     // - aligned: checked above; `Raw` has the layout of `Descriptor` and only integers in it.
     let raw = unsafe { candidate.read() };
-    if raw.magic != MAGIC
-        || raw.size != size_of::<Descriptor>()
-        || raw.anchor != anchor.addr()
-    {
+    if raw.magic != MAGIC || raw.size != size_of::<Descriptor>() || raw.anchor != anchor.addr() {
         return Err(NotFound::NoDescriptor);
     }
     let descriptor = std::ptr::with_exposed_provenance::<Descriptor>(address);

@@ -27,6 +27,10 @@
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!("offspring supports Linux and macOS");
 
+#[allow(
+    clippy::declare_interior_mutable_const,
+    reason = "the constant only refers to the atomic; clippy 1.85 cannot tell, later ones can"
+)]
 pub mod function;
 mod unix;
 
@@ -42,8 +46,8 @@ use macos as os;
 
 pub use os::{guardian, image, lifeline, program, threads, watch};
 pub use unix::{
-    descriptors, entry, environment, exit, fd, fork, limits, peer, poll, random, shared, signal, socket,
-    spawn, wait,
+    descriptors, entry, environment, exit, fd, fork, limits, peer, poll, random, shared, signal,
+    socket, spawn, wait,
 };
 
 pub use fork::allow_fork;

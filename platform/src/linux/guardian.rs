@@ -89,6 +89,17 @@ pub fn end_all(mut seen: impl FnMut(Pid, wait::Exit)) -> io::Result<()> {
     }
 }
 
+/// Kills the children that are not `known`: what ended children of ours left behind. They are collected
+/// when they have ended, like the others.
+pub fn end_strays(known: impl Fn(Pid) -> bool) {
+    for child in children() {
+        if !known(child) {
+            // A child of ours that was not collected: the number is its own.
+            let _ = signal::send(child, Signal::Kill);
+        }
+    }
+}
+
 /// The children of this process, which has one thread.
 fn children() -> Vec<Pid> {
     let own = std::process::id();
@@ -102,9 +113,9 @@ fn children() -> Vec<Pid> {
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|pid: &Pid| {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            let parent = stat.rsplit_once(')').and_then(|(_, rest)| {
-                rest.split_ascii_whitespace().nth(1)?.parse::<u32>().ok()
-            });
+            let parent = stat
+                .rsplit_once(')')
+                .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(1)?.parse::<u32>().ok());
             parent == Some(own)
         })
         .collect()

@@ -22,8 +22,7 @@ impl Image {
     pub fn of_program() -> &'static Self {
         static IMAGE: OnceLock<Image> = OnceLock::new();
         IMAGE.get_or_init(|| {
-            let mut image =
-                Self { segments: Vec::new(), constant: Vec::new(), build: None };
+            let mut image = Self { segments: Vec::new(), constant: Vec::new(), build: None };
             // SAFETY: `visit` has the type that is asked for, and `image` outlives the call.
             unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut image).cast()) };
             image
@@ -50,9 +49,9 @@ impl Image {
 }
 
 fn inside(ranges: &[Range<usize>], address: usize, length: usize) -> bool {
-    address.checked_add(length).is_some_and(|end| {
-        ranges.iter().any(|range| range.start <= address && end <= range.end)
-    })
+    address
+        .checked_add(length)
+        .is_some_and(|end| ranges.iter().any(|range| range.start <= address && end <= range.end))
 }
 
 unsafe extern "C" fn visit(
@@ -79,8 +78,7 @@ unsafe extern "C" fn visit(
             libc::PT_GNU_RELRO => image.constant.push(range),
             libc::PT_NOTE => {
                 // SAFETY: a note segment lies in a loaded, readable one.
-                let notes =
-                    unsafe { std::slice::from_raw_parts(start as *const u8, range.len()) };
+                let notes = unsafe { std::slice::from_raw_parts(start as *const u8, range.len()) };
                 image.build = image.build.take().or_else(|| build_id(notes));
             }
             _ => {}

@@ -58,11 +58,9 @@ pub fn identity() -> &'static [u8] {
             return build.to_vec();
         }
         // No build id: the file itself. `/proc/self/exe` names the very file that runs.
-        let file = std::fs::metadata("/proc/self/exe").or_else(|error| {
-            match PATH.get() {
-                Some(Some(path)) => std::fs::metadata(std::ffi::OsStr::from_bytes(path.to_bytes())),
-                _ => Err(error),
-            }
+        let file = std::fs::metadata("/proc/self/exe").or_else(|error| match PATH.get() {
+            Some(Some(path)) => std::fs::metadata(std::ffi::OsStr::from_bytes(path.to_bytes())),
+            _ => Err(error),
         });
         let Ok(file) = file else { return Vec::new() };
         let mut identity = Vec::new();
@@ -75,8 +73,6 @@ pub fn identity() -> &'static [u8] {
         identity
     })
 }
-
-
 
 /// Whether the program runs with more rights than the user who started it: then nothing in its
 /// environment may be believed.

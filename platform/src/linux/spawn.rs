@@ -7,6 +7,14 @@ use crate::unix::spawn::{Actions, returned};
 
 pub(crate) const EXTRA_FLAGS: i32 = 0;
 
+/// Held while a process is started, and elsewhere while descriptors lack close-on-exec.
+pub(crate) struct Gap(());
+
+/// Nothing to hold: here descriptors are born with close-on-exec.
+pub(crate) fn lock() -> Gap {
+    Gap(())
+}
+
 /// Standard descriptors are inherited by themselves.
 #[expect(clippy::unnecessary_wraps, reason = "macOS has something to do, and it can fail")]
 pub(crate) fn inherit(_actions: &mut Actions, _target: RawFd) -> io::Result<()> {

@@ -45,13 +45,7 @@ impl Watch {
         let info = std::ptr::null::<libc::siginfo_t>();
         // SAFETY: a null `siginfo` is allowed, the rest are integers.
         let result = checked(unsafe {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                self.0.as_raw_fd(),
-                signal.number(),
-                info,
-                0,
-            )
+            libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), signal.number(), info, 0)
         });
         match result {
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),

@@ -43,7 +43,10 @@ pub fn apply(changes: &[Change], _witness: &SingleThreaded) {
             }
             Change::Set(name, value) => {
                 if is_name(name) && is_value(value) {
-                    #[expect(clippy::disallowed_methods, reason = "the witness says that it is sound")]
+                    #[expect(
+                        clippy::disallowed_methods,
+                        reason = "the witness says that it is sound"
+                    )]
                     // SAFETY: the witness says that no other thread can read the environment.
                     unsafe {
                         std::env::set_var(name, value);

@@ -57,9 +57,7 @@ pub fn wait(interests: &mut [Interest<'_>], timeout: Option<Duration>) -> io::Re
     // Rounded up, so that a caller does not spin through the last fraction of a millisecond.
     let milliseconds = match timeout {
         None => -1,
-        Some(limit) => {
-            i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
-        }
+        Some(limit) => i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX),
     };
     let count = interests.len() as libc::nfds_t;
     let first = interests.as_mut_ptr().cast::<libc::pollfd>();

@@ -36,8 +36,7 @@ const _: () = assert!(
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
     assert!(!bytes.is_empty(), "descriptors travel with at least one byte");
     assert!(fds.len() <= MOST_DESCRIPTORS, "{} descriptors in one message", fds.len());
-    let mut part =
-        libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     let mut control = Control([0; 128]);
     // SAFETY: all zeroes is a valid `msghdr`: null pointers and zero lengths.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };

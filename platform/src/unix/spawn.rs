@@ -85,9 +85,7 @@ impl Actions {
 
     fn change_directory(&mut self, to: &CStr) -> io::Result<()> {
         // SAFETY: initialised in `new`; the path is copied.
-        returned(unsafe {
-            libc::posix_spawn_file_actions_addchdir_np(self.raw(), to.as_ptr())
-        })
+        returned(unsafe { libc::posix_spawn_file_actions_addchdir_np(self.raw(), to.as_ptr()) })
     }
 }
 
@@ -178,6 +176,7 @@ pub fn spawn(start: &Start<'_>) -> io::Result<Pid> {
     // Signals are blocked, so that Ctrl-Z cannot stop the new process while we, in its memory, wait
     // for its exec. The child's own mask is set by the attributes.
     let blocked = super::signal::Blocked::all()?;
+    let _gap = os::spawn::lock();
     // SAFETY: all objects are initialised, both arrays end with a null pointer, and their strings
     // live in `start`, which outlives the call.
     let result = unsafe {

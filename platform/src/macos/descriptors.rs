@@ -1,0 +1,101 @@
+//! Pipes and sockets that get close-on-exec before any process of ours is started.
+//!
+//! There is no `pipe2` and no `SOCK_CLOEXEC`. Between the two calls, code that is not ours may start
+//! a process, which then inherits the descriptor (see [`spawn::lock`]). While that process lives, the
+//! other end sees no end of the file: that a process has ended is for `watch` to tell.
+//!
+//! # Safety
+//!
+//! Numbers that the kernel just made are put into `OwnedFd` at once, so that every way out of a
+//! function closes them.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+
+use super::spawn;
+use crate::unix::checked;
+
+/// Never block. SIGPIPE is kept away by `SO_NOSIGPIPE`, which belongs to the socket, so that it holds
+/// in every process that the socket is handed to.
+pub(crate) const SEND_FLAGS: i32 = libc::MSG_DONTWAIT;
+/// Never block.
+pub(crate) const RECEIVE_FLAGS: i32 = libc::MSG_DONTWAIT;
+
+/// How many bytes a socket may hold; 8 KiB if nothing is said (xnu, `PIPSIZ`), too little to pass
+/// a large message at a good pace.
+const BUFFER: libc::c_int = 256 << 10;
+
+/// What is left to do with a descriptor that arrived: there is no `MSG_CMSG_CLOEXEC`.
+pub(crate) fn after_receive(fd: &OwnedFd) -> io::Result<()> {
+    close_on_exec(fd.as_fd())
+}
+
+pub(crate) fn pipe() -> io::Result<[i32; 2]> {
+    let mut ends = [-1; 2];
+    let held = spawn::hold_starts();
+    // SAFETY: `ends` has room for two numbers.
+    checked(unsafe { libc::pipe(ends.as_mut_ptr()) })?;
+    let [first, second] = owned(ends);
+    close_on_exec(first.as_fd())?;
+    close_on_exec(second.as_fd())?;
+    drop(held);
+    Ok([first.into_raw_fd(), second.into_raw_fd()])
+}
+
+pub(crate) fn socket_pair() -> io::Result<[i32; 2]> {
+    let mut ends = [-1; 2];
+    let held = spawn::hold_starts();
+    // SAFETY: `ends` has room for two numbers.
+    checked(unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, ends.as_mut_ptr()) })?;
+    let [first, second] = owned(ends);
+    close_on_exec(first.as_fd())?;
+    close_on_exec(second.as_fd())?;
+    drop(held);
+    for socket in [first.as_fd(), second.as_fd()] {
+        set_option(socket, libc::SO_NOSIGPIPE, 1)?;
+        // Only a matter of speed; a system that is set up to allow less still works.
+        let _ = set_option(socket, libc::SO_SNDBUF, BUFFER);
+        let _ = set_option(socket, libc::SO_RCVBUF, BUFFER);
+    }
+    Ok([first.into_raw_fd(), second.into_raw_fd()])
+}
+
+/// The user who made the other end of a socket: `getpeereid(3)`, which knows it for socket pairs too
+/// (xnu, `unp_connect2`).
+pub(crate) fn peer_user(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut user = 0;
+    let mut group = 0;
+    // SAFETY: both are valid places for the results.
+    checked(unsafe { libc::getpeereid(socket.as_raw_fd(), &raw mut user, &raw mut group) })?;
+    Ok(user)
+}
+
+/// Takes over two numbers that the kernel just made for us.
+fn owned([first, second]: [i32; 2]) -> [OwnedFd; 2] {
+    // SAFETY: only called with such a number.
+    let first = unsafe { OwnedFd::from_raw_fd(first) };
+    // SAFETY: only called with such a number.
+    let second = unsafe { OwnedFd::from_raw_fd(second) };
+    [first, second]
+}
+
+fn close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: `fd` is open, and the command takes an integer.
+    checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    Ok(())
+}
+
+fn set_option(socket: BorrowedFd<'_>, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let length = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: `value` has the length stated, and is copied.
+    checked(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw const value).cast(),
+            length,
+        )
+    })?;
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! The process that finds, ends and reaps every descendant it can find.
+//!
+//! There is no way to become the parent of orphans here, as there is on Linux. So what is found are
+//! the children of this process; a descendant whose own parent ended becomes a child of launchd, and
+//! nothing tells any more where it came from.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::kqueue::{Kqueue, event, happened};
+use crate::unix::signal::{self, Signal};
+use crate::unix::wait::{self, Pid, Reaped};
+
+/// A descriptor that becomes readable when a child of this process has ended.
+#[derive(Debug)]
+pub struct Endings(Kqueue);
+
+impl Endings {
+    /// Makes it. SIGCHLD should be blocked, as it is in a supervisor: no handler needs to run. The
+    /// queue records the signal all the same, since it looks before blocking does (kqueue(2)).
+    ///
+    /// # Errors
+    ///
+    /// What `kqueue(2)` and `kevent(2)` report.
+    pub fn new() -> io::Result<Self> {
+        let queue = Kqueue::new()?;
+        queue.change(&[event(libc::SIGCHLD as usize, libc::EVFILT_SIGNAL, libc::EV_ADD, 0)])?;
+        // Unlike a pending signal, which a later `signalfd` still finds, an ending before this point
+        // was not recorded. Readable from the start, so that the caller looks once.
+        queue.change(&happened())?;
+        Ok(Self(queue))
+    }
+
+    /// Takes note that children have ended; `wait::reap_any` finds out which.
+    ///
+    /// # Errors
+    ///
+    /// What `kevent(2)` reports.
+    pub fn clear(&self) -> io::Result<()> {
+        self.0.clear()
+    }
+}
+
+impl AsFd for Endings {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Makes this process the parent of all descendants whose own parent ends, so that they can be found.
+///
+/// Does nothing here: orphans always go to launchd. The children of a child that was killed live on,
+/// unless a lifeline of their own ends them.
+///
+/// # Errors
+///
+/// None on this system.
+pub fn adopt_descendants() -> io::Result<()> {
+    Ok(())
+}
+
+/// In a child of a supervisor: ends it if the supervisor died before this point.
+///
+/// What happens later is left to the lifeline; the kernel has no second line to offer here.
+pub fn die_with_supervisor(supervisor: Pid) {
+    if u32::try_from(supervisor) != Ok(std::os::unix::process::parent_id()) {
+        crate::unix::exit::now(0);
+    }
+}
+
+/// Kills and collects every child, until none is left. `seen` is told of each.
+///
+/// # Errors
+///
+/// What `waitpid(2)` reports.
+pub fn end_all(mut seen: impl FnMut(Pid, wait::Exit)) -> io::Result<()> {
+    loop {
+        match wait::reap_any()? {
+            Reaped::NoChildren => return Ok(()),
+            Reaped::Child(pid, exit) => seen(pid, exit),
+            Reaped::AllRun => {
+                for child in children() {
+                    // Children of ours that were not collected: the numbers are theirs.
+                    let _ = signal::send(child, Signal::Kill);
+                }
+                // A killed process takes a moment to end.
+                std::thread::sleep(std::time::Duration::from_micros(200));
+            }
+        }
+    }
+}
+
+/// Kills the children that are not `known`. They are collected when they have ended, like the others.
+///
+/// Finds few here: what ended children of ours left behind belongs to launchd.
+pub fn end_strays(known: impl Fn(Pid) -> bool) {
+    for child in children() {
+        if !known(child) {
+            // A child of ours that was not collected: the number is its own.
+            let _ = signal::send(child, Signal::Kill);
+        }
+    }
+}
+
+/// The children of this process, those that have ended and were not collected included:
+/// `proc_listchildpids` of <libproc.h>.
+fn children() -> Vec<Pid> {
+    let Ok(own) = Pid::try_from(std::process::id()) else { return Vec::new() };
+    // SAFETY: without a buffer, the call says how many processes there are in the whole system, and
+    // some more.
+    let most = unsafe { libc::proc_listchildpids(own, std::ptr::null_mut(), 0) };
+    let mut list: Vec<Pid> = vec![0; usize::try_from(most).unwrap_or(0)];
+    let Ok(size) = i32::try_from(size_of_val(&*list)) else { return Vec::new() };
+    // SAFETY: `list` has the size stated, and takes any integers.
+    let count = unsafe { libc::proc_listchildpids(own, list.as_mut_ptr().cast(), size) };
+    list.truncate(usize::try_from(count).unwrap_or(0));
+    // Zero would mean our own process group.
+    list.retain(|pid| *pid > 0);
+    list
+}

@@ -1,0 +1,16 @@
+//! What macOS supplies.
+//!
+//! Written against Apple's headers and manual pages, and the published sources of the kernel (xnu),
+//! of dyld and of libpthread, which the comments name where they were needed.
+
+pub(crate) mod descriptors;
+mod ffi;
+pub mod guardian;
+pub mod image;
+mod kqueue;
+pub mod lifeline;
+pub mod program;
+pub(crate) mod shared;
+pub(crate) mod spawn;
+pub mod threads;
+pub mod watch;

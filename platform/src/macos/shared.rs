@@ -1,0 +1,152 @@
+//! Anonymous memory that nobody can write to: `shm_open` and a read-only descriptor.
+//!
+//! An object is opened twice, for writing and for reading, and loses its name at once; so nothing is
+//! left behind by a SIGKILL, except in the few microseconds between. Then the writing descriptor and
+//! the writable mapping are given up. The kernel lets nobody write through the reading one, and
+//! nobody change the protection of its mappings (xnu, `pshm_mmap`: `max_prot &= ~VM_PROT_WRITE`).
+//!
+//! The size is set once and never changes: the kernel allows one `ftruncate` in the life of an object
+//! (xnu, `pshm_truncate`), rounded up to whole pages. It knows no `write` on such objects. So the bytes
+//! are collected first.
+//!
+//! Memory is not reserved by that: macOS promises more than it has, and a machine without any left
+//! ends processes. In an app with a sandbox `shm_open` is refused.
+//!
+//! # Safety
+//!
+//! A new object is mapped for writing by nobody but `freeze`, in which the mapping ends as well.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use memmap2::MmapOptions;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::fstat;
+
+use crate::unix::{checked, random};
+
+/// How many bytes are collected in one piece. Pieces are never moved, so that a large object needs
+/// no second copy of itself on the way.
+const PIECE: usize = 1 << 20;
+
+/// Memory without a name that can be written and sealed.
+#[derive(Debug)]
+pub(crate) struct Object {
+    /// All but the last are full.
+    pieces: Vec<Vec<u8>>,
+}
+
+impl Object {
+    #[expect(clippy::unnecessary_wraps, reason = "on Linux the object is made here")]
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { pieces: Vec::new() })
+    }
+
+    /// Appends some bytes at `offset`, the end.
+    pub(crate) fn append(&mut self, bytes: &[u8], _offset: usize) -> io::Result<usize> {
+        if self.pieces.last().is_none_or(|piece| piece.len() == PIECE) {
+            let mut piece = Vec::new();
+            piece.try_reserve_exact(PIECE).map_err(|_| io::ErrorKind::OutOfMemory)?;
+            self.pieces.push(piece);
+        }
+        let Some(piece) = self.pieces.last_mut() else { return Ok(0) };
+        let count = bytes.len().min(PIECE - piece.len());
+        piece.extend_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+
+    /// Makes the object, read-only for ever.
+    pub(crate) fn freeze(self, length: usize) -> io::Result<OwnedFd> {
+        let Pair { writing, reading } = Pair::new()?;
+        if length > 0 {
+            set_size(writing.as_fd(), length)?;
+            // SAFETY: just made, with `length` bytes at least, and without a name: only `writing` can
+            // reach it for writing, and nobody else has that.
+            let mut map = unsafe { MmapOptions::new().len(length).map_mut(&writing) }?;
+            let mut rest = &mut map[..];
+            // Each piece is freed as soon as it was copied.
+            for piece in self.pieces {
+                let Some((place, after)) = rest.split_at_mut_checked(piece.len()) else { break };
+                place.copy_from_slice(&piece);
+                rest = after;
+            }
+        }
+        drop(writing);
+        verify(reading.as_fd(), length)?;
+        Ok(reading)
+    }
+
+    /// Gives the object `length` bytes of zeroes, and keeps it at that size for ever.
+    pub(crate) fn fixed(self, length: usize) -> io::Result<OwnedFd> {
+        let Pair { writing, .. } = Pair::new()?;
+        set_size(writing.as_fd(), length)?;
+        Ok(writing)
+    }
+}
+
+/// One new object, opened twice. Both descriptors are born with close-on-exec (shm_open(2)).
+struct Pair {
+    writing: OwnedFd,
+    reading: OwnedFd,
+}
+
+impl Pair {
+    fn new() -> io::Result<Self> {
+        // 31 bytes are the limit (xnu, `PSHMNAMLEN`); 104 random bits cannot be guessed.
+        let name = CString::new(format!("/os.{:026x}", random::nonce()? >> 24))?;
+        let writing = open(&name, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL)?;
+        let reading = open(&name, libc::O_RDONLY);
+        // SAFETY: the name ends with a zero. It is ours, since O_EXCL made it.
+        let unlinked = checked(unsafe { libc::shm_unlink(name.as_ptr()) });
+        let reading = reading?;
+        unlinked?;
+        Ok(Self { writing, reading })
+    }
+}
+
+fn open(name: &CString, flags: i32) -> io::Result<OwnedFd> {
+    // For nobody but this user.
+    let mode: libc::c_uint = 0o600;
+    // SAFETY: the name ends with a zero; the mode is passed as the variadic `int` that is read.
+    let raw = checked(unsafe { libc::shm_open(name.as_ptr(), flags, mode) })?;
+    // SAFETY: the kernel just made this number for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+fn set_size(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
+    let end = libc::off_t::try_from(length).map_err(io::Error::other)?;
+    Ok(nix::unistd::ftruncate(fd, end)?)
+}
+
+/// Makes sure that a received object is read-only for ever and has `length` bytes.
+///
+/// Everybody who holds it can only read. That its maker gave up the writing descriptor cannot be
+/// asked; `freeze` does it before the object leaves its hands.
+pub(crate) fn verify(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    if flags & OFlag::O_ACCMODE != OFlag::O_RDONLY {
+        return Err(invalid("the memory received is not read-only, so it could change".into()));
+    }
+    verify_fixed(fd, length)
+}
+
+/// Makes sure that a received object cannot shrink below `length` bytes.
+pub(crate) fn verify_fixed(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
+    let status = fstat(fd)?;
+    // Files, pipes and sockets have a type. Shared memory has none (xnu, `pshm_stat`), and its size
+    // cannot be set a second time.
+    if status.st_mode & libc::S_IFMT != 0 {
+        return Err(invalid("what was received is not shared memory, so it could change".into()));
+    }
+    // Whole pages: more than `length` is normal.
+    let actual = usize::try_from(status.st_size).unwrap_or(0);
+    if actual < length {
+        return Err(invalid(format!("the memory received has {actual} bytes, not {length}")));
+    }
+    Ok(())
+}
+
+fn invalid(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}

@@ -1,0 +1,364 @@
+//! One end of a channel: never blocks, keeps what could not be sent yet, hands out whole frames only.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use offspring_platform::fd::PrivateFd;
+use offspring_platform::poll::{self, Interest};
+use offspring_platform::socket;
+
+use super::frame::{Frame, Header, Kind};
+use crate::codec::descriptors::Carried;
+use crate::codec::{Encoded, MOST_DESCRIPTORS};
+
+/// How much is read at once, and how far memory grows ahead of what has arrived: a length that a peer
+/// claims costs nothing until the bytes are there.
+const STEP: usize = 256 << 10;
+/// Frames up to this size are copied together, so that several leave in one system call.
+const SMALL: usize = 16 << 10;
+
+/// Why a channel is of no use any more.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The peer sent something that is not a frame, or not one that belongs here.
+    Protocol(&'static str),
+    /// The system refused.
+    System(io::Error),
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protocol(what) => write!(f, "the peer broke the protocol: {what}"),
+            Self::System(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Broken {}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// Bytes that wait to be sent, with the descriptors that go with the first of them.
+struct Chunk {
+    bytes: Bytes,
+    sent: usize,
+    descriptors: Vec<Carried>,
+}
+
+enum Bytes {
+    /// Small frames, copied together.
+    Own(Vec<u8>),
+    /// A large body, which its sender may need again.
+    Shared(Arc<Encoded>),
+}
+
+impl Bytes {
+    fn get(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(message) => &message.bytes,
+        }
+    }
+}
+
+/// One end of a channel.
+pub(crate) struct Link {
+    socket: Arc<PrivateFd>,
+    leaving: VecDeque<Chunk>,
+    /// The header being read, or the start of it.
+    head: Vec<u8>,
+    /// The frame being read.
+    body: Option<(Header, Vec<u8>)>,
+    whole: VecDeque<Frame>,
+    descriptors: VecDeque<OwnedFd>,
+    scratch: Box<[u8]>,
+    ended: bool,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    pub(crate) fn new(socket: PrivateFd) -> Self {
+        Self {
+            socket: Arc::new(socket),
+            leaving: VecDeque::new(),
+            head: Vec::with_capacity(Header::SIZE),
+            body: None,
+            whole: VecDeque::new(),
+            descriptors: VecDeque::new(),
+            scratch: Box::default(),
+            ended: false,
+        }
+    }
+
+    /// Puts a frame behind those that wait; [`Link::flush`] sends.
+    pub(crate) fn queue(&mut self, kind: Kind, id: u64, message: Encoded) {
+        self.queue_shared(kind, id, &[], &Arc::new(message));
+    }
+
+    /// Like [`Link::queue`], with a few bytes before those of the message. A large message is not
+    /// copied.
+    pub(crate) fn queue_shared(
+        &mut self,
+        kind: Kind,
+        id: u64,
+        prefix: &[u8],
+        message: &Arc<Encoded>,
+    ) {
+        let mut descriptors = message.descriptors.as_slice();
+        let count = u8::try_from(descriptors.len()).unwrap_or(u8::MAX);
+        while descriptors.len() > socket::MOST_DESCRIPTORS {
+            let (now, later) = descriptors.split_at(socket::MOST_DESCRIPTORS);
+            let carrier = Header { kind: Kind::Descriptors, descriptors: 0, id: 0, length: 0 };
+            self.push(&[&carrier.to_bytes()], now);
+            descriptors = later;
+        }
+        let length = (prefix.len() + message.bytes.len()) as u64;
+        let header = Header { kind, descriptors: count, id, length }.to_bytes();
+        if message.bytes.len() <= SMALL {
+            self.push(&[&header, prefix, &message.bytes], descriptors);
+        } else {
+            self.push(&[&header, prefix], descriptors);
+            let bytes = Bytes::Shared(message.clone());
+            self.leaving.push_back(Chunk { bytes, sent: 0, descriptors: Vec::new() });
+        }
+    }
+
+    fn push(&mut self, parts: &[&[u8]], descriptors: &[Carried]) {
+        if descriptors.is_empty() {
+            if let Some(Chunk { bytes: Bytes::Own(last), .. }) = self.leaving.back_mut() {
+                if last.len() <= SMALL {
+                    parts.iter().for_each(|part| last.extend_from_slice(part));
+                    return;
+                }
+            }
+        }
+        let bytes = Bytes::Own(parts.concat());
+        self.leaving.push_back(Chunk { bytes, sent: 0, descriptors: descriptors.to_vec() });
+    }
+
+    /// Whether something waits to be sent.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    /// Sends as much as the socket takes. A peer that is gone takes everything.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        while let Some(chunk) = self.leaving.front_mut() {
+            let borrowed: Vec<BorrowedFd<'_>> =
+                chunk.descriptors.iter().map(|descriptor| descriptor.as_fd()).collect();
+            match socket::send(self.socket.borrow()?, &chunk.bytes.get()[chunk.sent..], &borrowed) {
+                Ok(count) => {
+                    chunk.sent += count;
+                    chunk.descriptors.clear();
+                    if chunk.sent == chunk.bytes.get().len() {
+                        self.leaving.pop_front();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+                    ) =>
+                {
+                    // Why it is gone is for whoever watches the process to say; what it sent before
+                    // it went can still be read.
+                    self.leaving.clear();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads all that is there.
+    pub(crate) fn fill(&mut self) -> Result<(), Broken> {
+        while !self.ended && self.fill_once()? {}
+        Ok(())
+    }
+
+    /// Reads once; false when nothing is left for now.
+    fn fill_once(&mut self) -> Result<bool, Broken> {
+        let mut arrived = Vec::new();
+        let missing = self.body.as_ref().map_or(0, |(header, body)| missing(header, body));
+        let got = match &mut self.body {
+            // A large body is read straight into its place.
+            Some((_, body)) if missing > SMALL => {
+                let have = body.len();
+                body.resize(have + missing.min(STEP.max(have / 4)), 0);
+                let got = receive(&self.socket, &mut body[have..], &mut arrived);
+                body.truncate(have + got.as_ref().map_or(0, |got| got.unwrap_or(0)));
+                got?
+            }
+            _ => {
+                if self.scratch.is_empty() {
+                    self.scratch = vec![0; 4 * SMALL].into();
+                }
+                receive(&self.socket, &mut self.scratch, &mut arrived)?
+            }
+        };
+        self.descriptors.extend(arrived);
+        if self.descriptors.len() > 2 * MOST_DESCRIPTORS {
+            return Err(Broken::Protocol("more descriptors than belong to its frames"));
+        }
+        match got {
+            None => return Ok(false),
+            Some(0) => {
+                self.ended = true;
+                return Ok(false);
+            }
+            Some(_) if missing > SMALL => self.finish_body()?,
+            Some(count) => {
+                let scratch = std::mem::take(&mut self.scratch);
+                let parsed = self.parse(&scratch[..count]);
+                self.scratch = scratch;
+                parsed?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn parse(&mut self, mut bytes: &[u8]) -> Result<(), Broken> {
+        while !bytes.is_empty() {
+            if let Some((header, body)) = &mut self.body {
+                let (now, later) = bytes.split_at(missing(header, body).min(bytes.len()));
+                body.extend(now);
+                bytes = later;
+            } else {
+                let wanted = Header::SIZE - self.head.len();
+                let (now, later) = bytes.split_at(wanted.min(bytes.len()));
+                self.head.extend(now);
+                bytes = later;
+                let Ok(whole) = self.head.as_slice().try_into() else { continue };
+                let header = Header::from_bytes(whole).ok_or(Broken::Protocol("no frame"))?;
+                self.head.clear();
+                let expected = usize::try_from(header.length).unwrap_or(usize::MAX).min(STEP);
+                self.body = Some((header, Vec::with_capacity(expected)));
+            }
+            self.finish_body()?;
+        }
+        Ok(())
+    }
+
+    /// Moves the frame being read to the whole ones, if it is whole.
+    fn finish_body(&mut self) -> Result<(), Broken> {
+        match &self.body {
+            Some((header, body)) if missing(header, body) == 0 => {}
+            _ => return Ok(()),
+        }
+        let Some((header, bytes)) = self.body.take() else { return Ok(()) };
+        if header.kind == Kind::Descriptors {
+            return Ok(());
+        }
+        let count = usize::from(header.descriptors);
+        if self.descriptors.len() < count {
+            return Err(Broken::Protocol("descriptors are missing"));
+        }
+        let descriptors = self.descriptors.drain(..count).collect();
+        self.whole.push_back(Frame { kind: header.kind, id: header.id, bytes, descriptors });
+        Ok(())
+    }
+
+    /// The next whole frame.
+    pub(crate) fn next(&mut self) -> Option<Frame> {
+        self.whole.pop_front()
+    }
+
+    /// Whether the peer has closed its end, and every whole frame it sent was handed out.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.ended && self.whole.is_empty()
+    }
+
+    /// Whether there can be more to read.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.ended
+    }
+
+    /// The socket, to wait for while the link itself is in use elsewhere.
+    pub(crate) fn socket(&self) -> Arc<PrivateFd> {
+        self.socket.clone()
+    }
+
+    /// The socket, for somebody who only wants to wait.
+    pub(crate) fn borrow(&self) -> io::Result<BorrowedFd<'_>> {
+        self.socket.borrow()
+    }
+
+    /// What this end waits for.
+    pub(crate) fn interest(&self) -> io::Result<Interest<'_>> {
+        Ok(Interest::readable_and_writable(self.socket.borrow()?, self.has_output()))
+    }
+
+    /// Waits for the next whole frame, sending meanwhile what waits to be sent.
+    ///
+    /// `None` at the end, or at the deadline.
+    pub(crate) fn wait_for_frame(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Frame>, Broken> {
+        loop {
+            self.flush()?;
+            if let Some(frame) = self.next() {
+                return Ok(Some(frame));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(None);
+            }
+            poll::wait(&mut [self.interest()?], left)?;
+            self.fill()?;
+        }
+    }
+
+    /// Sends all that waits, however long the peer takes.
+    pub(crate) fn flush_all(&mut self) -> Result<(), Broken> {
+        loop {
+            self.flush()?;
+            if !self.has_output() {
+                return Ok(());
+            }
+            let mut interest = [self.interest()?];
+            poll::wait(&mut interest, None)?;
+            // A peer that sends while we do must not be left waiting for room.
+            if interest[0].can_read() && self.is_open() {
+                self.fill()?;
+            }
+        }
+    }
+}
+
+fn missing(header: &Header, body: &[u8]) -> usize {
+    usize::try_from(header.length).unwrap_or(usize::MAX).saturating_sub(body.len())
+}
+
+/// Receives some bytes; `None` when there are none yet, zero at the end.
+fn receive(
+    from: &PrivateFd,
+    buffer: &mut [u8],
+    descriptors: &mut Vec<OwnedFd>,
+) -> io::Result<Option<usize>> {
+    match socket::receive(from.borrow()?, buffer, descriptors) {
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        // The peer is gone and had not read all we sent: the end, all the same.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Some(0)),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,30 @@
+//! A child that runs one function.
+
+use std::os::fd::OwnedFd;
+
+use offspring_platform::exit;
+
+use crate::channel::{Kind, Link};
+use crate::codec::{self, Encoded};
+use crate::function::{self, Name};
+
+/// Says hello, runs the function, sends what came of it, and ends.
+pub(super) fn run(mut link: Link, function: Name, inherited: Option<(Vec<u8>, Vec<OwnedFd>)>) -> ! {
+    super::send(&mut link, Kind::Hello, 0, Encoded::default());
+    let (bytes, descriptors) = match inherited {
+        Some(message) => message,
+        None => match link.wait_for_frame(None) {
+            Ok(Some(frame)) if frame.kind == Kind::Arguments => (frame.bytes, frame.descriptors),
+            // The owner is gone, or is none of ours.
+            _ => exit::now(exit::FELL_OUT),
+        },
+    };
+    match function::call(function, &mut None, &bytes, descriptors) {
+        Ok(result) => super::send(&mut link, Kind::Done, 0, result),
+        Err(failure) => {
+            let message = codec::encode(&failure).unwrap_or_default();
+            super::send(&mut link, Kind::Failed, 0, message);
+        }
+    }
+    super::end()
+}

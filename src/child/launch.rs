@@ -1,0 +1,105 @@
+//! What every child is told before anything else.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use offspring_platform::environment::Change;
+use serde::{Deserialize, Serialize};
+
+use crate::Context;
+use crate::function::Name;
+
+/// What a child is told. The same for all contexts, however it gets there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Launch {
+    /// The build of the program that the child must be.
+    pub(crate) identity: Vec<u8>,
+    /// The version of this crate.
+    pub(crate) version: String,
+    /// What only the parent and the note in the environment know; zero where there is no note.
+    pub(crate) nonce: u128,
+    pub(crate) context: Context,
+    /// How many processes are above the child, up to the one that the user started.
+    pub(crate) depth: u32,
+    /// Whether the program promised that it may be forked.
+    pub(crate) may_fork: bool,
+    /// What `ps` shows.
+    pub(crate) name: String,
+    pub(crate) standard: [Standard; 3],
+    pub(crate) environment: Vec<EnvironmentChange>,
+    pub(crate) directory: Option<Bytes>,
+    pub(crate) memory_limit: Option<u64>,
+    pub(crate) role: Role,
+}
+
+/// What the child shall be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Role {
+    /// Runs one function and ends.
+    Call { function: Name },
+    /// Runs tasks until it is told to close.
+    Worker { index: u64, generation: u64, function: Option<Name> },
+    /// Starts and watches children for its owner.
+    Supervisor { forks: bool },
+}
+
+/// What a standard stream of the child shall be.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum Standard {
+    /// As it is already.
+    Keep,
+    Null,
+    /// The descriptor with this index among those sent along.
+    Sent(u32),
+}
+
+/// An operating system string; any bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bytes(Vec<u8>);
+
+impl Bytes {
+    pub(crate) fn of_path(path: &Path) -> Self {
+        Self(path.as_os_str().as_bytes().to_vec())
+    }
+
+    pub(crate) fn of_text(text: OsString) -> Self {
+        Self(text.into_vec())
+    }
+
+    pub(crate) fn into_path(self) -> PathBuf {
+        OsString::from_vec(self.0).into()
+    }
+
+    pub(crate) fn into_text(self) -> OsString {
+        OsString::from_vec(self.0)
+    }
+}
+
+/// One change of the child's environment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum EnvironmentChange {
+    Clear,
+    Set(Bytes, Bytes),
+    Remove(Bytes),
+}
+
+impl From<Change> for EnvironmentChange {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Clear => Self::Clear,
+            Change::Set(name, value) => Self::Set(Bytes::of_text(name), Bytes::of_text(value)),
+            Change::Remove(name) => Self::Remove(Bytes::of_text(name)),
+        }
+    }
+}
+
+impl From<EnvironmentChange> for Change {
+    fn from(change: EnvironmentChange) -> Self {
+        match change {
+            EnvironmentChange::Clear => Self::Clear,
+            EnvironmentChange::Set(name, value) => Self::Set(name.into_text(), value.into_text()),
+            EnvironmentChange::Remove(name) => Self::Remove(name.into_text()),
+        }
+    }
+}

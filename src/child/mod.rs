@@ -1,0 +1,187 @@
+//! What every child does first, whatever started it, and how it ends.
+//!
+//! The order is the same on every context: inherit or receive; lifeline; signals and exit handlers;
+//! standard streams; environment, directory and limits; hello; then the user's code; then flush and
+//! leave by `_exit`.
+
+mod call;
+pub(crate) mod launch;
+pub(crate) mod panic;
+pub(crate) mod worker;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use offspring_platform::entry::Entered;
+use offspring_platform::environment::Change;
+use offspring_platform::fd::{self, PrivateFd};
+use offspring_platform::{
+    environment, exit, fork, lifeline, limits, program, signal, threads::SingleThreaded,
+};
+
+use crate::channel::{Kind, Link};
+use crate::codec::{self, Encoded};
+use crate::entry::Handover;
+use crate::supervisor;
+use launch::{Launch, Role, Standard};
+
+/// More generations than this are refused: something starts children without end.
+pub(crate) const DEEPEST: u32 = 10;
+
+static DEPTH: AtomicU32 = AtomicU32::new(0);
+
+/// How many of our processes are above this one.
+pub(crate) fn depth() -> u32 {
+    DEPTH.load(Ordering::Relaxed)
+}
+
+/// Why a child does not run what it was asked to.
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Refusal {
+    ProgramChanged,
+    Environment,
+    Directory,
+    Limits,
+    Streams,
+}
+
+/// A child started by exec: called from `init`, in its first statement.
+pub(crate) fn enter_by_exec(handover: Handover, entered: Entered) -> ! {
+    let mut link = Link::new(handover.channel);
+    // The owner holds the other end of the channel, so this ends with it.
+    let Ok(Some(first)) = link.wait_for_frame(None) else { exit::now(0) };
+    let launch = match codec::decode::<Launch>(&first.bytes, Vec::new()) {
+        Ok(launch) if first.kind == Kind::Launch && launch.nonce == handover.nonce => launch,
+        // Another build may not even understand what it is told.
+        _ => leave(&mut link, Refusal::ProgramChanged),
+    };
+    if launch.identity != program::identity() || launch.version != env!("CARGO_PKG_VERSION") {
+        leave(&mut link, Refusal::ProgramChanged);
+    }
+    if launch.may_fork {
+        fork::inherit_promise(&entered);
+    }
+    if let Role::Supervisor { forks } = launch.role {
+        program::set_name(&launch.name);
+        DEPTH.store(launch.depth, Ordering::Relaxed);
+        supervisor::serve::enter(link, handover.lifeline, forks.then_some(&entered));
+    }
+    live(Birth {
+        link,
+        lifeline: handover.lifeline,
+        launch,
+        descriptors: first.descriptors,
+        message: None,
+        forked: false,
+    })
+}
+
+/// A child that was just forked, in its own frame, with the exit bomb armed.
+pub(crate) struct Birth {
+    pub(crate) link: Link,
+    pub(crate) lifeline: PrivateFd,
+    pub(crate) launch: Launch,
+    /// What came with the launch: standard streams.
+    pub(crate) descriptors: Vec<OwnedFd>,
+    /// The arguments, if they were inherited.
+    pub(crate) message: Option<(Vec<u8>, Vec<OwnedFd>)>,
+    pub(crate) forked: bool,
+}
+
+/// A child that was forked from a template or supervisor: learns over its channel what to be.
+pub(crate) fn enter_by_fork(channel: PrivateFd, end: PrivateFd) -> ! {
+    let mut link = Link::new(channel);
+    let Ok(Some(first)) = link.wait_for_frame(None) else { exit::now(0) };
+    let launch = match codec::decode::<Launch>(&first.bytes, Vec::new()) {
+        Ok(launch) if first.kind == Kind::Launch => launch,
+        _ => leave(&mut link, Refusal::ProgramChanged),
+    };
+    let descriptors = first.descriptors;
+    live(Birth { link, lifeline: end, launch, descriptors, message: None, forked: true })
+}
+
+/// The life of a child.
+pub(crate) fn live(birth: Birth) -> ! {
+    let Birth { mut link, lifeline: end, launch, descriptors, message, forked } = birth;
+    if lifeline::arm(end).is_err() {
+        // A child that would outlive its owner must not live.
+        exit::now(exit::FELL_OUT);
+    }
+    if forked {
+        signal::reset_for_child();
+        exit::skip_inherited_handlers();
+    }
+    DEPTH.store(launch.depth, Ordering::Relaxed);
+    program::set_name(&launch.name);
+    if set_streams(launch.standard, &descriptors).is_err() {
+        leave(&mut link, Refusal::Streams);
+    }
+    drop(descriptors);
+    if let Err(refusal) = set_surroundings(&launch) {
+        leave(&mut link, refusal);
+    }
+    match launch.role {
+        Role::Call { function } => call::run(link, function, message),
+        Role::Worker { index, generation, function } => {
+            worker::run(link, launch.context, index, generation, function)
+        }
+        // Only by exec, above.
+        Role::Supervisor { .. } => leave(&mut link, Refusal::ProgramChanged),
+    }
+}
+
+fn set_streams(standard: [Standard; 3], sent: &[OwnedFd]) -> io::Result<()> {
+    fd::fill_closed_standard()?;
+    for (target, wanted) in (0..).zip(standard) {
+        match wanted {
+            Standard::Keep => {}
+            Standard::Null => {
+                let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+                fd::replace_standard(null.as_fd(), target)?;
+            }
+            Standard::Sent(index) => {
+                let source = sent.get(index as usize).ok_or(io::ErrorKind::NotFound)?;
+                fd::replace_standard(source.as_fd(), target)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn set_surroundings(launch: &Launch) -> Result<(), Refusal> {
+    if !launch.environment.is_empty() {
+        let blocked = signal::Blocked::all().map_err(|_| Refusal::Environment)?;
+        let witness = SingleThreaded::check(&blocked).map_err(|_| Refusal::Environment)?;
+        let changes: Vec<Change> = launch.environment.iter().cloned().map(Into::into).collect();
+        environment::apply(&changes, &witness);
+    }
+    if let Some(directory) = &launch.directory {
+        let path = directory.clone().into_path();
+        std::env::set_current_dir(path).map_err(|_| Refusal::Directory)?;
+    }
+    if let Some(bytes) = launch.memory_limit {
+        limits::limit_memory(bytes).map_err(|_| Refusal::Limits)?;
+    }
+    Ok(())
+}
+
+/// Tells the owner why this child will not run, and ends it.
+fn leave(link: &mut Link, refusal: Refusal) -> ! {
+    send(link, Kind::Refused, 0, codec::encode(&refusal).unwrap_or_default());
+    exit::now(exit::FELL_OUT)
+}
+
+/// Sends a frame to the owner. A child whose owner is gone has nothing left to do.
+fn send(link: &mut Link, kind: Kind, id: u64, message: Encoded) {
+    link.queue(kind, id, message);
+    if link.flush_all().is_err() {
+        exit::now(exit::FELL_OUT);
+    }
+}
+
+/// The ordinary end of a child.
+fn end() -> ! {
+    fork::flush_standard();
+    exit::now(0)
+}

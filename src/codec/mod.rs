@@ -1,0 +1,145 @@
+//! Values to bytes and back: MessagePack, with descriptors beside the bytes.
+//!
+//! Structs carry their field names, so that `flatten`, untagged enums and skipped fields work. Byte
+//! vectors are written as one piece. Depth is limited by the decoder, and no length that is read is
+//! believed before as many bytes are there.
+
+pub(crate) mod descriptors;
+
+use std::any::type_name;
+use std::fmt;
+use std::os::fd::OwnedFd;
+
+use rmp_serde::config::BytesMode;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use descriptors::Carried;
+
+/// An encoded value.
+#[derive(Default)]
+pub(crate) struct Encoded {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) descriptors: Vec<Carried>,
+}
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Encoded({} bytes, {} descriptors)", self.bytes.len(), self.descriptors.len())
+    }
+}
+
+/// The most descriptors one value may carry.
+pub(crate) const MOST_DESCRIPTORS: usize = 250;
+
+/// Why a value could not be encoded or decoded.
+#[derive(Debug)]
+pub(crate) struct CodecError {
+    text: String,
+    type_name: &'static str,
+    encoding: bool,
+}
+
+impl fmt::Display for CodecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.encoding { "encoded" } else { "decoded" };
+        write!(f, "a value of type `{}` cannot be {verb}: {}", self.type_name, self.text)
+    }
+}
+
+impl std::error::Error for CodecError {}
+
+/// Encodes a value. Runs the user's `Serialize`, which may panic.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Encoded, CodecError> {
+    let fail = |text: String| CodecError { text, type_name: type_name::<T>(), encoding: true };
+    let mut bytes = Vec::new();
+    let (written, descriptors) = descriptors::collect(|| {
+        let mut serializer = rmp_serde::Serializer::new(&mut bytes)
+            .with_struct_map()
+            .with_bytes(BytesMode::ForceIterables);
+        value.serialize(&mut serializer)
+    });
+    written.map_err(|error| fail(error.to_string()))?;
+    if descriptors.len() > MOST_DESCRIPTORS {
+        return Err(fail(format!(
+            "it holds {} descriptors, and at most {MOST_DESCRIPTORS} travel in one value",
+            descriptors.len()
+        )));
+    }
+    Ok(Encoded { bytes, descriptors })
+}
+
+/// Decodes a value. Runs the user's `Deserialize`, which may panic.
+pub(crate) fn decode<T: DeserializeOwned>(
+    bytes: &[u8],
+    received: Vec<OwnedFd>,
+) -> Result<T, CodecError> {
+    let fail = |text: String| CodecError { text, type_name: type_name::<T>(), encoding: false };
+    let mut rest = bytes;
+    let value = descriptors::provide(received, || {
+        let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
+        T::deserialize(&mut deserializer)
+    });
+    let value = value.map_err(|error| fail(error.to_string()))?;
+    if rest.is_empty() {
+        Ok(value)
+    } else {
+        Err(fail(format!("{} of its {} bytes are left over", rest.len(), bytes.len())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    fn there_and_back<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: &T) {
+        let encoded = encode(value).unwrap();
+        assert_eq!(decode::<T>(&encoded.bytes, Vec::new()).unwrap(), *value);
+        let cut = &encoded.bytes[..encoded.bytes.len() - 1];
+        assert!(decode::<T>(cut, Vec::new()).is_err(), "cut short: {value:?}");
+        let mut long = encoded.bytes;
+        long.push(0);
+        assert!(decode::<T>(&long, Vec::new()).is_err(), "left over: {value:?}");
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Flat {
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        skipped: Option<u8>,
+        #[serde(flatten)]
+        rest: BTreeMap<String, i64>,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Untagged {
+        Number(u64),
+        Text(String),
+        Pair(i8, f32),
+    }
+
+    #[test]
+    fn every_shape_of_serde_survives() {
+        there_and_back(&());
+        there_and_back(&(i128::MIN, u128::MAX, f64::MIN_POSITIVE, 'ß'));
+        there_and_back(&vec![0u8, 255, 7]);
+        there_and_back(&vec![Some(vec![1u16]), None]);
+        there_and_back(&[1u8, 2, 3]);
+        there_and_back(&Flat { skipped: None, rest: [("a".into(), -1)].into() });
+        there_and_back(&vec![
+            Untagged::Number(7),
+            Untagged::Text("x".into()),
+            Untagged::Pair(-1, 0.5),
+        ]);
+        there_and_back(&Err::<u8, String>("no".into()));
+    }
+
+    #[test]
+    fn bytes_travel_as_bytes() {
+        assert_eq!(encode(&vec![200u8; 1000]).unwrap().bytes.len(), 1003);
+    }
+}

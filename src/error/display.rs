@@ -1,0 +1,102 @@
+//! The texts of errors: what was attempted, what happened, who it concerns, what to do.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use super::{Error, ErrorKind};
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let this = &*self.0;
+        write!(f, "could not {}", this.doing)?;
+        if let Some(context) = this.context {
+            write!(f, " ({context})")?;
+        }
+        f.write_str(": ")?;
+        self.happened(f)?;
+        let mut open = false;
+        let mut part = |f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>| {
+            f.write_str(if std::mem::replace(&mut open, true) { ", " } else { " (" })?;
+            f.write_fmt(text)
+        };
+        if let Some(index) = this.task_index {
+            part(f, format_args!("task {index}"))?;
+        }
+        if let Some(name) = &this.task_name {
+            part(f, format_args!("`{name}`"))?;
+        }
+        if let Some(worker) = this.worker {
+            part(f, format_args!("worker {worker}"))?;
+        }
+        if let Some(pid) = this.pid {
+            part(f, format_args!("pid {pid}"))?;
+        }
+        if open {
+            f.write_str(")")?;
+        }
+        if let Some(advice) = this.advice {
+            write!(f, "; {advice}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error {
+    /// What happened, in words.
+    fn happened(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let this = &*self.0;
+        if let Some(panic) = &this.panic {
+            return write!(f, "{panic}");
+        }
+        let text = match this.kind {
+            ErrorKind::ForkNotAllowed => "this program never promised that it may be forked",
+            ErrorKind::Multithreaded { threads: Some(count) } => {
+                return write!(f, "{count} threads are running, a fork needs exactly 1");
+            }
+            ErrorKind::Multithreaded { threads: None } => {
+                "a second thread is running, or its absence cannot be shown; a fork needs exactly 1"
+            }
+            ErrorKind::NotInitialized => "this program never called `offspring::init()`",
+            ErrorKind::Start => "the child did not come up",
+            ErrorKind::ProgramChanged => "the program on disk is not the one that is running",
+            ErrorKind::TooDeep => "too many generations of children",
+            ErrorKind::Panicked => "the function panicked",
+            ErrorKind::Died => "the process ended without an answer",
+            ErrorKind::TimedOut => "time ran out",
+            ErrorKind::Cancelled => "it was cancelled",
+            ErrorKind::EncodeArguments => "the arguments could not be encoded",
+            ErrorKind::DecodeArguments => "the child could not decode the arguments",
+            ErrorKind::EncodeResult => "the child could not encode the result",
+            ErrorKind::DecodeResult => "the result could not be decoded",
+            ErrorKind::Init => "the workers could not be initialised",
+            ErrorKind::Protocol => "the peer broke the protocol",
+            ErrorKind::Closed => "it was used up before",
+            ErrorKind::Invalid => "the setting is not possible",
+            ErrorKind::System => "the system refused",
+        };
+        match &this.detail {
+            Some(detail) => f.write_str(detail)?,
+            None => f.write_str(text)?,
+        }
+        if let Some(exit) = this.exit {
+            write!(f, ": {exit}")?;
+        }
+        Ok(())
+    }
+}
+
+/// For those who `unwrap`: the message and its causes, not the structure.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        if let Some(backtrace) = self.panic().and_then(super::Panic::backtrace) {
+            write!(f, "\n{backtrace}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,216 @@
+//! What a child runs: the user's function, between decoding its argument and encoding its result.
+
+use std::any::{Any, type_name};
+use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use offspring_platform::function::{self, Body, Descriptor, Shape};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{self, Encoded};
+use crate::error::{Error, ErrorKind, Panic, Phase};
+
+/// The only shape of call: bytes in, bytes out, and the state of the worker beside them.
+pub(crate) struct Call<'a> {
+    /// The state of the worker, made by its initialiser.
+    pub(crate) state: &'a mut Option<Box<dyn Any>>,
+    pub(crate) input: &'a [u8],
+    pub(crate) descriptors: Vec<OwnedFd>,
+    /// `None` until the function has run.
+    pub(crate) outcome: Option<Result<Encoded, Failure>>,
+}
+
+/// See [`Call`].
+pub(crate) struct Calls;
+
+impl Shape for Calls {
+    type Call<'a> = Call<'a>;
+}
+
+/// How a call failed inside the child.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Failure {
+    Panicked(Panic),
+    Arguments(String),
+    Result(String),
+    Function(String),
+}
+
+impl Failure {
+    /// As the user sees it.
+    pub(crate) fn into_error(self, doing: &'static str) -> Error {
+        match self {
+            Self::Panicked(panic) => {
+                Error::new(ErrorKind::Panicked, doing).at(Phase::Started).panicked(panic)
+            }
+            Self::Arguments(text) => Error::new(ErrorKind::DecodeArguments, doing).detail(text),
+            Self::Result(text) => {
+                Error::new(ErrorKind::EncodeResult, doing).at(Phase::Started).detail(text)
+            }
+            Self::Function(text) => Error::new(ErrorKind::Protocol, doing).detail(text),
+        }
+    }
+}
+
+/// A function as it is named to a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Name(i64);
+
+impl Name {
+    pub(crate) fn to_bytes(self) -> [u8; 8] {
+        self.0.to_ne_bytes()
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(i64::from_ne_bytes(bytes))
+    }
+}
+
+fn name_of(descriptor: &'static Descriptor) -> Result<Name, Error> {
+    let distance = descriptor.distance().map_err(|error| {
+        Error::new(ErrorKind::Invalid, "name the function to a child")
+            .named(descriptor.name())
+            .caused_by(error)
+            .detail("the function is not part of the program itself")
+            .advice("call it from a function of the program")
+    })?;
+    Ok(Name(distance))
+}
+
+/// `Fn(A) -> R`: a process.
+struct Plain<F, A, R>(PhantomData<fn(F, A) -> R>);
+
+impl<F, A, R> Body<Calls> for Plain<F, A, R>
+where
+    F: Fn(A) -> R + Copy + 'static,
+    A: DeserializeOwned + 'static,
+    R: Serialize + 'static,
+{
+    type Function = F;
+
+    fn run(function: F, call: &mut Call<'_>) {
+        let (input, descriptors) = (call.input, std::mem::take(&mut call.descriptors));
+        call.outcome = Some(perform(|| {
+            let argument = decode_argument::<A>(input, descriptors)?;
+            encode_result(function(argument))
+        }));
+    }
+}
+
+/// `Fn(A) -> S`: the initialiser of a worker.
+struct Initial<F, A, S>(PhantomData<fn(F, A) -> S>);
+
+impl<F, A, S> Body<Calls> for Initial<F, A, S>
+where
+    F: Fn(A) -> S + Copy + 'static,
+    A: DeserializeOwned + 'static,
+    S: 'static,
+{
+    type Function = F;
+
+    fn run(function: F, call: &mut Call<'_>) {
+        let (input, descriptors) = (call.input, std::mem::take(&mut call.descriptors));
+        let state = &mut *call.state;
+        call.outcome = Some(perform(|| {
+            let argument = decode_argument::<A>(input, descriptors)?;
+            *state = Some(Box::new(function(argument)));
+            Ok(Encoded::default())
+        }));
+    }
+}
+
+/// `Fn(&mut S, A) -> R`: a task of a pool.
+struct Stateful<F, S, A, R>(PhantomData<fn(F, S, A) -> R>);
+
+impl<F, S, A, R> Body<Calls> for Stateful<F, S, A, R>
+where
+    F: Fn(&mut S, A) -> R + Copy + 'static,
+    S: 'static,
+    A: DeserializeOwned + 'static,
+    R: Serialize + 'static,
+{
+    type Function = F;
+
+    fn run(function: F, call: &mut Call<'_>) {
+        let (input, descriptors) = (call.input, std::mem::take(&mut call.descriptors));
+        let state = call.state.as_mut().and_then(|state| state.downcast_mut::<S>());
+        let Some(state) = state else {
+            let text = format!("the worker has no state of type `{}`", type_name::<S>());
+            call.outcome = Some(Err(Failure::Function(text)));
+            return;
+        };
+        call.outcome = Some(perform(|| {
+            let argument = decode_argument::<A>(input, descriptors)?;
+            encode_result(function(state, argument))
+        }));
+    }
+}
+
+fn decode_argument<A: DeserializeOwned>(
+    input: &[u8],
+    descriptors: Vec<OwnedFd>,
+) -> Result<A, Failure> {
+    codec::decode(input, descriptors).map_err(|error| Failure::Arguments(error.to_string()))
+}
+
+/// Encodes the result and drops it, here, so that a panic in its destructor is caught as well.
+fn encode_result<R: Serialize>(result: R) -> Result<Encoded, Failure> {
+    codec::encode(&result).map_err(|error| Failure::Result(error.to_string()))
+}
+
+/// Runs user code, and turns a panic into a [`Failure`].
+fn perform(run: impl FnOnce() -> Result<Encoded, Failure>) -> Result<Encoded, Failure> {
+    // The state of a worker may be half changed by a panic; that the next task sees it is documented.
+    crate::child::panic::caught(|| catch_unwind(AssertUnwindSafe(run)))
+        .unwrap_or_else(|panic| Err(Failure::Panicked(panic)))
+}
+
+/// Names a process's function to a child. A closure that captures does not compile.
+pub(crate) fn plain<F, A, R>(function: F) -> Result<(Name, &'static str), Error>
+where
+    F: Fn(A) -> R + Copy + 'static,
+    A: DeserializeOwned + 'static,
+    R: Serialize + 'static,
+{
+    let descriptor = function::describe::<Calls, Plain<F, A, R>>(function);
+    Ok((name_of(descriptor)?, descriptor.name()))
+}
+
+/// Names an initialiser to a child.
+pub(crate) fn initial<F, A, S>(function: F) -> Result<Name, Error>
+where
+    F: Fn(A) -> S + Copy + 'static,
+    A: DeserializeOwned + 'static,
+    S: 'static,
+{
+    name_of(function::describe::<Calls, Initial<F, A, S>>(function))
+}
+
+/// Names a task's function to a child.
+pub(crate) fn stateful<F, S, A, R>(function: F) -> Result<(Name, &'static str), Error>
+where
+    F: Fn(&mut S, A) -> R + Copy + 'static,
+    S: 'static,
+    A: DeserializeOwned + 'static,
+    R: Serialize + 'static,
+{
+    let descriptor = function::describe::<Calls, Stateful<F, S, A, R>>(function);
+    Ok((name_of(descriptor)?, descriptor.name()))
+}
+
+/// Runs a named function.
+pub(crate) fn call(
+    name: Name,
+    state: &mut Option<Box<dyn Any>>,
+    input: &[u8],
+    descriptors: Vec<OwnedFd>,
+) -> Result<Encoded, Failure> {
+    let mut call = Call { state, input, descriptors, outcome: None };
+    let ran = function::find(name.0).and_then(|found| found.call::<Calls>(&mut call));
+    if let Err(error) = ran {
+        return Err(Failure::Function(error.to_string()));
+    }
+    call.outcome.unwrap_or_else(|| Err(Failure::Function("the function did not run".into())))
+}

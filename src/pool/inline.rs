@@ -1,0 +1,111 @@
+//! A pool without processes: each thread that uses it is its own worker, with its own state.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use once_cell::unsync::OnceCell;
+
+use super::core::{Initialiser, Outcome, Task};
+use super::report::Report;
+use crate::Context;
+use crate::child::worker::{Whoami, working_as};
+use crate::error::{Error, ErrorKind};
+use crate::inline::{Answer, perform};
+
+/// See the head of the file.
+#[derive(Debug)]
+pub(super) struct Inline {
+    /// Tells this pool's states from those of others.
+    id: Arc<u64>,
+    initialiser: Initialiser,
+    tasks: AtomicU64,
+}
+
+/// The state of one thread for one pool, made by its first task.
+#[derive(Default)]
+struct Place {
+    state: OnceCell<RefCell<Option<Box<dyn Any>>>>,
+    tasks_done: u64,
+}
+
+thread_local! {
+    static PLACES: RefCell<HashMap<u64, Place>> = RefCell::new(HashMap::new());
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+impl Inline {
+    pub(super) fn new(initialiser: Initialiser) -> Self {
+        let id = Arc::new(NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { id, initialiser, tasks: AtomicU64::new(0) }
+    }
+
+    /// Runs a task in this thread.
+    pub(super) fn run(&self, task: &Task) -> Outcome {
+        self.tasks.fetch_add(1, Ordering::Relaxed);
+        // Taken out while user code runs: a task may use this very pool, or another.
+        let mut place =
+            PLACES.with_borrow_mut(|places| places.remove(&self.id)).unwrap_or_default();
+        let who = Whoami {
+            context: Context::Inline,
+            index: 0,
+            generation: 0,
+            tasks_done: place.tasks_done,
+        };
+        let outcome = working_as(who, || self.run_in(&place, task));
+        place.tasks_done += 1;
+        PLACES.with_borrow_mut(|places| places.insert(*self.id, place));
+        outcome
+    }
+
+    fn run_in(&self, place: &Place, task: &Task) -> Outcome {
+        let told = |error: Error| {
+            Outcome::Failed(
+                error.in_context(Context::Inline).of_worker(0).of_task(task.index, task.name),
+            )
+        };
+        let state = match place.state.get_or_try_init(|| self.make_state()) {
+            Ok(state) => state,
+            Err(error) => return told(error),
+        };
+        let answer = perform(task.function, &mut state.borrow_mut(), &task.message);
+        match answer {
+            Ok(Answer::Done(bytes, descriptors)) => {
+                Outcome::Done { bytes, descriptors, worker: 0, pid: 0 }
+            }
+            Ok(Answer::Failed(failure)) => told(failure.into_error("run a task")),
+            Err(error) => told(Error::system("run a task", error)),
+        }
+    }
+
+    fn make_state(&self) -> Result<RefCell<Option<Box<dyn Any>>>, Error> {
+        let doing = "initialise a worker";
+        let mut state: Option<Box<dyn Any>> = Some(Box::new(()));
+        if let Some(function) = self.initialiser.function {
+            let made = perform(function, &mut state, &self.initialiser.message);
+            match made.map_err(|error| Error::new(ErrorKind::Init, doing).caused_by(error))? {
+                Answer::Done(..) => {}
+                Answer::Failed(failure) => return Err(failure.into_error(doing)),
+            }
+        }
+        Ok(RefCell::new(state))
+    }
+
+    pub(super) fn shutdown(self) -> Report {
+        Report { tasks: self.tasks.load(Ordering::Relaxed), ..Report::default() }
+    }
+}
+
+impl Drop for Inline {
+    /// Drops the state of this thread; those of other threads go when the threads end.
+    fn drop(&mut self) {
+        // Fails only while this thread ends, and then its states go anyway.
+        let _ = PLACES.try_with(|places| {
+            let place = places.try_borrow_mut().ok().and_then(|mut places| places.remove(&self.id));
+            drop(place);
+        });
+    }
+}

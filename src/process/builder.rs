@@ -1,0 +1,206 @@
+//! Describing a child process before it is started.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use offspring_platform::environment::Change;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::inline::Inline;
+use super::running::Running;
+use super::{Process, ProcessGroup, detached};
+use crate::Context;
+use crate::child::launch::Role;
+use crate::codec;
+use crate::error::{Error, ErrorKind};
+use crate::function;
+use crate::start::{self, Specification, Stream};
+
+/// Where a standard stream of a child leads.
+#[derive(Debug)]
+pub struct Stdio(Stream);
+
+impl Stdio {
+    /// The same place as in the parent.
+    #[must_use]
+    pub fn inherit() -> Self {
+        Self(Stream::Inherit)
+    }
+
+    /// Nowhere: `/dev/null`.
+    #[must_use]
+    pub fn null() -> Self {
+        Self(Stream::Null)
+    }
+}
+
+impl From<File> for Stdio {
+    fn from(file: File) -> Self {
+        OwnedFd::from(file).into()
+    }
+}
+
+impl From<OwnedFd> for Stdio {
+    fn from(fd: OwnedFd) -> Self {
+        Self(Stream::Open(Arc::new(fd)))
+    }
+}
+
+/// How a child process shall be started. Made by [`Context::process`].
+///
+/// All settings have the same effect on Fork, Spawn and ForkServer. On Inline there is no child, so
+/// they have none.
+#[derive(Debug, Clone)]
+#[must_use = "nothing happens before `start`"]
+pub struct ProcessBuilder {
+    context: Context,
+    specification: Specification,
+}
+
+impl ProcessBuilder {
+    pub(crate) fn new(context: Context) -> Self {
+        Self { context, specification: Specification::default() }
+    }
+
+    /// Names the process, in errors and in `ps` (there, the first 15 bytes). Default: the name of the
+    /// function's type.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.specification.name = Some(name.into());
+        self
+    }
+
+    /// Sets an environment variable. By default the child has the environment that this process has
+    /// when it is started.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        let change = Change::Set(name.as_ref().into(), value.as_ref().into());
+        self.specification.environment.push(change);
+        self
+    }
+
+    /// Removes an environment variable.
+    pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.specification.environment.push(Change::Remove(name.as_ref().into()));
+        self
+    }
+
+    /// Removes all environment variables, also those set before on this builder.
+    pub fn env_clear(mut self) -> Self {
+        self.specification.environment.push(Change::Clear);
+        self
+    }
+
+    /// The working directory. Default: that of this process when the child is started.
+    pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
+        self.specification.directory = Some(directory.as_ref().into());
+        self
+    }
+
+    /// Standard input. Default: [`Stdio::null`], because several children reading one terminal is
+    /// rarely what is wanted.
+    pub fn stdin(mut self, stream: impl Into<Stdio>) -> Self {
+        self.specification.standard[0] = stream.into().0;
+        self
+    }
+
+    /// Standard output. Default: [`Stdio::inherit`].
+    pub fn stdout(mut self, stream: impl Into<Stdio>) -> Self {
+        self.specification.standard[1] = stream.into().0;
+        self
+    }
+
+    /// Standard error. Default: [`Stdio::inherit`].
+    pub fn stderr(mut self, stream: impl Into<Stdio>) -> Self {
+        self.specification.standard[2] = stream.into().0;
+        self
+    }
+
+    /// Limits the child's address space, in bytes; allocations beyond it fail, which usually aborts the
+    /// child. Default: no limit.
+    ///
+    /// # Platform notes
+    ///
+    /// * Linux: address space, not resident memory. A forked child starts with all that its parent has.
+    /// * macOS: accepted and not enforced by the system.
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.specification.memory_limit = Some(bytes);
+        self
+    }
+
+    /// How long the child may take until it says hello, before any of the user's code runs in it.
+    /// Default: 30 seconds.
+    pub fn start_timeout(mut self, limit: Duration) -> Self {
+        self.specification.start_timeout = limit;
+        self
+    }
+
+    /// Starts a child that runs `function` on `arguments`.
+    ///
+    /// Returns when the child has said hello and was sent its arguments. The function is any `fn` item
+    /// or closure that captures nothing; one that captures does not compile.
+    ///
+    /// # Errors
+    ///
+    /// What goes wrong before the function runs:
+    ///
+    /// * [`ErrorKind::ForkNotAllowed`], [`ErrorKind::Multithreaded`]: on Fork, the two gates.
+    /// * [`ErrorKind::NotInitialized`]: on Spawn and ForkServer, [`init`](crate::init) was not called.
+    /// * [`ErrorKind::EncodeArguments`]: the arguments' `Serialize` failed.
+    /// * [`ErrorKind::Start`], [`ErrorKind::TimedOut`]: the child did not come up.
+    /// * [`ErrorKind::ProgramChanged`]: the child is another build of this program.
+    /// * [`ErrorKind::Invalid`]: a setting, or a function of another shared object.
+    pub fn start<A, R, F>(&self, arguments: A, function: F) -> Result<Process<R>, Error>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        F: Fn(A) -> R + Copy + 'static,
+    {
+        detached::collect();
+        let (function, function_name) = function::plain::<F, A, R>(function)?;
+        let message = codec::encode(&arguments).map_err(|error| {
+            Error::new(ErrorKind::EncodeArguments, "start a child process")
+                .in_context(self.context)
+                .named(function_name)
+                .detail(error.to_string())
+        })?;
+        drop(arguments);
+        let name = self.specification.name.as_deref().unwrap_or(function_name);
+        if self.context == Context::Inline {
+            return Ok(Process::inline(Inline::run(function, name, message)?));
+        }
+        let role = Role::Call { function };
+        let specification = &self.specification;
+        let started = start::start(self.context, specification, role, name, message)?;
+        let mut running = Running::new(self.context, name.to_owned(), started);
+        running.greet(specification.start_timeout)?;
+        Ok(Process::running(running))
+    }
+
+    /// Starts one child for each of `arguments`, which belong together: the first failure stops them
+    /// all.
+    ///
+    /// # Errors
+    ///
+    /// As [`ProcessBuilder::start`]. Those that were started before are stopped.
+    pub fn start_group<A, R, F>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+        function: F,
+    ) -> Result<ProcessGroup<R>, Error>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        F: Fn(A) -> R + Copy + 'static,
+    {
+        let mut group = ProcessGroup::new();
+        for (index, argument) in arguments.into_iter().enumerate() {
+            let process = self.start(argument, function).map_err(|error| error.of_worker(index))?;
+            group.push(process);
+        }
+        Ok(group)
+    }
+}

@@ -1,0 +1,325 @@
+//! A child that runs one function, as its owner sees it: what it said, and how it ended.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use offspring_platform::lifeline::Keeper;
+use offspring_platform::poll::{self, Interest};
+use offspring_platform::signal::Signal;
+use offspring_platform::{wait, watch};
+
+use crate::channel::{Broken, Frame, Kind, Link};
+use crate::child::Refusal;
+use crate::codec;
+use crate::error::{Error, ErrorKind, Phase};
+use crate::inline::Answer;
+use crate::start::{Ending, Started};
+use crate::supervisor::protocol::{self, Exited};
+use crate::supervisor::template;
+use crate::{Context, Exit};
+
+/// See the head of the file.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(super) context: Context,
+    pub(super) pid: i32,
+    pub(super) name: String,
+    link: Link,
+    ending: Ending,
+    /// While this is held, the child lives.
+    keeper: Option<Keeper>,
+    greeted: bool,
+    refused: Option<Refusal>,
+    pub(super) answer: Option<Answer>,
+    broken: Option<Broken>,
+    exit: Option<Exit>,
+}
+
+/// Without a watch, how often we look whether a child has ended.
+const TICK: Duration = Duration::from_millis(5);
+
+impl Running {
+    pub(super) fn new(context: Context, name: String, started: Started) -> Self {
+        let Started { pid, link, keeper, ending } = started;
+        Self {
+            context,
+            pid,
+            name,
+            link,
+            ending,
+            keeper: Some(keeper),
+            greeted: false,
+            refused: None,
+            answer: None,
+            broken: None,
+            exit: None,
+        }
+    }
+
+    fn error(&self, kind: ErrorKind, doing: &'static str) -> Error {
+        Error::new(kind, doing).in_context(self.context).of_process(self.pid).named(&self.name)
+    }
+
+    /// Waits until the child has said hello and was sent its arguments. When it fails, the child is
+    /// gone.
+    pub(super) fn greet(&mut self, limit: Duration) -> Result<(), Error> {
+        let doing = "start a child process";
+        let deadline = Instant::now() + limit;
+        while !self.greeted
+            && self.refused.is_none()
+            && self.exit.is_none()
+            && self.broken.is_none()
+        {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                self.end_now();
+                return Err(self
+                    .error(ErrorKind::TimedOut, doing)
+                    .detail(format!("it did not say hello within {limit:?}"))
+                    .advice(
+                        "is `offspring::init()` the first call in `main`? \
+                         Else raise `start_timeout`",
+                    ));
+            }
+            self.step(Some(left)).map_err(|error| Error::system(doing, error))?;
+        }
+        if let Some(refusal) = self.refused {
+            self.end_now();
+            return Err(self.refusal(refusal, doing));
+        }
+        if !self.greeted {
+            self.end_now();
+            let error = self
+                .error(ErrorKind::Start, doing)
+                .detail("it ended before it said hello")
+                .advice("is `offspring::init()` the first call in `main`?");
+            return Err(error.ended(self.exit.unwrap_or(Exit::Unknown)));
+        }
+        // Arguments larger than the socket's buffer.
+        while self.link.has_output() && self.exit.is_none() && self.broken.is_none() {
+            self.step(None).map_err(|error| Error::system(doing, error))?;
+        }
+        Ok(())
+    }
+
+    fn refusal(&self, refusal: Refusal, doing: &'static str) -> Error {
+        let (kind, text) = match refusal {
+            Refusal::ProgramChanged => {
+                return self
+                    .error(ErrorKind::ProgramChanged, doing)
+                    .advice("restart the program, so that parent and children are the same build");
+            }
+            Refusal::Environment => (ErrorKind::Start, "its environment could not be changed"),
+            Refusal::Directory => {
+                (ErrorKind::Start, "its working directory does not exist or cannot be entered")
+            }
+            Refusal::Limits => (ErrorKind::Start, "its memory could not be limited"),
+            Refusal::Streams => (ErrorKind::Start, "its standard streams could not be set up"),
+        };
+        self.error(kind, doing).detail(text)
+    }
+
+    /// How it ended, if it has.
+    pub(super) fn exit(&self) -> Option<Exit> {
+        self.exit
+    }
+
+    /// Waits for something to happen, and takes note of it.
+    pub(super) fn step(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        if self.exit.is_some() {
+            return Ok(());
+        }
+        self.link.flush()?;
+        let mut timeout = timeout;
+        let mut interests = Vec::with_capacity(2);
+        self.interests(&mut interests, &mut timeout)?;
+        poll::wait(&mut interests, timeout)?;
+        drop(interests);
+        self.look()
+    }
+
+    /// What has to be waited for. May shorten `timeout`, where the end of the child is not an event.
+    pub(super) fn interests<'a>(
+        &'a self,
+        into: &mut Vec<Interest<'a>>,
+        timeout: &mut Option<Duration>,
+    ) -> io::Result<()> {
+        if self.exit.is_some() {
+            return Ok(());
+        }
+        if self.link.is_open() && self.broken.is_none() {
+            into.push(self.link.interest()?);
+        }
+        match &self.ending {
+            Ending::Own { watch: Some(watch) } => into.push(Interest::readable(watch.as_fd())),
+            Ending::Own { watch: None } => {
+                *timeout = Some(timeout.map_or(TICK, |limit| limit.min(TICK)));
+            }
+            Ending::Reported { report, .. } => into.push(report.interest()?),
+        }
+        Ok(())
+    }
+
+    /// Takes note of what has happened, without waiting.
+    pub(super) fn look(&mut self) -> io::Result<()> {
+        if self.exit.is_some() {
+            return Ok(());
+        }
+        self.link.flush()?;
+        // The end first, then the channel: what the child sent before it ended is read after that.
+        let exit = match &mut self.ending {
+            Ending::Own { .. } => wait::try_reap(self.pid)?,
+            Ending::Reported { report, .. } => reported(report),
+        };
+        self.read();
+        if exit.is_some() {
+            self.exit = exit;
+            self.keeper = None;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self) {
+        if self.broken.is_some() {
+            return;
+        }
+        if let Err(broken) = self.link.fill() {
+            self.broken = Some(broken);
+        }
+        while let Some(frame) = self.link.next() {
+            if let Err(broken) = self.hear(frame) {
+                self.broken = Some(broken);
+                break;
+            }
+        }
+        if self.broken.is_some() {
+            // Whatever it is, it is not what we started, or something else writes to its channel.
+            self.keeper = None;
+            let _ = self.signal(Signal::Kill);
+        }
+    }
+
+    fn hear(&mut self, frame: Frame) -> Result<(), Broken> {
+        let broken = |_| Broken::Protocol("an unreadable message");
+        match frame.kind {
+            Kind::Hello if !self.greeted => self.greeted = true,
+            Kind::Refused if !self.greeted => {
+                self.refused = Some(codec::decode(&frame.bytes, Vec::new()).map_err(broken)?);
+            }
+            Kind::Done if self.greeted && self.answer.is_none() => {
+                self.answer = Some(Answer::Done(frame.bytes, frame.descriptors));
+            }
+            Kind::Failed if self.greeted && self.answer.is_none() => {
+                let failure = codec::decode(&frame.bytes, Vec::new()).map_err(broken)?;
+                self.answer = Some(Answer::Failed(failure));
+            }
+            _ => return Err(Broken::Protocol("a message out of turn")),
+        }
+        Ok(())
+    }
+
+    /// Why there is no answer from a child that has ended.
+    pub(super) fn no_answer(&mut self, doing: &'static str) -> Error {
+        if let Some(broken) = self.broken.take() {
+            let error = self.error(ErrorKind::Protocol, doing).at(Phase::Unknown);
+            return error.caused_by(broken);
+        }
+        let exit = self.exit.unwrap_or(Exit::Unknown);
+        let error = self.error(ErrorKind::Died, doing).at(Phase::Started).ended(exit);
+        match exit {
+            Exit::Code(0) => error.advice("the function must return, not exit"),
+            _ => error,
+        }
+    }
+
+    /// Sends a signal, unless it has ended.
+    pub(super) fn signal(&self, wanted: Signal) -> io::Result<()> {
+        if self.exit.is_some() {
+            return Ok(());
+        }
+        match &self.ending {
+            Ending::Own { watch: Some(watch) } | Ending::Reported { watch: Some(watch), .. } => {
+                watch.signal(self.pid, wanted)
+            }
+            // Ours, and not collected, or there would be an exit.
+            Ending::Own { watch: None } => watch::signal_own_child(self.pid, wanted),
+            Ending::Reported { id, watch: None, .. } => {
+                let wanted = match wanted {
+                    Signal::Terminate => protocol::Signal::Terminate,
+                    Signal::Kill => protocol::Signal::Kill,
+                    Signal::Continue => protocol::Signal::Continue,
+                };
+                template::signal_child(*id, wanted).map_err(io::Error::other)
+            }
+        }
+    }
+
+    /// Waits for its end, at most until `deadline`.
+    pub(super) fn wait_for_end(&mut self, deadline: Option<Instant>) -> io::Result<Option<Exit>> {
+        while self.exit.is_none() {
+            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                self.look()?;
+                break;
+            }
+            self.step(left)?;
+        }
+        Ok(self.exit)
+    }
+
+    /// Asks it to end, and after `grace` ends it. Returns when it has ended.
+    pub(super) fn stop(&mut self, grace: Duration) -> io::Result<Exit> {
+        if !grace.is_zero() && self.exit.is_none() {
+            self.signal(Signal::Terminate)?;
+            // A stopped process does not see the request before it is continued.
+            self.signal(Signal::Continue)?;
+            self.wait_for_end(Some(Instant::now() + grace))?;
+        }
+        self.end_now();
+        Ok(self.exit.unwrap_or(Exit::Unknown))
+    }
+
+    /// Kills it by every means, and collects it.
+    pub(super) fn end_now(&mut self) {
+        if self.exit.is_some() {
+            return;
+        }
+        let _ = self.signal(Signal::Kill);
+        self.keeper = None;
+        // Not even a kill ends a process that is stuck in the kernel. It is left to the system then.
+        let _ = self.wait_for_end(Some(Instant::now() + UNKILLABLE));
+    }
+
+    /// Lets go of a child that is to run on: it will still end with this process.
+    pub(super) fn let_go(self) -> (Option<Keeper>, Ending, i32, Option<Exit>) {
+        (self.keeper, self.ending, self.pid, self.exit)
+    }
+
+    /// What becomes readable when it has ended.
+    pub(super) fn sentinel(&self) -> io::Result<BorrowedFd<'_>> {
+        match &self.ending {
+            Ending::Own { watch: Some(watch) } | Ending::Reported { watch: Some(watch), .. } => {
+                Ok(watch.as_fd())
+            }
+            Ending::Reported { report, .. } => report.borrow(),
+            Ending::Own { watch: None } => self.link.borrow(),
+        }
+    }
+}
+
+/// How long a killed process may take to be gone.
+const UNKILLABLE: Duration = Duration::from_secs(5);
+
+/// What the fork server says about the end of a child.
+pub(super) fn reported(report: &mut Link) -> Option<Exit> {
+    let filled = report.fill();
+    while let Some(frame) = report.next() {
+        if frame.kind == Kind::Exited {
+            let exited = codec::decode::<Exited>(&frame.bytes, Vec::new());
+            return Some(exited.map_or(Exit::Unknown, Exit::from));
+        }
+    }
+    // The fork server is gone, and the kernel ends its children with it. Nobody saw how.
+    (filled.is_err() || report.is_at_end()).then_some(Exit::Unknown)
+}

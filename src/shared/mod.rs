@@ -1,0 +1,5 @@
+//! Memory that all processes see.
+
+mod slice;
+
+pub use slice::SharedSlice;

@@ -1,0 +1,52 @@
+//! By spawn: a fresh run of the same program.
+
+use offspring_platform::descriptors;
+use offspring_platform::lifeline::{self, Consequence};
+use offspring_platform::spawn::Standard;
+use offspring_platform::watch::Watch;
+
+use super::execute::{self, Run};
+use super::{Ending, Specification, Started, Stream, encode_launch, failed};
+use crate::Context;
+use crate::channel::{Kind, Link};
+use crate::child::launch::Launch;
+use crate::codec::Encoded;
+use crate::error::Error;
+
+/// Starts a child.
+pub(super) fn start(
+    launch: Launch,
+    specification: &Specification,
+    arguments: Encoded,
+) -> Result<Started, Error> {
+    let fail = |error| failed(Context::Spawn, "the program could not be run again", error);
+    let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
+    let (keeper, end) = lifeline::new().map_err(fail)?;
+    let mut standard = [Standard::Inherit; 3];
+    for (place, wanted) in standard.iter_mut().zip(&specification.standard) {
+        *place = match wanted {
+            Stream::Inherit => Standard::Inherit,
+            Stream::Null => Standard::Null,
+            Stream::Open(open) => Standard::Open(std::os::fd::AsFd::as_fd(&**open)),
+        };
+    }
+    let pid = execute::run(&Run {
+        nonce: launch.nonce,
+        environment: &super::changed_environment(&specification.environment),
+        directory: specification.directory.as_deref().map(AsRef::as_ref),
+        standard,
+        channel: theirs.borrow().map_err(fail)?,
+        lifeline: end.borrow().map_err(fail)?,
+    })
+    .map_err(fail)?;
+    let watch = Watch::child(pid).ok();
+    // Until it reaches its first statement, the child cannot tie itself. That it is tied twice is
+    // harmless, and so is a failure here.
+    if let Ok(end) = end.borrow() {
+        let _ = lifeline::tie(end, pid, Consequence::Kill);
+    }
+    let mut link = Link::new(ours);
+    link.queue(Kind::Launch, 0, encode_launch(&launch, Encoded::default())?);
+    link.queue(Kind::Arguments, 0, arguments);
+    Ok(Started { pid, link, keeper, ending: Ending::Own { watch } })
+}

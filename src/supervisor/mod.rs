@@ -1,0 +1,175 @@
+//! The process that is the parent of others: started here, served in `serve`.
+
+pub(crate) mod protocol;
+pub(crate) mod serve;
+pub(crate) mod template;
+
+use std::time::{Duration, Instant};
+
+use offspring_platform::fork::{self, Side};
+use offspring_platform::lifeline::{self, Consequence, Keeper};
+use offspring_platform::poll::{self, Interest};
+use offspring_platform::signal::Signal;
+use offspring_platform::spawn::Standard;
+use offspring_platform::watch::{self, Watch};
+use offspring_platform::{descriptors, exit, fd, wait};
+
+use crate::Context;
+use crate::channel::{Kind, Link};
+use crate::child::launch::Role;
+use crate::codec::Encoded;
+use crate::error::{Error, ErrorKind};
+use crate::start::{self, Specification, execute};
+
+const DOING: &str = "start a supervisor";
+
+/// A supervisor, as its owner sees it. Dropping it ends it and all its children.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    /// `None` once it was told to end.
+    pub(crate) link: Option<Link>,
+    pub(crate) pid: i32,
+    watch: Option<Watch>,
+    _keeper: Keeper,
+    generation: u64,
+}
+
+impl Supervisor {
+    /// Starts the one that fits the context, and waits for its hello.
+    pub(crate) fn start(
+        context: Context,
+        specification: &Specification,
+        name: &str,
+    ) -> Result<Self, Error> {
+        match context {
+            Context::Fork => Self::fork(),
+            _ => Self::execute(context, specification, name),
+        }
+        .and_then(|supervisor| supervisor.greeted(context, specification.start_timeout))
+    }
+
+    /// A copy of this process, which forks workers that are copies of the same moment.
+    fn fork() -> Result<Self, Error> {
+        let fail = |error| start::failed(Context::Fork, "the system refused", error);
+        let (permission, witness, blocked) = start::check_fork()?;
+        let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
+        let (keeper, end) = lifeline::new().map_err(fail)?;
+        match fork::fork(permission, witness, blocked, vec![theirs, end]).map_err(fail)? {
+            Side::Parent(pid) => Ok(Self::of(pid, Link::new(ours), keeper)),
+            Side::Child(kept) => {
+                let _bomb = exit::Bomb::arm();
+                let mut kept = kept.into_iter();
+                match (kept.next(), kept.next()) {
+                    (Some(channel), Some(end)) => {
+                        serve::enter_forked(Link::new(channel), end, permission)
+                    }
+                    _ => exit::now(exit::FELL_OUT),
+                }
+            }
+        }
+    }
+
+    /// A fresh run of this program, which forks or executes.
+    fn execute(context: Context, specification: &Specification, name: &str) -> Result<Self, Error> {
+        let fail = |error| start::failed(context, "the program could not be run again", error);
+        start::check_initialized(context)?;
+        let role = Role::Supervisor { forks: context == Context::ForkServer };
+        // Its children are as deep as this process's own would be: it is no user of the program.
+        let mut launch = start::launch(context, specification, role, name)?;
+        launch.depth -= 1;
+        let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
+        let (keeper, end) = lifeline::new().map_err(fail)?;
+        let pid = execute::run(&execute::Run {
+            nonce: launch.nonce,
+            environment: &start::changed_environment(&specification.environment),
+            directory: specification.directory.as_deref().map(AsRef::as_ref),
+            standard: [Standard::Inherit; 3],
+            channel: theirs.borrow().map_err(fail)?,
+            lifeline: end.borrow().map_err(fail)?,
+        })
+        .map_err(fail)?;
+        if let Ok(end) = end.borrow() {
+            let _ = lifeline::tie(end, pid, Consequence::Wake);
+        }
+        let mut link = Link::new(ours);
+        link.queue(Kind::Launch, 0, start::encode_launch(&launch, Encoded::default())?);
+        Ok(Self::of(pid, link, keeper))
+    }
+
+    fn of(pid: i32, link: Link, keeper: Keeper) -> Self {
+        Self {
+            link: Some(link),
+            pid,
+            watch: Watch::child(pid).ok(),
+            _keeper: keeper,
+            generation: fd::generation(),
+        }
+    }
+
+    fn greeted(mut self, context: Context, limit: Duration) -> Result<Self, Error> {
+        let fail = |kind| Error::new(kind, DOING).in_context(context).of_process(self.pid);
+        let Some(link) = &mut self.link else { return Err(fail(ErrorKind::Closed)) };
+        match link.wait_for_frame(Some(Instant::now() + limit)) {
+            Ok(Some(frame)) if frame.kind == Kind::Hello => Ok(self),
+            Ok(Some(frame)) if frame.kind == Kind::Refused => Err(fail(ErrorKind::ProgramChanged)),
+            Ok(Some(_)) => Err(fail(ErrorKind::Protocol)),
+            Ok(None) if link.is_at_end() => {
+                let error = fail(ErrorKind::Start)
+                    .detail("the supervisor ended before it said hello")
+                    .advice("is `offspring::init()` the first call in `main`?");
+                Err(error.ended(self.finish()))
+            }
+            Ok(None) => Err(fail(ErrorKind::TimedOut)),
+            Err(error) => Err(fail(ErrorKind::Start).caused_by(error)),
+        }
+    }
+
+    /// Whether it was made by this process, and not by the one this is a fork of.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.generation == fd::generation()
+    }
+
+    /// Tells it to end all its children and itself, waits for that, and collects it.
+    pub(crate) fn finish(&mut self) -> wait::Exit {
+        self.link = None;
+        if !self.is_ours() || self.pid == 0 {
+            return wait::Exit::Unknown;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        let exit = loop {
+            match wait::try_reap(self.pid) {
+                Ok(Some(exit)) => break exit,
+                Err(_) => break wait::Exit::Unknown,
+                Ok(None) => {}
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                // It is stuck, or stopped. Its children's lifelines are in our hands, not in its.
+                let _ = watch::signal_own_child(self.pid, Signal::Kill);
+                break wait::reap(self.pid).unwrap_or(wait::Exit::Unknown);
+            }
+            let step = match &self.watch {
+                Some(_) => left,
+                None => Duration::from_millis(1),
+            };
+            let mut interests: Vec<Interest<'_>> = Vec::new();
+            if let Some(watch) = &self.watch {
+                interests.push(Interest::readable(std::os::fd::AsFd::as_fd(watch)));
+            }
+            if poll::wait(&mut interests, Some(step)).is_err() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        self.pid = 0;
+        exit
+    }
+}
+
+/// How long a supervisor may take to end its children before it is killed itself.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

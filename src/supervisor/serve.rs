@@ -1,0 +1,216 @@
+//! The supervisor's own process: one thread that starts children, reaps them, and ends them all when
+//! its owner is gone.
+//!
+//! It runs none of the user's code. It forks (a fork server's template, or the supervisor of a Fork
+//! pool) or executes (the supervisor of a Spawn pool). It is deaf to all signals that can be blocked:
+//! its life is its owner's socket.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use offspring_platform::entry::Entered;
+use offspring_platform::fd::PrivateFd;
+use offspring_platform::fork::{self, Permission, Side};
+use offspring_platform::guardian::{self, Endings};
+use offspring_platform::poll::{self, Interest};
+use offspring_platform::threads::SingleThreaded;
+use offspring_platform::wait::{self, Reaped};
+use offspring_platform::watch::{self, Watch};
+use offspring_platform::{exit, lifeline, signal};
+
+use super::protocol::{Exited, NotStarted, Signal, Start, Started};
+use crate::channel::{Frame, Kind, Link};
+use crate::child;
+use crate::codec::{self, Encoded};
+use crate::start;
+
+/// How this supervisor makes children.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Fork(Permission),
+    Execute,
+}
+
+struct Child {
+    id: u64,
+    /// Where to report, if not on the control socket.
+    report: Option<Link>,
+}
+
+struct Supervisor {
+    way: Way,
+    owner: Link,
+    endings: Endings,
+    /// By pid.
+    children: HashMap<i32, Child>,
+}
+
+/// A supervisor that was started by exec. `template` is there when it forks.
+pub(crate) fn enter(owner: Link, end: PrivateFd, template: Option<&Entered>) -> ! {
+    let way = template.map_or(Way::Execute, |entered| Way::Fork(Permission::of_template(entered)));
+    run(owner, end, way)
+}
+
+/// A supervisor that was just forked from its owner, with the exit bomb armed.
+pub(crate) fn enter_forked(owner: Link, end: PrivateFd, permission: Permission) -> ! {
+    exit::skip_inherited_handlers();
+    run(owner, end, Way::Fork(permission))
+}
+
+fn run(mut owner: Link, end: PrivateFd, way: Way) -> ! {
+    signal::deaf();
+    let ready = lifeline::arm_to_wake(end)
+        .and_then(|()| guardian::adopt_descendants())
+        .and_then(|()| Endings::new());
+    let Ok(endings) = ready else { exit::now(exit::FELL_OUT) };
+    owner.queue(Kind::Hello, 0, Encoded::default());
+    let mut this = Supervisor { way, owner, endings, children: HashMap::new() };
+    while this.turn().is_ok() && !this.owner.is_at_end() {}
+    // The owner is gone, or done with us.
+    let _ = guardian::end_all(|_, _| {});
+    exit::now(0)
+}
+
+impl Supervisor {
+    /// Waits for something to happen, and does what has to be done about it.
+    fn turn(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        self.owner.flush()?;
+        for child in self.children.values_mut() {
+            if let Some(report) = &mut child.report {
+                report.flush()?;
+            }
+        }
+        let mut interests = [self.owner.interest()?, Interest::readable(self.endings.as_fd())];
+        poll::wait(&mut interests, None)?;
+        let [control, endings] = interests.map(|interest| interest.can_read());
+        if endings {
+            self.endings.clear()?;
+            self.collect()?;
+        }
+        if control {
+            self.owner.fill()?;
+            while let Some(frame) = self.owner.next() {
+                self.obey(frame)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, frame: Frame) -> Result<(), Box<dyn std::error::Error>> {
+        match frame.kind {
+            Kind::Start => {
+                let start = codec::decode::<Start>(&frame.bytes, Vec::new())?;
+                let mut fds = frame.descriptors.into_iter();
+                let (Some(channel), Some(end)) = (fds.next(), fds.next()) else {
+                    return Err("a start without a channel and a lifeline".into());
+                };
+                let report = fds.next().map(PrivateFd::new).transpose()?.map(Link::new);
+                self.start(frame.id, &start, channel, end, report)?;
+            }
+            Kind::Signal => {
+                let wanted = codec::decode::<Signal>(&frame.bytes, Vec::new())?;
+                let wanted = match wanted {
+                    Signal::Terminate => signal::Signal::Terminate,
+                    Signal::Kill => signal::Signal::Kill,
+                    Signal::Continue => signal::Signal::Continue,
+                };
+                let found = self.children.iter().find(|(_, child)| child.id == frame.id);
+                if let Some((pid, _)) = found {
+                    // Not collected yet, or it would not be on the list: the number is its own.
+                    watch::signal_own_child(*pid, wanted)?;
+                }
+            }
+            _ => return Err("not a request".into()),
+        }
+        Ok(())
+    }
+
+    fn start(
+        &mut self,
+        id: u64,
+        start: &Start,
+        channel: OwnedFd,
+        end: OwnedFd,
+        mut report: Option<Link>,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let made = match self.way {
+            Way::Fork(permission) => self.fork(permission, channel, end),
+            Way::Execute => Self::execute(start, &channel, &end),
+        };
+        let answer_to = report.as_mut().unwrap_or(&mut self.owner);
+        match made {
+            Ok(pid) => {
+                let mut message = codec::encode(&Started { pid })?;
+                if Watch::CAN_BE_SENT {
+                    if let Ok(watch) = Watch::child(pid) {
+                        message.descriptors.push(std::sync::Arc::new(watch));
+                    }
+                }
+                answer_to.queue(Kind::Started, id, message);
+                answer_to.flush()?;
+                self.children.insert(pid, Child { id, report });
+            }
+            Err(error) => {
+                let text = error.to_string();
+                let answer = NotStarted { text, number: error.raw_os_error() };
+                answer_to.queue(Kind::NotStarted, id, codec::encode(&answer)?);
+                answer_to.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fork(&self, permission: Permission, channel: OwnedFd, end: OwnedFd) -> io::Result<i32> {
+        let blocked = signal::Blocked::all()?;
+        let witness = SingleThreaded::check(&blocked).map_err(|_| {
+            io::Error::other("a thread runs in the supervisor, which should have none")
+        })?;
+        let keep = vec![PrivateFd::new(channel)?, PrivateFd::new(end)?];
+        let own = std::process::id();
+        match fork::fork(permission, witness, blocked, keep)? {
+            Side::Parent(pid) => Ok(pid),
+            Side::Child(kept) => {
+                let _bomb = exit::Bomb::arm();
+                guardian::die_with_supervisor(i32::try_from(own).unwrap_or(0));
+                let mut kept = kept.into_iter();
+                match (kept.next(), kept.next()) {
+                    (Some(channel), Some(end)) => child::enter_by_fork(channel, end),
+                    _ => exit::now(exit::FELL_OUT),
+                }
+            }
+        }
+    }
+
+    fn execute(start: &Start, channel: &OwnedFd, end: &OwnedFd) -> io::Result<i32> {
+        let Some(execute) = &start.execute else {
+            return Err(io::Error::other("a start that does not say how to execute"));
+        };
+        start::execute::again(execute, channel.as_fd(), end.as_fd())
+    }
+
+    /// Collects all that have ended, reports them, and ends what they left behind.
+    fn collect(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        let mut known = false;
+        while let Reaped::Child(pid, exit) = wait::reap_any()? {
+            let Some(child) = self.children.remove(&pid) else { continue };
+            known = true;
+            let message = codec::encode(&Exited::from(exit))?;
+            match child.report {
+                Some(mut report) => {
+                    report.queue(Kind::Exited, child.id, message);
+                    // One small frame into a buffer that nobody else fills.
+                    report.flush()?;
+                }
+                None => {
+                    self.owner.queue(Kind::Exited, child.id, message);
+                    self.owner.flush()?;
+                }
+            }
+        }
+        if known {
+            guardian::end_strays(|pid| self.children.contains_key(&pid));
+        }
+        Ok(())
+    }
+}

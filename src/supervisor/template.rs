@@ -1,0 +1,154 @@
+//! The template of the fork server: one for each process, started with its first child.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use offspring_platform::environment::Change;
+use offspring_platform::fd::PrivateFd;
+use offspring_platform::watch::Watch;
+
+use super::Supervisor;
+use super::protocol::{NotStarted, Signal, Start, Started};
+use crate::Context;
+use crate::channel::{Frame, Kind};
+use crate::child::launch::EnvironmentChange;
+use crate::codec;
+use crate::error::{Error, ErrorKind};
+use crate::start::Specification;
+
+const DOING: &str = "start a child process";
+
+struct Template {
+    supervisor: Supervisor,
+    /// The environment in which it was started.
+    environment: HashMap<OsString, OsString>,
+    next: u64,
+}
+
+static TEMPLATE: Mutex<Option<Template>> = Mutex::new(None);
+
+fn lock() -> MutexGuard<'static, Option<Template>> {
+    // A panic while it was held leaves it whole: the worst is a template that does not answer.
+    TEMPLATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs `use_it` with a template that is alive, as far as anybody can tell.
+fn with<T>(use_it: impl FnOnce(&mut Template) -> Result<T, Error>) -> Result<T, Error> {
+    let mut place = lock();
+    let usable = place.as_mut().is_some_and(|template| {
+        template.supervisor.is_ours()
+            && template.supervisor.link.as_mut().is_some_and(|link| {
+                // It never says anything here; what can be read is its end.
+                link.fill().is_ok() && !link.is_at_end()
+            })
+    });
+    if !usable {
+        // Dropped first: an old one is collected before a new one starts.
+        *place = None;
+        let environment = std::env::vars_os().collect();
+        let specification = Specification::default();
+        let name = "offspring-templ";
+        let supervisor = Supervisor::start(Context::ForkServer, &specification, name)?;
+        *place = Some(Template { supervisor, environment, next: 1 });
+    }
+    match &mut *place {
+        Some(template) => use_it(template),
+        None => Err(Error::new(ErrorKind::Start, DOING).in_context(Context::ForkServer)),
+    }
+}
+
+/// What changed in this process's environment since the template was started.
+pub(crate) fn environment_since_start() -> Result<Vec<EnvironmentChange>, Error> {
+    with(|template| {
+        let mut changes = Vec::new();
+        let mut kept = 0;
+        for (name, value) in std::env::vars_os() {
+            match template.environment.get(&name) {
+                Some(old) => {
+                    kept += 1;
+                    if *old != value {
+                        changes.push(Change::Set(name, value).into());
+                    }
+                }
+                None => changes.push(Change::Set(name, value).into()),
+            }
+        }
+        if kept < template.environment.len() {
+            let gone = template.environment.keys().filter(|name| std::env::var_os(name).is_none());
+            changes.extend(gone.map(|name| Change::Remove(name.clone()).into()));
+        }
+        Ok(changes)
+    })
+}
+
+/// Asks the template for a child that uses these descriptors. What comes of it is said on the other
+/// end of `report`.
+pub(crate) fn start_child(
+    channel: PrivateFd,
+    lifeline: PrivateFd,
+    report: PrivateFd,
+) -> Result<u64, Error> {
+    with(|template| {
+        let fail = |error| Error::system(DOING, error).in_context(Context::ForkServer);
+        let id = template.next;
+        template.next += 1;
+        let mut message = codec::encode(&Start { execute: None })
+            .map_err(|error| Error::new(ErrorKind::Start, DOING).caused_by(error))?;
+        for descriptor in [channel, lifeline, report] {
+            let descriptor = descriptor.into_owned().map_err(fail)?;
+            message.descriptors.push(std::sync::Arc::new(descriptor));
+        }
+        request(template, Kind::Start, id, message)?;
+        Ok(id)
+    })
+}
+
+/// Asks the template to signal one of its children. Nothing happens if it has ended.
+pub(crate) fn signal_child(id: u64, signal: Signal) -> Result<(), Error> {
+    let message = codec::encode(&signal)
+        .map_err(|error| Error::new(ErrorKind::System, "signal a child").caused_by(error))?;
+    with(|template| request(template, Kind::Signal, id, message))
+}
+
+fn request(
+    template: &mut Template,
+    kind: Kind,
+    id: u64,
+    message: codec::Encoded,
+) -> Result<(), Error> {
+    let Some(link) = &mut template.supervisor.link else {
+        return Err(Error::new(ErrorKind::Closed, DOING).in_context(Context::ForkServer));
+    };
+    link.queue(kind, id, message);
+    link.flush_all().map_err(|error| {
+        Error::new(ErrorKind::Start, DOING).in_context(Context::ForkServer).caused_by(error)
+    })
+}
+
+/// Reads the first thing that is said about a child.
+pub(crate) fn read_started(frame: Option<Frame>) -> Result<(i32, Option<Watch>), Error> {
+    let fail = |kind| Error::new(kind, DOING).in_context(Context::ForkServer);
+    let Some(frame) = frame else {
+        return Err(fail(ErrorKind::Start)
+            .detail("the fork server ended, or did not answer in time")
+            .advice("try again: a new one is started"));
+    };
+    match frame.kind {
+        Kind::Started => {
+            let started = codec::decode::<Started>(&frame.bytes, Vec::new())
+                .map_err(|error| fail(ErrorKind::Protocol).caused_by(error))?;
+            Ok((started.pid, frame.descriptors.into_iter().next().map(Watch::received)))
+        }
+        Kind::NotStarted => {
+            let why = codec::decode::<NotStarted>(&frame.bytes, Vec::new())
+                .map_err(|error| fail(ErrorKind::Protocol).caused_by(error))?;
+            let error = fail(ErrorKind::Start).detail(why.text);
+            Err(match why.number {
+                Some(number) => error.caused_by(std::io::Error::from_raw_os_error(number)),
+                None => error,
+            })
+        }
+        _ => Err(fail(ErrorKind::Protocol)),
+    }
+}
