@@ -18,6 +18,8 @@ use crate::codec::{Encoded, MOST_DESCRIPTORS};
 /// How much is read at once, and how far memory grows ahead of what has arrived: a length that a peer
 /// claims costs nothing until the bytes are there.
 const STEP: usize = 256 << 10;
+/// How often one channel is read before others have their turn.
+const READS: usize = 16;
 /// Frames up to this size are copied together, so that several leave in one system call.
 const SMALL: usize = 16 << 10;
 
@@ -185,8 +187,18 @@ impl Link {
         Ok(())
     }
 
-    /// Reads all that is there.
+    /// Reads what is there, but not without end from a peer that never stops sending.
     pub(crate) fn fill(&mut self) -> Result<(), Broken> {
+        for _ in 0..READS {
+            if self.ended || !self.fill_once()? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads all that a peer sent before it ended.
+    pub(crate) fn drain(&mut self) -> Result<(), Broken> {
         while !self.ended && self.fill_once()? {}
         Ok(())
     }
@@ -199,7 +211,8 @@ impl Link {
             // A large body is read straight into its place.
             Some((_, body)) if missing > SMALL => {
                 let have = body.len();
-                body.resize(have + missing.min(STEP.max(have / 4)), 0);
+                // Zeroed a step at a time: the socket holds no more than that.
+                body.resize(have + missing.min(STEP), 0);
                 let got = receive(&self.socket, &mut body[have..], &mut arrived);
                 body.truncate(have + got.as_ref().map_or(0, |got| got.unwrap_or(0)));
                 got?
@@ -318,12 +331,17 @@ impl Link {
             if self.ended {
                 return Ok(None);
             }
+            // Not `fill`: behind this frame may be another that is very long.
+            if self.fill_once()? {
+                continue;
+            }
             let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 return Ok(None);
             }
-            poll::wait(&mut [self.interest()?], left)?;
-            self.fill()?;
+            if self.is_open() {
+                poll::wait(&mut [self.interest()?], left)?;
+            }
         }
     }
 

@@ -43,7 +43,9 @@ impl Core {
 
     /// Reads what the worker sent, and sends what was left to send.
     fn read_worker(&mut self, slot: usize, worker: &mut Worker) {
-        let mut whole = worker.link.flush().is_ok() && worker.link.fill().is_ok();
+        let link = &mut worker.link;
+        let read = if worker.exit.is_some() { link.drain() } else { link.fill() };
+        let mut whole = read.is_ok() && worker.link.flush().is_ok();
         while let Some(frame) = worker.link.next() {
             whole = whole && self.hear_frame(slot, worker, frame);
         }

@@ -172,7 +172,7 @@ impl Running {
             Ending::Own { .. } => wait::try_reap(self.pid)?,
             Ending::Reported { report, .. } => reported(report),
         };
-        self.read();
+        self.read(exit.is_some());
         if exit.is_some() {
             self.exit = exit;
             self.keeper = None;
@@ -180,11 +180,12 @@ impl Running {
         Ok(())
     }
 
-    fn read(&mut self) {
+    fn read(&mut self, ended: bool) {
         if self.broken.is_some() {
             return;
         }
-        if let Err(broken) = self.link.fill() {
+        let read = if ended { self.link.drain() } else { self.link.fill() };
+        if let Err(broken) = read {
             self.broken = Some(broken);
         }
         while let Some(frame) = self.link.next() {

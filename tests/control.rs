@@ -1,0 +1,7 @@
+//! control
+
+mod harness;
+
+fn main() -> std::process::ExitCode {
+    harness::main(&[])
+}

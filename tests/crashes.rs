@@ -1,0 +1,7 @@
+//! crashes
+
+mod harness;
+
+fn main() -> std::process::ExitCode {
+    harness::main(&[])
+}

@@ -1,0 +1,7 @@
+//! descriptors
+
+mod harness;
+
+fn main() -> std::process::ExitCode {
+    harness::main(&[])
+}

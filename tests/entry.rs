@@ -1,0 +1,7 @@
+//! entry
+
+mod harness;
+
+fn main() -> std::process::ExitCode {
+    harness::main(&[])
+}

@@ -1,0 +1,7 @@
+//! fork_guard
+
+mod harness;
+
+fn main() -> std::process::ExitCode {
+    harness::main(&[])
+}

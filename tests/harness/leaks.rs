@@ -1,0 +1,153 @@
+//! What a process has now, and what it had before: children, descriptors, threads, shared memory.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::TOKEN;
+
+/// What this process holds at one moment.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    children: BTreeSet<u32>,
+    descriptors: BTreeSet<String>,
+    threads: usize,
+    shared: BTreeSet<String>,
+}
+
+impl Snapshot {
+    pub fn take() -> Self {
+        Self {
+            children: children_of(std::process::id()),
+            descriptors: descriptors(),
+            threads: fs::read_dir("/proc/self/task").map_or(0, Iterator::count),
+            shared: names(Path::new("/dev/shm")),
+        }
+    }
+
+    /// Compares with now. Children must be gone at once: whoever returned had to collect them. Threads
+    /// that were joined, and what a fork server collects, take the system a moment.
+    pub fn compare(&self) -> Result<(), String> {
+        let start = Instant::now();
+        loop {
+            let now = Self::take();
+            let grandchildren: Vec<u32> =
+                now.children.iter().flat_map(|child| children_of(*child)).collect();
+            let mut leaks = Vec::new();
+            let extra: Vec<_> = now.children.difference(&self.children).collect();
+            if !extra.is_empty() {
+                leaks.push(format!("children {extra:?}"));
+            }
+            if !grandchildren.is_empty() {
+                leaks.push(format!("children of children {grandchildren:?}"));
+            }
+            let extra: Vec<_> = now.descriptors.difference(&self.descriptors).collect();
+            if !extra.is_empty() {
+                leaks.push(format!("descriptors {extra:?}"));
+            }
+            let extra: Vec<_> = now.shared.difference(&self.shared).collect();
+            if !extra.is_empty() {
+                leaks.push(format!("shared memory {extra:?}"));
+            }
+            if now.threads > self.threads {
+                leaks.push(format!("{} threads, before {}", now.threads, self.threads));
+            }
+            if leaks.is_empty() {
+                return Ok(());
+            }
+            let own_children = now.children.difference(&self.children).next().is_some();
+            if own_children || start.elapsed() > Duration::from_secs(5) {
+                return Err(leaks.join("; "));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// The children of a process with one or more threads.
+pub fn children_of(pid: u32) -> BTreeSet<u32> {
+    let mut children = BTreeSet::new();
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return children };
+    for task in tasks.flatten() {
+        let list = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        children.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+    }
+    children
+}
+
+/// All descendants of a process.
+pub fn descendants_of(pid: u32) -> BTreeSet<u32> {
+    let mut all = BTreeSet::new();
+    let mut next = vec![pid];
+    while let Some(pid) = next.pop() {
+        for child in children_of(pid) {
+            if all.insert(child) {
+                next.push(child);
+            }
+        }
+    }
+    all
+}
+
+/// Number and target of each open descriptor of this process.
+pub fn descriptors() -> BTreeSet<String> {
+    descriptors_of("self")
+}
+
+/// Number and target of each open descriptor of a process.
+pub fn descriptors_of(process: impl std::fmt::Display) -> BTreeSet<String> {
+    let Ok(list) = fs::read_dir(format!("/proc/{process}/fd")) else { return BTreeSet::new() };
+    let mut found = BTreeSet::new();
+    for entry in list.flatten() {
+        // The listing's own descriptor is gone by the time anybody looks.
+        if let Ok(target) = fs::read_link(entry.path()) {
+            let target = target.to_string_lossy().into_owned();
+            let own = target.ends_with("/fd") && target.starts_with("/proc/");
+            if !own {
+                found.insert(format!("{} -> {target}", entry.file_name().to_string_lossy()));
+            }
+        }
+    }
+    found
+}
+
+fn names(directory: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Processes anywhere on the machine that belong to a run of a case, after it has ended.
+///
+/// They get a moment: what the kernel kills with its owner takes some milliseconds.
+pub fn survivors(token: &str) -> Vec<u32> {
+    let start = Instant::now();
+    loop {
+        let found = with_token(token);
+        if found.is_empty() || start.elapsed() > Duration::from_secs(5) {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Processes whose environment holds the token of a case.
+pub fn with_token(token: &str) -> Vec<u32> {
+    let wanted = format!("{TOKEN}={token}");
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    processes
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+        })
+        .collect()
+}
+
+/// Whether a process exists and is no zombie.
+pub fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    !matches!(state, None | Some('Z' | 'X'))
+}

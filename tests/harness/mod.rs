@@ -1,0 +1,187 @@
+//! Runs each case on each context, alone in a fresh process with one thread, and looks for leaks.
+//!
+//! libtest runs tests on threads, where Fork is rightly refused. So these test programs have their own
+//! `main` (`harness = false`): it lists cases × contexts to `libtest-mimic`, and runs each by starting
+//! itself again with the name of the case in the environment. That process has one thread; its output
+//! is shown if it fails; it has a deadline, which only a deadlock reaches; and what it leaves behind
+//! (children, descriptors, threads, files, shared memory) fails it.
+
+#![allow(dead_code, reason = "each test program uses a part of this")]
+#![allow(unreachable_pub, reason = "shared by several test programs")]
+
+pub mod leaks;
+pub mod programs;
+
+use std::error::Error;
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use offspring::Context;
+
+/// What a case returns: `Err` and panics fail it.
+pub type Outcome = Result<(), Box<dyn Error>>;
+
+/// One behaviour that must hold on each of its contexts.
+pub struct Case {
+    pub name: &'static str,
+    pub contexts: &'static [Context],
+    pub body: fn(Context) -> Outcome,
+}
+
+/// All contexts that have a process of their own.
+pub const PROCESSES: &[Context] = &[Context::Fork, Context::Spawn, Context::ForkServer];
+
+/// Lists functions as cases. `cases![on CONTEXTS: a, b]`; without `on`, all four contexts.
+#[macro_export]
+macro_rules! cases {
+    (on $contexts:expr => $($body:ident),* $(,)?) => {
+        &[$($crate::harness::Case {
+            name: stringify!($body),
+            contexts: $contexts,
+            body: $body,
+        }),*]
+    };
+    ($($body:ident),* $(,)?) => { $crate::cases![on &offspring::Context::ALL => $($body),*] };
+}
+
+/// Names the case that a process runs, as `context::name`.
+const CASE: &str = "OFFSPRING_TEST_CASE";
+/// Tells the processes of one run of one case from all others on the machine.
+pub const TOKEN: &str = "OFFSPRING_TEST_TOKEN";
+/// Generous: reached by a deadlock, and by nothing else.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// The `main` of a test program.
+pub fn main(groups: &[&'static [Case]]) -> ExitCode {
+    // A case may ask for a program that behaves badly in `main`, before or without `init`.
+    if let Some(code) = programs::run_if_asked() {
+        return code;
+    }
+    // SAFETY: the cases own no memory or kernel object that must not exist twice.
+    unsafe { offspring::allow_fork() };
+    offspring::init();
+    if let Ok(label) = std::env::var(CASE) {
+        return alone(groups, &label);
+    }
+    let mut trials = Vec::new();
+    for case in groups.iter().copied().flatten() {
+        for context in case.contexts {
+            let label = label(case, *context);
+            let missing = !Context::available().contains(context);
+            let trial = Trial::test(label.clone(), move || in_own_process(&label));
+            trials.push(trial.with_ignored_flag(missing));
+        }
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn label(case: &Case, context: Context) -> String {
+    format!("{context}::{}", case.name)
+}
+
+/// Runs one case in a process of its own.
+fn in_own_process(label: &str) -> Result<(), Failed> {
+    let token = format!("{}-{}", std::process::id(), label.replace(':', "-"));
+    let directory = std::env::temp_dir().join(format!("offspring-test-{token}"));
+    std::fs::create_dir_all(&directory)?;
+    let output = directory.with_extension("output");
+    // A file and not a pipe: a process that is left behind would keep a pipe open.
+    let file = File::create(&output)?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .env(CASE, label)
+        .env(TOKEN, &token)
+        .env("TMPDIR", &directory)
+        .env("RUST_BACKTRACE", "1")
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .spawn()?;
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break Some(status);
+        }
+        if started.elapsed() > DEADLINE {
+            child.kill()?;
+            child.wait()?;
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    let survivors = leaks::survivors(&token);
+    let leftovers: Vec<_> = std::fs::read_dir(&directory)?.flatten().map(|e| e.path()).collect();
+    let text = String::from_utf8_lossy(&std::fs::read(&output)?).into_owned();
+    std::fs::remove_dir_all(&directory)?;
+    std::fs::remove_file(&output)?;
+    let verdict = match status {
+        None => Err(format!("no end after {DEADLINE:?}")),
+        Some(status) if !status.success() => Err(format!("it ended with {status}")),
+        Some(_) if !survivors.is_empty() => Err(format!("processes survive: {survivors:?}")),
+        Some(_) if !leftovers.is_empty() => Err(format!("files are left: {leftovers:?}")),
+        Some(_) => Ok(()),
+    };
+    verdict.map_err(|why| format!("{label}: {why}\n--- output\n{text}").into())
+}
+
+/// Runs one case in this process, and looks for leaks.
+fn alone(groups: &[&'static [Case]], wanted: &str) -> ExitCode {
+    let found = groups.iter().copied().flatten().find_map(|case| {
+        let context = case.contexts.iter().find(|context| label(case, **context) == wanted)?;
+        Some((case, *context))
+    });
+    let Some((case, context)) = found else {
+        eprintln!("no case is called {wanted}");
+        return ExitCode::from(2);
+    };
+    if context == Context::ForkServer {
+        // The template lives as long as the program; it is no leak.
+        let warm = Context::ForkServer.process().start((), |()| ());
+        warm.and_then(offspring::Process::join).expect("the fork server starts");
+    }
+    let before = leaks::Snapshot::take();
+    // std prints a panic; an `Err` is printed here.
+    let result = catch_unwind(AssertUnwindSafe(|| (case.body)(context)));
+    match result {
+        Err(_) => return ExitCode::FAILURE,
+        Ok(Err(error)) => {
+            eprintln!("the case failed: {error:?}");
+            return ExitCode::FAILURE;
+        }
+        Ok(Ok(())) => {}
+    }
+    match before.compare() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(leak) => {
+            eprintln!("the case leaks: {leak}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Repeats a check until it holds; for what the system does in its own time. The limit only keeps a
+/// failing test from hanging.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(20), "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A task that never ends by itself. Spins on a clock, so that it also uses the processor.
+pub fn spin_for_ever() -> ! {
+    loop {
+        std::hint::black_box(Instant::now());
+    }
+}
+
+/// A task that sleeps for ever.
+pub fn sleep_for_ever() -> ! {
+    loop {
+        std::thread::park();
+    }
+}

@@ -1,0 +1,7 @@
+//! nested
+
+mod harness;
+
+fn main() -> std::process::ExitCode {
+    harness::main(&[])
+}

@@ -1,0 +1,7 @@
+//! orphans
+
+mod harness;
+
+fn main() -> std::process::ExitCode {
+    harness::main(&[])
+}

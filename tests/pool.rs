@@ -1,0 +1,7 @@
+//! pool
+
+mod harness;
+
+fn main() -> std::process::ExitCode {
+    harness::main(&[])
+}

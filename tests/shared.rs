@@ -1,0 +1,7 @@
+//! shared
+
+mod harness;
+
+fn main() -> std::process::ExitCode {
+    harness::main(&[])
+}
