@@ -1,3 +1,5 @@
+//! Counts the on bits of all 16-bit numbers, with one shared table, on every context.
+
 use offspring::{Context, SharedSlice};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -98,13 +98,11 @@ impl Context {
     }
 
     /// Begins to describe a child process.
-    #[must_use]
     pub fn process(self) -> ProcessBuilder {
         ProcessBuilder::new(self)
     }
 
     /// Begins to describe a pool of worker processes.
-    #[must_use]
     pub fn pool(self) -> PoolBuilder<()> {
         PoolBuilder::new(self)
     }

@@ -1,12 +1,11 @@
 //! Where a program enters offspring, and children begin.
 
 use std::ffi::OsStr;
-use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use offspring_platform::entry::Entered;
-use offspring_platform::fd::{self, PrivateFd};
-use offspring_platform::{entry, exit, peer, program, spawn};
+use offspring_platform::entry::{Entered, Handed};
+use offspring_platform::fd::PrivateFd;
+use offspring_platform::{entry, exit, peer, program};
 
 use crate::child;
 
@@ -14,10 +13,6 @@ use crate::child;
 /// the parent's pid and a number that only the two know; the descriptors are at fixed places. The
 /// child removes it before anything else.
 pub(crate) const NOTE: &str = "OFFSPRING_CHILD";
-
-/// Where a child that was started by exec finds its channel and its lifeline.
-const CHANNEL: RawFd = spawn::FIRST_HANDED;
-const LIFELINE: RawFd = spawn::FIRST_HANDED + 1;
 
 /// The exit status of a program with a note in its environment that no parent left.
 const FORGED: i32 = 112;
@@ -54,7 +49,7 @@ pub fn init() {
     }
     program::remember();
     let Some((note, entered)) = entry::take_note(NOTE) else { return };
-    match read(&note) {
+    match read(&note, &entered) {
         Ok(Some(handover)) => child::enter_by_exec(handover, entered),
         Ok(None) => {}
         Err(why) => refuse(why, entered),
@@ -81,13 +76,13 @@ pub(crate) fn note(parent: u32, nonce: u128) -> String {
 
 /// Checks a note, and takes over what it promises. `None` when it was meant for another process, and
 /// came here by inheritance.
-fn read(note: &OsStr) -> Result<Option<Handover>, &'static str> {
+fn read(note: &OsStr, entered: &Entered) -> Result<Option<Handover>, &'static str> {
     let malformed = "its text is not one that offspring writes";
     let (parent, nonce) = note.to_str().and_then(|text| text.split_once(':')).ok_or(malformed)?;
     let parent: u32 = parent.parse().map_err(|_| malformed)?;
     let nonce = u128::from_str_radix(nonce, 16).map_err(|_| malformed)?;
     let mine = std::os::unix::process::parent_id() == parent;
-    let taken = fd::claim(CHANNEL).and_then(|channel| {
+    let taken = entered.claim(Handed::Channel).and_then(|channel| {
         let own_user = peer::is_own_user(channel.borrow()?)?;
         Ok((channel, own_user))
     });
@@ -97,7 +92,7 @@ fn read(note: &OsStr) -> Result<Option<Handover>, &'static str> {
                 // Meant for us, and our parent died meanwhile: there is nobody to work for.
                 exit::now(0);
             }
-            let lifeline = fd::claim(LIFELINE).map_err(|_| "there is no lifeline")?;
+            let lifeline = entered.claim(Handed::Lifeline).map_err(|_| "there is no lifeline")?;
             Ok(Some(Handover { nonce, channel, lifeline }))
         }
         _ if !mine => Ok(None),

@@ -39,6 +39,7 @@
 //! [`ForkServer`]: Context::ForkServer
 
 #![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod channel;
 mod child;

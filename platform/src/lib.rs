@@ -24,6 +24,8 @@
 //!
 //! And [`function`], which needs no system: functions that can be named across processes.
 
+#![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!("offspring supports Linux and macOS");
 

@@ -113,7 +113,7 @@ impl<S> PoolBuilder<S> {
         }
         let inner = match self.context {
             Context::Inline => Inner::Inline(Inline::new(initialiser)),
-            _ => Inner::Processes(Shared::start(self.context, workers, initialiser)?),
+            _ => Inner::Processes(Box::new(Shared::start(self.context, workers, initialiser)?)),
         };
         Ok(Pool { inner, in_flight, state: PhantomData })
     }

@@ -63,7 +63,7 @@ pub struct Pool<S> {
 }
 
 enum Inner {
-    Processes(Shared),
+    Processes(Box<Shared>),
     Inline(Inline),
 }
 

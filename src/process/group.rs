@@ -46,7 +46,6 @@ impl<R> ProcessGroup<R> {
     }
 
     /// The processes, in the order of their arguments.
-    #[must_use]
     pub fn processes(&self) -> &[Process<R>] {
         &self.processes
     }

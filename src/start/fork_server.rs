@@ -28,7 +28,7 @@ pub(super) fn start(
     let (keeper, end) = lifeline::new().map_err(fail)?;
     let (report, reporting) = descriptors::socket_pair().map_err(fail)?;
     let id = template::start_child(theirs, end, reporting)?;
-    let mut report = Link::new(report);
+    let mut report = Box::new(Link::new(report));
     let started = report
         .wait_for_frame(Some(std::time::Instant::now() + specification.start_timeout))
         .map_err(|error| Error::new(ErrorKind::Start, DOING).caused_by(error))?;

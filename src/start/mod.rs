@@ -76,7 +76,7 @@ pub(crate) enum Ending {
     /// It is a child of this very process.
     Own { watch: Option<Watch> },
     /// A fork server is its parent, and reports here.
-    Reported { id: u64, report: Link, watch: Option<Watch> },
+    Reported { id: u64, report: Box<Link>, watch: Option<Watch> },
 }
 
 /// Starts a child that runs one function.

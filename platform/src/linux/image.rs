@@ -14,6 +14,7 @@ pub struct Image {
     segments: Vec<Range<usize>>,
     /// Read-only segments, and the part of the writable one that is made read-only after relocation.
     constant: Vec<Range<usize>>,
+    has_relro: bool,
     build: Option<Vec<u8>>,
 }
 
@@ -22,9 +23,15 @@ impl Image {
     pub fn of_program() -> &'static Self {
         static IMAGE: OnceLock<Image> = OnceLock::new();
         IMAGE.get_or_init(|| {
-            let mut image = Self { segments: Vec::new(), constant: Vec::new(), build: None };
+            let mut image =
+                Self { segments: Vec::new(), constant: Vec::new(), has_relro: false, build: None };
             // SAFETY: `visit` has the type that is asked for, and `image` outlives the call.
             unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut image).cast()) };
+            if !image.has_relro {
+                // Linked with `-z norelro`, or not relocated at all: pointers in constants then lie among
+                // the writable data.
+                image.constant = image.segments.clone();
+            }
             image
         })
     }
@@ -75,7 +82,10 @@ unsafe extern "C" fn visit(
                 }
                 image.segments.push(range);
             }
-            libc::PT_GNU_RELRO => image.constant.push(range),
+            libc::PT_GNU_RELRO => {
+                image.has_relro = true;
+                image.constant.push(range);
+            }
             libc::PT_NOTE => {
                 // SAFETY: a note segment lies in a loaded, readable one.
                 let notes = unsafe { std::slice::from_raw_parts(start as *const u8, range.len()) };

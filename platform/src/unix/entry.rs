@@ -1,17 +1,43 @@
 //! Entering a program as a child of offspring.
 
 use std::ffi::OsString;
+use std::io;
 
 use crate::os::program::is_privileged;
 use crate::os::threads::SingleThreaded;
 
 use super::environment::{self, Change};
+use super::fd::{self, PrivateFd};
 use super::signal::Blocked;
+use super::spawn::FIRST_HANDED;
 
 /// Proof that this process was started by offspring, and has not run the program's own `main` beyond
 /// the point where it entered offspring.
 #[derive(Debug)]
 pub struct Entered(());
+
+/// What a parent hands to a child that it starts by exec, in the order of their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handed {
+    /// The child's end of the channel.
+    Channel,
+    /// The child's end of the lifeline.
+    Lifeline,
+}
+
+impl Entered {
+    /// Takes over a descriptor that the parent handed over, from its place.
+    ///
+    /// The place is known from the note alone, so it can be claimed once, and by nobody else: the code
+    /// that ran before `main` was told nothing of it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no open descriptor at its place, or it was claimed before.
+    pub fn claim(&self, which: Handed) -> io::Result<PrivateFd> {
+        fd::claim(FIRST_HANDED + which as i32)
+    }
+}
 
 /// Takes the note that a parent left in an environment variable, and removes it, so that programs
 /// started from here do not find it.

@@ -194,21 +194,13 @@ pub fn fill_closed_standard() -> io::Result<()> {
     Ok(())
 }
 
-/// Takes over a descriptor that this program was started with, named by its number.
-///
-/// # Errors
-///
-/// When the number is not an open descriptor above the standard ones, or already private.
-pub fn claim(raw: RawFd) -> io::Result<PrivateFd> {
-    if raw < FIRST_FREE {
-        return Err(io::Error::from_raw_os_error(libc::EBADF));
-    }
+/// Takes over a descriptor that this program was started with. Only for `entry`, which knows that the
+/// number was handed to this process and that nobody else in it was told of it.
+pub(super) fn claim(raw: RawFd) -> io::Result<PrivateFd> {
     // SAFETY: F_SETFD on any number is harmless: EBADF when it is closed.
     super::checked(unsafe { libc::fcntl(raw, libc::F_SETFD, libc::FD_CLOEXEC) })?;
     if !private().insert(raw) {
         return Err(io::Error::from_raw_os_error(libc::EBUSY));
     }
-    // The number was handed to us by the process that started us and nobody else in this process
-    // was told of it, so it is ours; `unix/spawn.rs` has the other half.
     Ok(PrivateFd { raw, generation: generation() })
 }
