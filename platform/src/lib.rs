@@ -29,10 +29,6 @@
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!("offspring supports Linux and macOS");
 
-#[allow(
-    clippy::declare_interior_mutable_const,
-    reason = "the constant only refers to the atomic; clippy 1.85 cannot tell, later ones can"
-)]
 pub mod function;
 mod unix;
 
