@@ -138,6 +138,22 @@ mod tests {
         there_and_back(&Err::<u8, String>("no".into()));
     }
 
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum UntaggedBytes {
+        Bytes(Vec<u8>),
+        Text(String),
+    }
+
+    #[test]
+    fn byte_vectors_in_untagged_enums_are_refused_and_not_changed() {
+        // A known limit, in README: serde buffers the bytes of an untagged enum, and does not give them
+        // out as a sequence again.
+        there_and_back(&UntaggedBytes::Text("x".into()));
+        let encoded = encode(&UntaggedBytes::Bytes(vec![1, 2, 3])).unwrap();
+        assert!(decode::<UntaggedBytes>(&encoded.bytes, Vec::new()).is_err());
+    }
+
     #[test]
     fn bytes_travel_as_bytes() {
         assert_eq!(encode(&vec![200u8; 1000]).unwrap().bytes.len(), 1003);

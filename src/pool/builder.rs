@@ -105,10 +105,10 @@ impl<S> PoolBuilder<S> {
         };
         let in_flight = self.in_flight.unwrap_or_else(|| (workers * 16).max(64));
         if workers == 0 || in_flight == 0 {
-            let what = if workers == 0 { "workers" } else { "tasks in flight" };
+            let what = if workers == 0 { "worker" } else { "task in flight" };
             return Err(Error::new(ErrorKind::Invalid, DOING)
                 .in_context(self.context)
-                .detail(format!("a pool needs at least 1 of its {what}, not 0"))
+                .detail(format!("a pool needs at least one {what}"))
                 .advice("to run without processes, use `Context::Inline`"));
         }
         let inner = match self.context {

@@ -21,7 +21,7 @@ use crate::codec::Encoded;
 use crate::error::Error;
 use crate::function::Name;
 use crate::start::Specification;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{self, Supervisor};
 
 /// How each worker makes its state.
 #[derive(Debug, Default, Clone)]
@@ -99,7 +99,7 @@ impl Shared {
         initialiser: Initialiser,
     ) -> Result<Self, Error> {
         let specification = Specification::default();
-        let supervisor = Supervisor::start(context, &specification, "offspring-super")?;
+        let supervisor = Supervisor::start(context, &specification, supervisor::NAME)?;
         let (alarm, alarmed) =
             descriptors::socket_pair().map_err(|error| Error::system("start a pool", error))?;
         let mut core = Core {

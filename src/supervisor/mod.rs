@@ -23,6 +23,9 @@ use crate::start::{self, Specification, execute};
 
 const DOING: &str = "start a supervisor";
 
+/// What `ps` shows; 15 bytes count.
+pub(crate) const NAME: &str = "offspring-super";
+
 /// A supervisor, as its owner sees it. Dropping it ends it and all its children.
 #[derive(Debug)]
 pub(crate) struct Supervisor {

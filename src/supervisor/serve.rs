@@ -17,7 +17,7 @@ use offspring_platform::poll::{self, Interest};
 use offspring_platform::threads::SingleThreaded;
 use offspring_platform::wait::{self, Reaped};
 use offspring_platform::watch::{self, Watch};
-use offspring_platform::{exit, lifeline, signal};
+use offspring_platform::{exit, lifeline, program, signal};
 
 use super::protocol::{Exited, NotStarted, Signal, Start, Started};
 use crate::channel::{Frame, Kind, Link};
@@ -55,6 +55,7 @@ pub(crate) fn enter(owner: Link, end: PrivateFd, template: Option<&Entered>) -> 
 /// A supervisor that was just forked from its owner, with the exit bomb armed.
 pub(crate) fn enter_forked(owner: Link, end: PrivateFd, permission: Permission) -> ! {
     exit::skip_inherited_handlers();
+    program::set_name(super::NAME);
     run(owner, end, Way::Fork(permission))
 }
 
