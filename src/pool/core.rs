@@ -152,6 +152,10 @@ impl Shared {
 
     /// Waits until something has happened that may concern the caller.
     pub(super) fn wait<'a>(&'a self, mut core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
+        if !core.supervisor.is_ours() {
+            core.disown();
+            return core;
+        }
         if core.driven {
             return self.news.wait(core).unwrap_or_else(PoisonError::into_inner);
         }

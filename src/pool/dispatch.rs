@@ -65,14 +65,11 @@ impl Core {
 
     /// Hands waiting tasks to workers that have room, first one to each, then a second, and so on.
     pub(super) fn dispatch(&mut self) {
-        if let Some(error) = &self.broken {
-            let failed: Vec<_> = std::mem::take(&mut self.waiting)
-                .into_iter()
-                .map(|task| (error.again().of_task(task.index, task.name), task))
-                .collect();
-            for (error, task) in failed {
-                self.settle(&task, Outcome::Failed(error));
-            }
+        if !self.supervisor.is_ours() {
+            self.disown();
+        }
+        if self.broken.is_some() {
+            self.fail_waiting();
             return;
         }
         let mut touched = false;
@@ -112,6 +109,17 @@ impl Core {
                     }
                 }
             }
+        }
+    }
+
+    /// The pool gave up: whatever waits fails with its error.
+    pub(super) fn fail_waiting(&mut self) {
+        for task in std::mem::take(&mut self.waiting) {
+            let error = match &self.broken {
+                Some(error) => error.again().of_task(task.index, task.name),
+                None => return,
+            };
+            self.settle(&task, Outcome::Failed(error));
         }
     }
 

@@ -233,6 +233,23 @@ impl Core {
         // Those that run are let finish; `dispatch` settles the rest.
     }
 
+    /// In a forked child, which has a copy of its parent's pool: everything fails, nothing is touched.
+    pub(super) fn disown(&mut self) {
+        for slot in 0..self.slots.len() {
+            if let Some(mut worker) = self.slots[slot].worker.take() {
+                let (started, waiting) = worker.what_is_left();
+                self.waiting.extend(started.into_iter().chain(waiting));
+            }
+        }
+        self.give_up(
+            Error::new(ErrorKind::Closed, "use a pool")
+                .in_context(self.context)
+                .detail("the pool belongs to the parent process; a forked child has only a copy")
+                .advice("build a pool in the child"),
+        );
+        self.fail_waiting();
+    }
+
     fn check_deadlines(&mut self) {
         let now = Instant::now();
         for slot in 0..self.slots.len() {

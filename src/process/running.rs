@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use offspring_platform::lifeline::Keeper;
 use offspring_platform::poll::{self, Interest};
 use offspring_platform::signal::Signal;
-use offspring_platform::{wait, watch};
+use offspring_platform::{fd, wait, watch};
 
 use crate::channel::{Broken, Frame, Kind, Link};
 use crate::child::Refusal;
@@ -34,6 +34,8 @@ pub(crate) struct Running {
     pub(super) answer: Option<Answer>,
     broken: Option<Broken>,
     exit: Option<Exit>,
+    /// The process that made it. In a forked child this is a copy, and must not touch the other's child.
+    generation: u64,
 }
 
 /// Without a watch, how often we look whether a child has ended.
@@ -54,6 +56,7 @@ impl Running {
             answer: None,
             broken: None,
             exit: None,
+            generation: fd::generation(),
         }
     }
 
@@ -120,6 +123,16 @@ impl Running {
         self.error(kind, doing).detail(text)
     }
 
+    /// Whether this process started it, and not the one of which this is a fork.
+    fn check_ours(&self) -> io::Result<()> {
+        if self.generation == fd::generation() {
+            return Ok(());
+        }
+        Err(io::Error::other(
+            "this child belongs to the parent process; a forked child cannot use its copy of the handle",
+        ))
+    }
+
     /// How it ended, if it has.
     pub(super) fn exit(&self) -> Option<Exit> {
         self.exit
@@ -166,6 +179,7 @@ impl Running {
         if self.exit.is_some() {
             return Ok(());
         }
+        self.check_ours()?;
         self.link.flush()?;
         // The end first, then the channel: what the child sent before it ended is read after that.
         let exit = match &mut self.ending {
@@ -239,6 +253,7 @@ impl Running {
         if self.exit.is_some() {
             return Ok(());
         }
+        self.check_ours()?;
         match &self.ending {
             Ending::Own { watch: Some(watch) } | Ending::Reported { watch: Some(watch), .. } => {
                 watch.signal(self.pid, wanted)
@@ -283,7 +298,7 @@ impl Running {
 
     /// Kills it by every means, and collects it.
     pub(super) fn end_now(&mut self) {
-        if self.exit.is_some() {
+        if self.exit.is_some() || self.check_ours().is_err() {
             return;
         }
         let _ = self.signal(Signal::Kill);
