@@ -49,6 +49,7 @@ mod entry;
 mod error;
 mod function;
 mod inline;
+mod launch;
 mod pool;
 mod process;
 mod shared;

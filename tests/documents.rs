@@ -34,7 +34,11 @@ fn every_part_of_the_source_is_in_the_architecture() {
     for entry in fs::read_dir(source).expect("src can be listed") {
         let entry = entry.expect("src can be listed");
         let name = entry.file_name().to_string_lossy().into_owned();
-        let shown = if entry.path().is_dir() { format!("src/{name}/") } else { format!("src/{name}") };
-        assert!(name == "lib.rs" || page.contains(&shown), "{shown} is not in docs/architecture.md");
+        let shown =
+            if entry.path().is_dir() { format!("src/{name}/") } else { format!("src/{name}") };
+        assert!(
+            name == "lib.rs" || page.contains(&shown),
+            "{shown} is not in docs/architecture.md"
+        );
     }
 }

@@ -5,13 +5,11 @@
 //! leave by `_exit`.
 
 mod call;
-pub(crate) mod launch;
 pub(crate) mod panic;
 pub(crate) mod worker;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use offspring_platform::entry::Entered;
 use offspring_platform::environment::Change;
@@ -22,19 +20,9 @@ use offspring_platform::{
 
 use crate::channel::{Kind, Link};
 use crate::codec::{self, Encoded};
-use crate::entry::Handover;
-use crate::supervisor;
-use launch::{Launch, Role, Standard};
-
-/// More generations than this are refused: something starts children without end.
-pub(crate) const DEEPEST: u32 = 10;
-
-static DEPTH: AtomicU32 = AtomicU32::new(0);
-
-/// How many of our processes are above this one.
-pub(crate) fn depth() -> u32 {
-    DEPTH.load(Ordering::Relaxed)
-}
+use crate::launch;
+use crate::launch::handover::Handover;
+use crate::launch::message::{Launch, Role, Standard};
 
 /// Why a child does not run what it was asked to.
 #[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
@@ -46,8 +34,9 @@ pub(crate) enum Refusal {
     Streams,
 }
 
-/// A child started by exec: called from `init`, in its first statement.
-pub(crate) fn enter_by_exec(handover: Handover, entered: Entered) -> ! {
+/// A child started by exec, in the first statement of its `main`: hears what it is to be, and makes sure
+/// that it is the program that is meant.
+pub(crate) fn receive(handover: Handover, entered: &Entered) -> Birth {
     let mut link = Link::new(handover.channel);
     // The owner holds the other end of the channel, so this ends with it.
     let Ok(Some(first)) = link.wait_for_frame(None) else { exit::now(0) };
@@ -60,21 +49,18 @@ pub(crate) fn enter_by_exec(handover: Handover, entered: Entered) -> ! {
         leave(&mut link, Refusal::ProgramChanged);
     }
     if launch.may_fork {
-        fork::inherit_promise(&entered);
+        fork::inherit_promise(entered);
     }
-    if let Role::Supervisor { forks } = launch.role {
-        program::set_name(&launch.name);
-        DEPTH.store(launch.depth, Ordering::Relaxed);
-        supervisor::serve::enter(link, handover.lifeline, forks.then_some(&entered));
-    }
-    live(Birth {
+    launch::set_depth(launch.depth);
+    program::set_name(&launch.name);
+    Birth {
         link,
         lifeline: handover.lifeline,
         launch,
         descriptors: first.descriptors,
         message: None,
         forked: false,
-    })
+    }
 }
 
 /// A child that was just forked, in its own frame, with the exit bomb armed.
@@ -112,7 +98,7 @@ pub(crate) fn live(birth: Birth) -> ! {
         signal::reset_for_child();
         exit::skip_inherited_handlers();
     }
-    DEPTH.store(launch.depth, Ordering::Relaxed);
+    launch::set_depth(launch.depth);
     program::set_name(&launch.name);
     if set_streams(launch.standard, &descriptors).is_err() {
         leave(&mut link, Refusal::Streams);
@@ -126,7 +112,7 @@ pub(crate) fn live(birth: Birth) -> ! {
         Role::Worker { index, generation, function } => {
             worker::run(link, launch.context, index, generation, function)
         }
-        // Only by exec, above.
+        // Those enter elsewhere.
         Role::Supervisor { .. } => leave(&mut link, Refusal::ProgramChanged),
     }
 }

@@ -6,7 +6,6 @@
 //! driver is woken, so that it also waits for room.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,12 +14,13 @@ use offspring_platform::poll::{self, Interest};
 use offspring_platform::{descriptors, socket};
 
 use super::report::Report;
+use super::task::{Outcome, Task};
 use super::worker::Worker;
 use crate::Context;
 use crate::codec::Encoded;
 use crate::error::Error;
 use crate::function::Name;
-use crate::start::Specification;
+use crate::launch::Specification;
 use crate::supervisor::{self, Supervisor};
 
 /// How each worker makes its state.
@@ -28,25 +28,6 @@ use crate::supervisor::{self, Supervisor};
 pub(super) struct Initialiser {
     pub(super) function: Option<Name>,
     pub(super) message: Arc<Encoded>,
-}
-
-/// One task, kept until it has its outcome.
-#[derive(Debug)]
-pub(super) struct Task {
-    /// Which `map` it belongs to.
-    pub(super) batch: u64,
-    /// Its place among the inputs.
-    pub(super) index: u64,
-    pub(super) function: Name,
-    pub(super) name: &'static str,
-    pub(super) message: Arc<Encoded>,
-}
-
-/// What became of a task.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    Done { bytes: Vec<u8>, descriptors: Vec<OwnedFd>, worker: usize, pid: i32 },
-    Failed(Error),
 }
 
 /// One place for a worker.

@@ -6,16 +6,17 @@ use std::time::Instant;
 use offspring_platform::shared::Words;
 use offspring_platform::{descriptors, lifeline};
 
-use super::core::{Core, Outcome};
+use super::core::Core;
+use super::task::Outcome;
 use super::worker::Worker;
 use crate::Context;
 use crate::channel::{Kind, Link};
-use crate::child::launch::{Role, Standard};
 use crate::child::worker::Progress;
 use crate::codec::{self, Encoded};
 use crate::error::Error;
-use crate::start;
-use crate::supervisor::protocol::{Execute, Start};
+use crate::launch::message::{Role, Standard};
+use crate::launch::{self, execute::Execute};
+use crate::supervisor::protocol::Start;
 
 const DOING: &str = "start a worker";
 
@@ -30,14 +31,14 @@ impl Core {
             function: self.initialiser.function,
         };
         let name = format!("offspring:w{slot}");
-        let mut launch = start::launch(self.context, &self.specification, role, &name)?;
-        launch.standard = [Standard::Null, Standard::Keep, Standard::Keep];
+        let mut told = launch::prepare(self.context, &self.specification, role, &name)?;
+        told.standard = [Standard::Null, Standard::Keep, Standard::Keep];
         let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
         let (keeper, end) = lifeline::new().map_err(fail)?;
         let (words, shared_words) = Words::new(Progress::WORDS).map_err(fail)?;
 
         let execute = (self.context == Context::Spawn)
-            .then_some(Execute { nonce: launch.nonce, environment: None });
+            .then_some(Execute { nonce: told.nonce, environment: None });
         let mut request = codec::encode(&Start { execute })
             .map_err(|error| Error::system(DOING, std::io::Error::other(error)))?;
         for descriptor in [theirs, end] {
@@ -51,7 +52,7 @@ impl Core {
         }
 
         let mut link = Link::new(ours);
-        link.queue(Kind::Launch, 0, start::encode_launch(&launch, Encoded::default())?);
+        link.queue(Kind::Launch, 0, launch::encode(&told, Encoded::default())?);
         let mut arguments = self.initialiser.message.descriptors.clone();
         arguments.push(Arc::new(shared_words));
         let bytes = self.initialiser.message.bytes.clone();

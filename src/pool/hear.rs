@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::core::{Core, Outcome, Source, Task};
+use super::core::{Core, Source};
+use super::task::{Outcome, Task};
 use super::worker::Worker;
 use crate::Exit;
 use crate::channel::{Frame, Kind};

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use once_cell::unsync::OnceCell;
 
-use super::core::{Initialiser, Outcome, Task};
+use super::core::Initialiser;
 use super::report::Report;
+use super::task::{Outcome, Task};
 use crate::Context;
 use crate::child::worker::{Whoami, working_as};
 use crate::error::{Error, ErrorKind};

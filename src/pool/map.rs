@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::core::{Outcome, Task};
+use super::task::{Outcome, Task};
 use super::{Inner, Pool};
 use crate::codec;
 use crate::error::{Error, ErrorKind, Phase, TaskError};

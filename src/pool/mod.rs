@@ -8,6 +8,7 @@ mod hear;
 mod inline;
 mod map;
 mod report;
+mod task;
 mod worker;
 
 use std::fmt;

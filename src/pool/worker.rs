@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use offspring_platform::lifeline::Keeper;
 use offspring_platform::shared::Words;
 
-use super::core::Task;
+use super::task::Task;
 use crate::Exit;
 use crate::channel::{Kind, Link};
 use crate::child::worker::Progress;

@@ -15,11 +15,12 @@ use super::inline::Inline;
 use super::running::Running;
 use super::{Process, ProcessGroup, detached};
 use crate::Context;
-use crate::child::launch::Role;
 use crate::codec;
 use crate::error::{Error, ErrorKind};
 use crate::function;
-use crate::start::{self, Specification, Stream};
+use crate::launch::message::Role;
+use crate::launch::{Specification, Stream};
+use crate::start;
 
 /// Where a standard stream of a child leads.
 #[derive(Debug)]

@@ -2,28 +2,29 @@
 
 use offspring_platform::{descriptors, lifeline};
 
-use super::{DOING, Ending, Specification, Started, encode_launch, failed, tell_surroundings};
+use super::{Ending, Started, tell_surroundings};
 use crate::Context;
 use crate::channel::{Kind, Link};
-use crate::child::launch::{Bytes, Launch};
 use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
+use crate::launch::message::{Bytes, Launch};
+use crate::launch::{self, DOING, Specification, failed};
 use crate::supervisor::template;
 
 /// Starts a child.
 pub(super) fn start(
-    mut launch: Launch,
+    mut told: Launch,
     specification: &Specification,
     arguments: Encoded,
 ) -> Result<Started, Error> {
     let fail = |error| failed(Context::ForkServer, "the system refused", error);
     // The template is older than what changed here since: the child is told.
     if let Ok(directory) = std::env::current_dir() {
-        launch.directory = Some(Bytes::of_path(&directory));
+        told.directory = Some(Bytes::of_path(&directory));
     }
-    launch.environment = template::environment_since_start()?;
+    told.environment = template::environment_since_start()?;
     let mut sent = Encoded::default();
-    tell_surroundings(&mut launch, specification, &mut sent);
+    tell_surroundings(&mut told, specification, &mut sent);
     let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
     let (keeper, end) = lifeline::new().map_err(fail)?;
     let (report, reporting) = descriptors::socket_pair().map_err(fail)?;
@@ -34,7 +35,7 @@ pub(super) fn start(
         .map_err(|error| Error::new(ErrorKind::Start, DOING).caused_by(error))?;
     let (pid, watch) = template::read_started(started)?;
     let mut link = Link::new(ours);
-    link.queue(Kind::Launch, 0, encode_launch(&launch, sent)?);
+    link.queue(Kind::Launch, 0, launch::encode(&told, sent)?);
     link.queue(Kind::Arguments, 0, arguments);
     Ok(Started { pid, link, keeper, ending: Ending::Reported { id, report, watch } })
 }

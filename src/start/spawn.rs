@@ -5,17 +5,18 @@ use offspring_platform::lifeline::{self, Consequence};
 use offspring_platform::spawn::Standard;
 use offspring_platform::watch::Watch;
 
-use super::execute::{self, Run};
-use super::{Ending, Specification, Started, Stream, encode_launch, failed};
+use super::{Ending, Started};
 use crate::Context;
 use crate::channel::{Kind, Link};
-use crate::child::launch::Launch;
 use crate::codec::Encoded;
 use crate::error::Error;
+use crate::launch::execute::{self, Run};
+use crate::launch::message::Launch;
+use crate::launch::{self, Specification, Stream, failed};
 
 /// Starts a child.
 pub(super) fn start(
-    launch: Launch,
+    told: Launch,
     specification: &Specification,
     arguments: Encoded,
 ) -> Result<Started, Error> {
@@ -31,8 +32,8 @@ pub(super) fn start(
         };
     }
     let pid = execute::run(&Run {
-        nonce: launch.nonce,
-        environment: &super::changed_environment(&specification.environment),
+        nonce: told.nonce,
+        environment: &execute::changed_environment(&specification.environment),
         directory: specification.directory.as_deref().map(AsRef::as_ref),
         standard,
         channel: theirs.borrow().map_err(fail)?,
@@ -46,7 +47,7 @@ pub(super) fn start(
         let _ = lifeline::tie(end, pid, Consequence::Kill);
     }
     let mut link = Link::new(ours);
-    link.queue(Kind::Launch, 0, encode_launch(&launch, Encoded::default())?);
+    link.queue(Kind::Launch, 0, launch::encode(&told, Encoded::default())?);
     link.queue(Kind::Arguments, 0, arguments);
     Ok(Started { pid, link, keeper, ending: Ending::Own { watch } })
 }

@@ -16,10 +16,10 @@ use offspring_platform::{descriptors, exit, fd, wait};
 
 use crate::Context;
 use crate::channel::{Kind, Link};
-use crate::child::launch::Role;
 use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
-use crate::start::{self, Specification, execute};
+use crate::launch::message::Role;
+use crate::launch::{self, Specification, execute, gates};
 
 const DOING: &str = "start a supervisor";
 
@@ -53,8 +53,8 @@ impl Supervisor {
 
     /// A copy of this process, which forks workers that are copies of the same moment.
     fn fork() -> Result<Self, Error> {
-        let fail = |error| start::failed(Context::Fork, "the system refused", error);
-        let (permission, witness, blocked) = start::check_fork()?;
+        let fail = |error| launch::failed(Context::Fork, "the system refused", error);
+        let (permission, witness, blocked) = gates::check_fork()?;
         let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
         let (keeper, end) = lifeline::new().map_err(fail)?;
         match fork::fork(permission, witness, blocked, vec![theirs, end]).map_err(fail)? {
@@ -74,17 +74,17 @@ impl Supervisor {
 
     /// A fresh run of this program, which forks or executes.
     fn execute(context: Context, specification: &Specification, name: &str) -> Result<Self, Error> {
-        let fail = |error| start::failed(context, "the program could not be run again", error);
-        start::check_initialized(context)?;
+        let fail = |error| launch::failed(context, "the program could not be run again", error);
+        gates::check_initialized(context)?;
         let role = Role::Supervisor { forks: context == Context::ForkServer };
         // Its children are as deep as this process's own would be: it is no user of the program.
-        let mut launch = start::launch(context, specification, role, name)?;
-        launch.depth -= 1;
+        let mut told = launch::prepare(context, specification, role, name)?;
+        told.depth -= 1;
         let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
         let (keeper, end) = lifeline::new().map_err(fail)?;
         let pid = execute::run(&execute::Run {
-            nonce: launch.nonce,
-            environment: &start::changed_environment(&specification.environment),
+            nonce: told.nonce,
+            environment: &execute::changed_environment(&specification.environment),
             directory: specification.directory.as_deref().map(AsRef::as_ref),
             standard: [Standard::Inherit; 3],
             channel: theirs.borrow().map_err(fail)?,
@@ -95,7 +95,7 @@ impl Supervisor {
             let _ = lifeline::tie(end, pid, Consequence::Wake);
         }
         let mut link = Link::new(ours);
-        link.queue(Kind::Launch, 0, start::encode_launch(&launch, Encoded::default())?);
+        link.queue(Kind::Launch, 0, launch::encode(&told, Encoded::default())?);
         Ok(Self::of(pid, link, keeper))
     }
 

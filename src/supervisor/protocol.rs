@@ -3,21 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Exit;
-use crate::child::launch::Bytes;
+use crate::launch::execute::Execute;
 
 /// Owner to supervisor, with the descriptors of the child's channel, its lifeline, and optionally the
 /// socket on which to report about this child alone. The frame's id names the child from then on.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Start {
-    /// For a supervisor that executes: the number that goes into the note, and the surroundings.
+    /// For a supervisor that executes.
     pub(crate) execute: Option<Execute>,
-}
-
-/// How to run the program again.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Execute {
-    pub(crate) nonce: u128,
-    pub(crate) environment: Option<Vec<(Bytes, Bytes)>>,
 }
 
 /// Owner to supervisor, about a child.

@@ -23,7 +23,7 @@ use super::protocol::{Exited, NotStarted, Signal, Start, Started};
 use crate::channel::{Frame, Kind, Link};
 use crate::child;
 use crate::codec::{self, Encoded};
-use crate::start;
+use crate::launch::execute;
 
 /// How this supervisor makes children.
 #[derive(Debug, Clone, Copy)]
@@ -184,10 +184,10 @@ impl Supervisor {
     }
 
     fn execute(start: &Start, channel: &OwnedFd, end: &OwnedFd) -> io::Result<i32> {
-        let Some(execute) = &start.execute else {
+        let Some(wanted) = &start.execute else {
             return Err(io::Error::other("a start that does not say how to execute"));
         };
-        start::execute::again(execute, channel.as_fd(), end.as_fd())
+        execute::again(wanted, channel.as_fd(), end.as_fd())
     }
 
     /// Collects all that have ended, reports them, and ends what they left behind.

@@ -12,10 +12,10 @@ use super::Supervisor;
 use super::protocol::{NotStarted, Signal, Start, Started};
 use crate::Context;
 use crate::channel::{Frame, Kind};
-use crate::child::launch::EnvironmentChange;
 use crate::codec;
 use crate::error::{Error, ErrorKind};
-use crate::start::Specification;
+use crate::launch::Specification;
+use crate::launch::message::EnvironmentChange;
 
 const DOING: &str = "start a child process";
 

@@ -4,11 +4,13 @@ use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use offspring_platform::environment::Change;
 use offspring_platform::program;
 use offspring_platform::spawn::{self, Standard, Start};
+use serde::{Deserialize, Serialize};
 
-use crate::entry;
-use crate::supervisor::protocol::Execute;
+use super::handover::{self, NOTE};
+use super::message::Bytes;
 
 /// How the program is to be run.
 pub(crate) struct Run<'a> {
@@ -24,13 +26,13 @@ pub(crate) struct Run<'a> {
 pub(crate) fn run(run: &Run<'_>) -> io::Result<i32> {
     let mut environment = Vec::with_capacity(run.environment.len() + 1);
     for (name, value) in run.environment {
-        if name == entry::NOTE {
+        if name == NOTE {
             continue;
         }
         environment.push(pair(name, value)?);
     }
-    let note = entry::note(std::process::id(), run.nonce);
-    environment.push(pair(OsStr::new(entry::NOTE), OsStr::new(&note))?);
+    let note = handover::note(std::process::id(), run.nonce);
+    environment.push(pair(OsStr::new(NOTE), OsStr::new(&note))?);
     // The same arguments: code that stands before `init` finds what it found in the parent.
     let arguments =
         std::env::args_os().map(|text| c_string(&text)).collect::<io::Result<Vec<_>>>()?;
@@ -43,6 +45,15 @@ pub(crate) fn run(run: &Run<'_>) -> io::Result<i32> {
         standard: run.standard,
         handed: &[run.channel, run.lifeline],
     })
+}
+
+/// What a supervisor must know to run the program as a worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Execute {
+    /// The number that goes into the note.
+    pub(crate) nonce: u128,
+    /// `None`: that of the supervisor.
+    pub(crate) environment: Option<Vec<(Bytes, Bytes)>>,
 }
 
 /// In a supervisor: runs the program as a worker.
@@ -77,4 +88,20 @@ fn pair(name: &OsStr, value: &OsStr) -> io::Result<CString> {
 
 fn c_string(text: &OsStr) -> io::Result<CString> {
     CString::new(text.as_encoded_bytes()).map_err(io::Error::other)
+}
+
+/// The environment after these changes.
+pub(crate) fn changed_environment(changes: &[Change]) -> Vec<(OsString, OsString)> {
+    let mut variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    for change in changes {
+        match change {
+            Change::Clear => variables.clear(),
+            Change::Set(name, value) => {
+                variables.retain(|(other, _)| other != name);
+                variables.push((name.clone(), value.clone()));
+            }
+            Change::Remove(name) => variables.retain(|(other, _)| other != name),
+        }
+    }
+    variables
 }

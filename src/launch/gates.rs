@@ -1,0 +1,41 @@
+//! Who may start a child, and how.
+
+use offspring_platform::fork::{self, Permission};
+use offspring_platform::signal::Blocked;
+use offspring_platform::threads::{NotSingleThreaded, SingleThreaded};
+
+use super::{DOING, failed, handover};
+use crate::Context;
+use crate::error::{Error, ErrorKind};
+
+/// Both gates: the promise of the program's author, and the proof that there is one thread. Signals
+/// stay blocked until the fork, so that no handler can start a second thread in between.
+pub(crate) fn check_fork() -> Result<(Permission, SingleThreaded, Blocked), Error> {
+    let permission = Permission::promised().ok_or_else(|| {
+        Error::new(ErrorKind::ForkNotAllowed, DOING).in_context(Context::Fork).advice(
+            "call `unsafe { offspring::allow_fork() }` once in `main`, or use spawn or forkserver",
+        )
+    })?;
+    fork::flush_standard();
+    let blocked = Blocked::all().map_err(|error| failed(Context::Fork, "signals", error))?;
+    let witness = SingleThreaded::check(&blocked).map_err(|why| {
+        let threads = match why {
+            NotSingleThreaded::Threads(count) => count,
+            NotSingleThreaded::Unknown => None,
+        };
+        Error::new(ErrorKind::Multithreaded { threads }, DOING)
+            .in_context(Context::Fork)
+            .advice("use spawn or forkserver, which work beside threads")
+    })?;
+    Ok((permission, witness, blocked))
+}
+
+/// Children that are started by exec enter at `init`. Without it they would run the whole program.
+pub(crate) fn check_initialized(context: Context) -> Result<(), Error> {
+    if handover::init_was_called() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::NotInitialized, DOING)
+        .in_context(context)
+        .advice("call `offspring::init()` first in `main`"))
+}

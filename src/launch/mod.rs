@@ -1,0 +1,110 @@
+//! What a child is told before anything else, and how a program is run as one.
+
+pub(crate) mod execute;
+pub(crate) mod gates;
+pub(crate) mod handover;
+pub(crate) mod message;
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use offspring_platform::environment::Change;
+use offspring_platform::{fork, program, random};
+
+use crate::Context;
+use crate::codec::{self, Encoded};
+use crate::error::{Error, ErrorKind};
+use message::{Launch, Role, Standard};
+
+/// What errors say was attempted.
+pub(crate) const DOING: &str = "start a child process";
+
+/// More generations than this are refused: something starts children without end.
+pub(crate) const DEEPEST: u32 = 10;
+
+static DEPTH: AtomicU32 = AtomicU32::new(0);
+
+/// How many of our processes are above this one.
+pub(crate) fn depth() -> u32 {
+    DEPTH.load(Ordering::Relaxed)
+}
+
+/// In a child: what it was told about its depth.
+pub(crate) fn set_depth(depth: u32) {
+    DEPTH.store(depth, Ordering::Relaxed);
+}
+
+/// What the child shall find, besides its function.
+#[derive(Debug, Clone)]
+pub(crate) struct Specification {
+    pub(crate) name: Option<String>,
+    pub(crate) environment: Vec<Change>,
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) standard: [Stream; 3],
+    pub(crate) memory_limit: Option<u64>,
+    pub(crate) start_timeout: Duration,
+}
+
+/// How long a child may take to say hello, unless the user says otherwise.
+pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Default for Specification {
+    fn default() -> Self {
+        Self {
+            name: None,
+            environment: Vec::new(),
+            directory: None,
+            standard: [Stream::Null, Stream::Inherit, Stream::Inherit],
+            memory_limit: None,
+            start_timeout: START_TIMEOUT,
+        }
+    }
+}
+
+/// Where a standard stream of the child leads.
+#[derive(Debug, Clone)]
+pub(crate) enum Stream {
+    Inherit,
+    Null,
+    Open(Arc<OwnedFd>),
+}
+
+/// What the child is told. Environment, directory and streams are added by the ways that need them.
+pub(crate) fn prepare(
+    context: Context,
+    specification: &Specification,
+    role: Role,
+    name: &str,
+) -> Result<Launch, Error> {
+    Ok(Launch {
+        identity: program::identity().to_vec(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        nonce: random::nonce().map_err(|error| Error::system(DOING, error))?,
+        context,
+        depth: depth() + 1,
+        may_fork: fork::is_allowed(),
+        name: specification.name.clone().unwrap_or_else(|| name.to_owned()),
+        standard: [Standard::Keep; 3],
+        environment: Vec::new(),
+        directory: None,
+        memory_limit: specification.memory_limit,
+        role,
+    })
+}
+
+/// The frame that tells a child what to be.
+pub(crate) fn encode(launch: &Launch, sent: Encoded) -> Result<Encoded, Error> {
+    let mut message = codec::encode(launch)
+        .map_err(|error| Error::new(ErrorKind::Start, DOING).caused_by(error))?;
+    message.descriptors = sent.descriptors;
+    Ok(message)
+}
+
+/// A failure of the system while a child was being started.
+pub(crate) fn failed(context: Context, what: &str, error: std::io::Error) -> Error {
+    let detail = format!("{what}: {error}");
+    Error::new(ErrorKind::Start, DOING).in_context(context).detail(detail).caused_by(error)
+}
