@@ -22,7 +22,8 @@
 //! * [`socket`]: stream sockets that carry descriptors.
 //! * [`entry`], [`poll`], [`wait`], [`signal`], [`fork`], [`exit`], [`environment`], [`limits`], [`random`].
 //!
-//! And [`function`], which needs no system: functions that can be named across processes.
+//! And what needs nothing more than those: [`function`], functions that can be named across processes,
+//! and [`ring`], bytes from one process to another without a system call.
 
 #![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
@@ -30,6 +31,7 @@
 compile_error!("offspring supports Linux and macOS");
 
 pub mod function;
+pub mod ring;
 mod unix;
 
 #[cfg(target_os = "linux")]
