@@ -7,7 +7,7 @@ mod spawn;
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,12 +88,7 @@ pub(crate) fn start(
     arguments: Encoded,
 ) -> Result<Started, Error> {
     check_settings(specification)?;
-    if child::depth() >= child::DEEPEST {
-        return Err(Error::new(ErrorKind::TooDeep, DOING)
-            .in_context(context)
-            .detail(format!("this process is already {} generations deep", child::depth()))
-            .advice("a task that starts children that start children has no end"));
-    }
+    check_depth(context)?;
     if matches!(context, Context::Spawn | Context::ForkServer) {
         check_initialized(context)?;
     }
@@ -106,8 +101,26 @@ pub(crate) fn start(
     }
 }
 
-/// Children that are started by exec enter at `init`. Without it they would run the whole program.
+/// Children of children without end are refused.
+pub(crate) fn check_depth(context: Context) -> Result<(), Error> {
+    if child::depth() < child::DEEPEST {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::TooDeep, DOING)
+        .in_context(context)
+        .detail(format!("this process is already {} generations deep", child::depth()))
+        .advice("a task that starts children that start children has no end"))
+}
+
+/// Children that are started by exec enter at `init`. Without it they would run the whole program, and
+/// so they would in a program that has to ignore its environment.
 pub(crate) fn check_initialized(context: Context) -> Result<(), Error> {
+    if program::is_privileged() {
+        return Err(Error::new(ErrorKind::Start, DOING)
+            .in_context(context)
+            .detail("this program runs with more rights than its user")
+            .advice("use fork, which needs no note in the environment"));
+    }
     if entry::was_called() {
         return Ok(());
     }
@@ -184,6 +197,12 @@ pub(crate) fn encode_launch(launch: &Launch, sent: Encoded) -> Result<Encoded, E
         .map_err(|error| Error::new(ErrorKind::Start, DOING).caused_by(error))?;
     message.descriptors = sent.descriptors;
     Ok(message)
+}
+
+/// What is wrong with a child that cannot be where it shall be.
+pub(crate) fn no_directory(directory: Option<&Path>) -> String {
+    let which = directory.map(|path| format!(" `{}`", path.display())).unwrap_or_default();
+    format!("its working directory{which} does not exist or cannot be entered")
 }
 
 /// The environment after these changes.

@@ -1,12 +1,14 @@
 //! By spawn: a fresh run of the same program.
 
+use std::io::ErrorKind;
+
 use offspring_platform::descriptors;
 use offspring_platform::lifeline::{self, Consequence};
 use offspring_platform::spawn::Standard;
 use offspring_platform::watch::Watch;
 
 use super::execute::{self, Run};
-use super::{Ending, Specification, Started, Stream, encode_launch, failed};
+use super::{Ending, Specification, Started, Stream, encode_launch, failed, no_directory};
 use crate::Context;
 use crate::channel::{Kind, Link};
 use crate::child::launch::Launch;
@@ -38,7 +40,13 @@ pub(super) fn start(
         channel: theirs.borrow().map_err(fail)?,
         lifeline: end.borrow().map_err(fail)?,
     })
-    .map_err(fail)?;
+    .map_err(|error| match specification.directory.as_deref() {
+        // The system does not say which path it means.
+        Some(directory) if error.kind() == ErrorKind::PermissionDenied || !directory.is_dir() => {
+            failed(Context::Spawn, "", error).detail(no_directory(Some(directory)))
+        }
+        _ => fail(error),
+    })?;
     let watch = Watch::child(pid).ok();
     // Until it reaches its first statement, the child cannot tie itself. That it is tied twice is
     // harmless, and so is a failure here.
