@@ -42,6 +42,8 @@ pub fn init() {
     let Some((note, entered)) = entry::take_note(NOTE) else { return };
     match handover::read(&note, &entered) {
         Ok(Some(handover)) => {
+            // Nothing unwinds from here into the program's `main`.
+            let _bomb = exit::Bomb::arm();
             let birth = child::receive(handover, &entered);
             match birth.launch.role {
                 Role::Supervisor { forks } => {

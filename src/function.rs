@@ -52,6 +52,16 @@ impl Failure {
             Self::Function(text) => Error::new(ErrorKind::Protocol, doing).detail(text),
         }
     }
+
+    /// As the user sees it when the call was that of a pool's initialiser: what the error befalls are
+    /// tasks that never began.
+    pub(crate) fn of_initialiser(self) -> Error {
+        const DOING: &str = "initialise a worker";
+        match self {
+            Self::Panicked(panic) => Error::new(ErrorKind::Init, DOING).panicked(panic),
+            other => other.into_error(DOING),
+        }
+    }
 }
 
 /// A function as it is named to a child.

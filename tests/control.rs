@@ -1,7 +1,45 @@
-//! control
+//! What an owner does with its children: waiting, stopping, letting go, their surroundings, groups.
 
 mod harness;
 
+mod control {
+    pub(crate) mod contexts;
+    pub(crate) mod endings;
+    pub(crate) mod errors;
+    pub(crate) mod groups;
+    pub(crate) mod hostile;
+    pub(crate) mod settings;
+    pub(crate) mod stage;
+    pub(crate) mod streams;
+    pub(crate) mod waiting;
+}
+
+use control::{contexts, endings, errors, groups, hostile, settings, streams, waiting};
+
 fn main() -> std::process::ExitCode {
-    harness::main(&[])
+    harness::programs::set(&[
+        ("context-from-environment", contexts::context_from_environment),
+        ("detached-child-of-one-that-returns", endings::parent_that_returns),
+        ("detached-child-of-one-that-is-killed", endings::parent_that_is_killed),
+        ("late", settings::late_program),
+        ("without-init", errors::program_without_init),
+        ("without-promise", errors::program_without_promise),
+        ("ignores-endings-of-children", hostile::program_that_ignores_endings),
+    ]);
+    harness::main(&[
+        contexts::CASES,
+        endings::CASES,
+        errors::ON_INLINE,
+        errors::ON_PROCESSES,
+        groups::ON_ALL,
+        groups::ON_PROCESSES,
+        hostile::ON_ALL,
+        hostile::BESIDE_THREADS,
+        settings::ON_ALL,
+        settings::ON_PROCESSES,
+        settings::BY_EXEC,
+        streams::CASES,
+        waiting::ON_ALL,
+        waiting::ON_PROCESSES,
+    ])
 }

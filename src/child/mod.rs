@@ -18,7 +18,7 @@ use offspring_platform::{
     environment, exit, fork, lifeline, limits, program, signal, threads::SingleThreaded,
 };
 
-use crate::channel::{Kind, Link};
+use crate::channel::{Frame, Kind, Link};
 use crate::codec::{self, Encoded};
 use crate::launch;
 use crate::launch::handover::Handover;
@@ -38,8 +38,7 @@ pub(crate) enum Refusal {
 /// that it is the program that is meant.
 pub(crate) fn receive(handover: Handover, entered: &Entered) -> Birth {
     let mut link = Link::new(handover.channel);
-    // The owner holds the other end of the channel, so this ends with it.
-    let Ok(Some(first)) = link.wait_for_frame(None) else { exit::now(0) };
+    let first = first_frame(&mut link);
     let launch = match codec::decode::<Launch>(&first.bytes, Vec::new()) {
         Ok(launch) if first.kind == Kind::Launch && launch.nonce == handover.nonce => launch,
         // Another build may not even understand what it is told.
@@ -63,6 +62,15 @@ pub(crate) fn receive(handover: Handover, entered: &Entered) -> Birth {
     }
 }
 
+/// Waits for the launch. The owner holds the other end of the channel, so this ends with it.
+fn first_frame(link: &mut Link) -> Frame {
+    match link.wait_for_frame(None) {
+        Ok(Some(frame)) => frame,
+        Ok(None) => exit::now(0),
+        Err(_) => exit::now(exit::FELL_OUT),
+    }
+}
+
 /// A child that was just forked, in its own frame, with the exit bomb armed.
 pub(crate) struct Birth {
     pub(crate) link: Link,
@@ -78,7 +86,7 @@ pub(crate) struct Birth {
 /// A child that was forked from a template or supervisor: learns over its channel what to be.
 pub(crate) fn enter_by_fork(channel: PrivateFd, end: PrivateFd) -> ! {
     let mut link = Link::new(channel);
-    let Ok(Some(first)) = link.wait_for_frame(None) else { exit::now(0) };
+    let first = first_frame(&mut link);
     let launch = match codec::decode::<Launch>(&first.bytes, Vec::new()) {
         Ok(launch) if first.kind == Kind::Launch => launch,
         _ => leave(&mut link, Refusal::ProgramChanged),
@@ -168,6 +176,10 @@ fn send(link: &mut Link, kind: Kind, id: u64, message: Encoded) {
 
 /// The ordinary end of a child.
 fn end() -> ! {
+    end_with(0)
+}
+
+fn end_with(status: i32) -> ! {
     fork::flush_standard();
-    exit::now(0)
+    exit::now(status)
 }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use offspring_platform::shared::Words;
@@ -61,6 +62,9 @@ pub(crate) fn working_as<T>(who: Whoami, run: impl FnOnce() -> T) -> T {
 /// The sequence number under which the outcome of the initialiser is reported.
 pub(crate) const INITIALISER: u64 = 0;
 
+/// The status of a worker whose state panicked when it was dropped: that of any program that panics.
+const PANICKED: i32 = 101;
+
 /// Says hello, makes the state, runs tasks until told to close.
 pub(super) fn run(
     mut link: Link,
@@ -70,7 +74,7 @@ pub(super) fn run(
     initialiser: Option<Name>,
 ) -> ! {
     signal::leave_interrupts_to_parent();
-    super::send(&mut link, Kind::Hello, 0, Encoded::default());
+    super::send(&mut link, Kind::Hello, std::process::id().into(), Encoded::default());
     let mut who = Whoami { context, index, generation, tasks_done: 0 };
     let first = match link.wait_for_frame(None) {
         Ok(Some(frame)) if frame.kind == Kind::Arguments => frame,
@@ -107,7 +111,11 @@ pub(super) fn run(
         match frame.kind {
             Kind::Task => {}
             Kind::Close => {
-                drop(state);
+                // Its destructor is the user's code, which may panic.
+                if super::panic::caught(|| catch_unwind(AssertUnwindSafe(|| drop(state)))).is_err()
+                {
+                    super::end_with(PANICKED);
+                }
                 super::end();
             }
             _ => exit::now(exit::FELL_OUT),

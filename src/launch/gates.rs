@@ -1,10 +1,11 @@
 //! Who may start a child, and how.
 
 use offspring_platform::fork::{self, Permission};
+use offspring_platform::program;
 use offspring_platform::signal::Blocked;
 use offspring_platform::threads::{NotSingleThreaded, SingleThreaded};
 
-use super::{DOING, failed, handover};
+use super::{DEEPEST, DOING, failed, handover};
 use crate::Context;
 use crate::error::{Error, ErrorKind};
 
@@ -30,8 +31,26 @@ pub(crate) fn check_fork() -> Result<(Permission, SingleThreaded, Blocked), Erro
     Ok((permission, witness, blocked))
 }
 
-/// Children that are started by exec enter at `init`. Without it they would run the whole program.
+/// Children of children without end are refused.
+pub(crate) fn check_depth(context: Context) -> Result<(), Error> {
+    if super::depth() < DEEPEST {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::TooDeep, DOING)
+        .in_context(context)
+        .detail(format!("this process is already {} generations deep", super::depth()))
+        .advice("a task that starts children that start children has no end"))
+}
+
+/// Children that are started by exec enter at `init`. Without it they would run the whole program, and
+/// so they would in a program that has to ignore its environment.
 pub(crate) fn check_initialized(context: Context) -> Result<(), Error> {
+    if program::is_privileged() {
+        return Err(Error::new(ErrorKind::Start, DOING)
+            .in_context(context)
+            .detail("this program runs with more rights than its user")
+            .advice("use fork, which needs no note in the environment"));
+    }
     if handover::init_was_called() {
         return Ok(());
     }

@@ -6,7 +6,7 @@ pub(crate) mod handover;
 pub(crate) mod message;
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -101,6 +101,12 @@ pub(crate) fn encode(launch: &Launch, sent: Encoded) -> Result<Encoded, Error> {
         .map_err(|error| Error::new(ErrorKind::Start, DOING).caused_by(error))?;
     message.descriptors = sent.descriptors;
     Ok(message)
+}
+
+/// What is wrong with a child that cannot be where it shall be.
+pub(crate) fn no_directory(directory: Option<&Path>) -> String {
+    let which = directory.map(|path| format!(" `{}`", path.display())).unwrap_or_default();
+    format!("its working directory{which} does not exist or cannot be entered")
 }
 
 /// A failure of the system while a child was being started.

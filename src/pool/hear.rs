@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use offspring_platform::wait::was_killed;
+
 use super::core::{Core, Source};
 use super::task::{Outcome, Task};
 use super::worker::Worker;
@@ -19,6 +21,9 @@ const START: &str = "start a worker";
 
 /// This many workers in a row may fail to come up before the pool gives up.
 const PATIENCE: u32 = 3;
+/// This many when the last one was killed: that comes from outside and passes, unless the initialiser
+/// needs more memory than there is.
+const PATIENCE_WITH_KILLS: u32 = 20;
 
 impl Core {
     /// Takes note of what these have to say.
@@ -46,10 +51,12 @@ impl Core {
     fn read_worker(&mut self, slot: usize, worker: &mut Worker) {
         let link = &mut worker.link;
         let read = if worker.exit.is_some() { link.drain() } else { link.fill() };
-        let mut whole = read.is_ok() && worker.link.flush().is_ok();
+        // What arrived before a break was whole.
+        let mut whole = true;
         while let Some(frame) = worker.link.next() {
             whole = whole && self.hear_frame(slot, worker, frame);
         }
+        whole = whole && read.is_ok() && worker.link.flush().is_ok();
         if !whole {
             // Not what we started, or something else writes to its channel.
             worker.kill();
@@ -59,7 +66,11 @@ impl Core {
     /// Whether the frame was one that belongs here.
     fn hear_frame(&mut self, slot: usize, worker: &mut Worker, frame: Frame) -> bool {
         match frame.kind {
-            Kind::Hello if !worker.greeted => worker.greeted = true,
+            Kind::Hello if !worker.greeted => {
+                worker.greeted = true;
+                // The supervisor says it too, but perhaps later than the worker's first outcome.
+                worker.pid = i32::try_from(frame.id).unwrap_or(worker.pid);
+            }
             Kind::Refused if !worker.greeted => {
                 worker.failed = true;
                 let refusal = codec::decode::<Refusal>(&frame.bytes, Vec::new());
@@ -78,7 +89,7 @@ impl Core {
                     return false;
                 };
                 worker.failed = true;
-                self.worker_failed(slot, worker, failure.into_error("initialise a worker"));
+                self.worker_failed(slot, worker, failure.of_initialiser());
             }
             Kind::Done | Kind::Failed if worker.ready => {
                 let Some(task) = worker.land(frame.id) else { return false };
@@ -112,17 +123,19 @@ impl Core {
     }
 
     fn hear_supervisor(&mut self) {
-        let Some(mut link) = self.supervisor.link.take() else { return };
+        let Some(link) = &mut self.supervisor.link else { return };
         let whole = link.flush().is_ok() && link.fill().is_ok();
-        while let Some(frame) = link.next() {
-            self.hear_report(&frame);
+        let reports: Vec<Frame> = std::iter::from_fn(|| link.next()).collect();
+        let lost = !whole || link.is_at_end();
+        // The link stays in its place: what is reported may be answered with a request.
+        for report in &reports {
+            self.hear_report(report);
         }
-        if whole && !link.is_at_end() {
-            self.supervisor.link = Some(link);
+        if !lost {
             return;
         }
         // Without it nobody starts or watches workers. They end with it, and we make sure.
-        drop(link);
+        self.supervisor.link = None;
         let exit = self.supervisor.finish();
         let error = Error::new(ErrorKind::Died, "keep a pool running")
             .in_context(self.context)
@@ -130,13 +143,13 @@ impl Core {
             .ended(exit)
             .at(Phase::Unknown)
             .advice("start a new pool");
+        self.give_up(error);
         for slot in 0..self.slots.len() {
             if let Some(mut worker) = self.slots[slot].worker.take() {
                 worker.kill();
                 self.worker_ended(slot, worker, Exit::Unknown);
             }
         }
-        self.give_up(error);
     }
 
     fn hear_report(&mut self, frame: &Frame) {
@@ -184,7 +197,7 @@ impl Core {
         for task in waiting.into_iter().rev() {
             self.waiting.push_front(task);
         }
-        if let Some(task) = started {
+        for task in started {
             let error = Error::new(ErrorKind::Died, TASK).at(Phase::Started).ended(exit);
             let error = match exit {
                 Exit::Code(0) => error.advice("a task must return, not exit"),
@@ -209,7 +222,11 @@ impl Core {
     /// A worker did not come up. After a few in a row, none will.
     fn worker_failed(&mut self, slot: usize, worker: &Worker, error: Error) {
         self.failures += 1;
-        if self.failures >= PATIENCE && !self.closing {
+        let patience = match worker.exit {
+            Some(exit) if was_killed(exit) => PATIENCE_WITH_KILLS,
+            _ => PATIENCE,
+        };
+        if self.failures >= patience && !self.closing {
             let error = error.in_context(self.context).of_process(worker.pid).of_worker(slot);
             self.give_up(error);
         }

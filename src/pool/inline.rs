@@ -89,7 +89,7 @@ impl Inline {
             let made = perform(function, &mut state, &self.initialiser.message);
             match made.map_err(|error| Error::new(ErrorKind::Init, doing).caused_by(error))? {
                 Answer::Done(..) => {}
-                Answer::Failed(failure) => return Err(failure.into_error(doing)),
+                Answer::Failed(failure) => return Err(failure.of_initialiser()),
             }
         }
         Ok(RefCell::new(state))

@@ -31,6 +31,8 @@ pub(super) struct Feed<'pool, S, I, A, R, F> {
     given: u64,
     /// Outcomes that were fetched and not handed out.
     fetched: VecDeque<(u64, Outcome)>,
+    /// Tasks to be sent together. When the user's iterator panics, they leave with the next call.
+    burst: Vec<Task>,
     types: PhantomData<fn(F, A) -> R>,
 }
 
@@ -58,6 +60,7 @@ where
             taken: 0,
             given: 0,
             fetched: VecDeque::new(),
+            burst: Vec::new(),
             types: PhantomData,
         }
     }
@@ -81,9 +84,8 @@ where
     fn take_inputs(&mut self) {
         let room = self.pool.in_flight - usize::try_from(self.taken - self.given).unwrap_or(0);
         if self.exhausted || room == 0 {
-            return;
+            return self.send_burst();
         }
-        let mut tasks = Vec::with_capacity(room.min(BURST));
         for _ in 0..room {
             // The user's code, with no lock held: it may panic, block, or use this pool.
             let Some(input) = self.inputs.next() else {
@@ -117,10 +119,10 @@ where
                 }
             };
             match &self.pool.inner {
-                Inner::Processes(shared) => {
-                    tasks.push(task);
-                    if tasks.len() == BURST {
-                        shared.add(tasks.drain(..));
+                Inner::Processes(_) => {
+                    self.burst.push(task);
+                    if self.burst.len() >= BURST {
+                        self.send_burst();
                     }
                 }
                 Inner::Inline(inline) => {
@@ -131,9 +133,13 @@ where
                 }
             }
         }
+        self.send_burst();
+    }
+
+    fn send_burst(&mut self) {
         if let Inner::Processes(shared) = &self.pool.inner {
-            if !tasks.is_empty() {
-                shared.add(tasks);
+            if !self.burst.is_empty() {
+                shared.add(self.burst.drain(..));
             }
         }
     }

@@ -119,16 +119,16 @@ impl Worker {
         self.flights.pop_front().map(|flight| flight.task)
     }
 
-    /// Of a worker that has ended, and whose outcomes were all read: the task that it had begun, and
-    /// those that it had not.
-    pub(super) fn what_is_left(&mut self) -> (Option<Task>, Vec<Task>) {
+    /// Of a worker that has ended, and whose outcomes were all read: the tasks that it had begun, and
+    /// those that it had not. More than one was begun only if outcomes were lost in a broken channel.
+    pub(super) fn what_is_left(&mut self) -> (Vec<Task>, Vec<Task>) {
         let begun = Progress::of(&self.words)
             .map_or(u64::MAX, |progress| progress.begun.load(Ordering::Acquire));
-        let mut started = None;
+        let mut started = Vec::new();
         let mut waiting = Vec::new();
         for flight in self.flights.drain(..) {
             if flight.sequence <= begun {
-                started = Some(flight.task);
+                started.push(flight.task);
             } else {
                 waiting.push(flight.task);
             }

@@ -162,22 +162,23 @@ impl ProcessBuilder {
     {
         detached::collect();
         let (function, function_name) = function::plain::<F, A, R>(function)?;
+        let name = self.specification.name.as_deref().unwrap_or(function_name);
         let message = codec::encode(&arguments).map_err(|error| {
             Error::new(ErrorKind::EncodeArguments, "start a child process")
                 .in_context(self.context)
-                .named(function_name)
+                .named(name)
                 .detail(error.to_string())
         })?;
         drop(arguments);
-        let name = self.specification.name.as_deref().unwrap_or(function_name);
         if self.context == Context::Inline {
             return Ok(Process::inline(Inline::run(function, name, message)?));
         }
         let role = Role::Call { function };
         let specification = &self.specification;
-        let started = start::start(self.context, specification, role, name, message)?;
+        let started = start::start(self.context, specification, role, name, message)
+            .map_err(|error| error.in_context(self.context).named(name))?;
         let mut running = Running::new(self.context, name.to_owned(), started);
-        running.greet(specification.start_timeout)?;
+        running.greet(specification)?;
         Ok(Process::running(running))
     }
 

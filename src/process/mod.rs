@@ -201,12 +201,14 @@ impl<R: DeserializeOwned> Process<R> {
     ///
     /// As [`Process::join`].
     pub fn join_timeout(&mut self, limit: Duration) -> Result<Option<R>, Error> {
-        self.join_until(Some(Instant::now() + limit))
+        // A limit beyond all time is none.
+        self.join_until(Instant::now().checked_add(limit))
     }
 
     fn join_until(&mut self, deadline: Option<Instant>) -> Result<Option<R>, Error> {
         if self.delivered {
             return Err(Error::new(ErrorKind::Closed, JOIN)
+                .in_context(self.context())
                 .named(self.name())
                 .detail("its result was returned before"));
         }
@@ -246,6 +248,13 @@ impl<R: DeserializeOwned> Process<R> {
             }
             Some(Answer::Failed(failure)) => Err(tell(failure.into_error(JOIN))),
             None => Err(error),
+        }
+    }
+
+    fn context(&self) -> Context {
+        match &self.child {
+            Child::Running(running) => running.context,
+            Child::Inline(_) | Child::Gone => Context::Inline,
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use offspring_platform::lifeline::Keeper;
 use offspring_platform::poll::{self, Interest};
 use offspring_platform::signal::Signal;
+use offspring_platform::watch::Watch;
 use offspring_platform::{fd, wait, watch};
 
 use crate::channel::{Broken, Frame, Kind, Link};
@@ -14,6 +15,7 @@ use crate::child::Refusal;
 use crate::codec;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::inline::Answer;
+use crate::launch::{self, Specification};
 use crate::start::{Ending, Started};
 use crate::supervisor::protocol::{self, Exited};
 use crate::supervisor::template;
@@ -66,16 +68,17 @@ impl Running {
 
     /// Waits until the child has said hello and was sent its arguments. When it fails, the child is
     /// gone.
-    pub(super) fn greet(&mut self, limit: Duration) -> Result<(), Error> {
+    pub(super) fn greet(&mut self, specification: &Specification) -> Result<(), Error> {
         let doing = "start a child process";
-        let deadline = Instant::now() + limit;
+        let limit = specification.start_timeout;
+        let deadline = Instant::now().checked_add(limit);
         while !self.greeted
             && self.refused.is_none()
             && self.exit.is_none()
             && self.broken.is_none()
         {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
                 self.end_now();
                 return Err(self
                     .error(ErrorKind::TimedOut, doing)
@@ -85,11 +88,11 @@ impl Running {
                          Else raise `start_timeout`",
                     ));
             }
-            self.step(Some(left)).map_err(|error| Error::system(doing, error))?;
+            self.step(left).map_err(|error| Error::system(doing, error))?;
         }
         if let Some(refusal) = self.refused {
             self.end_now();
-            return Err(self.refusal(refusal, doing));
+            return Err(self.refusal(refusal, doing, specification));
         }
         if !self.greeted {
             self.end_now();
@@ -106,21 +109,24 @@ impl Running {
         Ok(())
     }
 
-    fn refusal(&self, refusal: Refusal, doing: &'static str) -> Error {
-        let (kind, text) = match refusal {
+    fn refusal(
+        &self,
+        refusal: Refusal,
+        doing: &'static str,
+        specification: &Specification,
+    ) -> Error {
+        let text = match refusal {
             Refusal::ProgramChanged => {
                 return self
                     .error(ErrorKind::ProgramChanged, doing)
                     .advice("restart the program, so that parent and children are the same build");
             }
-            Refusal::Environment => (ErrorKind::Start, "its environment could not be changed"),
-            Refusal::Directory => {
-                (ErrorKind::Start, "its working directory does not exist or cannot be entered")
-            }
-            Refusal::Limits => (ErrorKind::Start, "its memory could not be limited"),
-            Refusal::Streams => (ErrorKind::Start, "its standard streams could not be set up"),
+            Refusal::Environment => "its environment could not be changed".to_owned(),
+            Refusal::Directory => launch::no_directory(specification.directory.as_deref()),
+            Refusal::Limits => "its memory could not be limited".to_owned(),
+            Refusal::Streams => "its standard streams could not be set up".to_owned(),
         };
-        self.error(kind, doing).detail(text)
+        self.error(ErrorKind::Start, doing).detail(text)
     }
 
     /// Whether this process started it, and not the one of which this is a fork.
@@ -184,7 +190,7 @@ impl Running {
         // The end first, then the channel: what the child sent before it ended is read after that.
         let exit = match &mut self.ending {
             Ending::Own { .. } => wait::try_reap(self.pid)?,
-            Ending::Reported { report, .. } => reported(report),
+            Ending::Reported { report, watch, .. } => reported_or_soon(report, watch.as_ref())?,
         };
         self.read(exit.is_some());
         if exit.is_some() {
@@ -286,11 +292,14 @@ impl Running {
 
     /// Asks it to end, and after `grace` ends it. Returns when it has ended.
     pub(super) fn stop(&mut self, grace: Duration) -> io::Result<Exit> {
+        if self.exit.is_none() {
+            self.check_ours()?;
+        }
         if !grace.is_zero() && self.exit.is_none() {
             self.signal(Signal::Terminate)?;
             // A stopped process does not see the request before it is continued.
             self.signal(Signal::Continue)?;
-            self.wait_for_end(Some(Instant::now() + grace))?;
+            self.wait_for_end(Instant::now().checked_add(grace))?;
         }
         self.end_now();
         Ok(self.exit.unwrap_or(Exit::Unknown))
@@ -314,6 +323,7 @@ impl Running {
 
     /// What becomes readable when it has ended.
     pub(super) fn sentinel(&self) -> io::Result<BorrowedFd<'_>> {
+        self.check_ours()?;
         match &self.ending {
             Ending::Own { watch: Some(watch) } | Ending::Reported { watch: Some(watch), .. } => {
                 Ok(watch.as_fd())
@@ -326,6 +336,23 @@ impl Running {
 
 /// How long a killed process may take to be gone.
 const UNKILLABLE: Duration = Duration::from_secs(5);
+
+/// How long the fork server may take to report an end that the watch has shown.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// What the fork server says about the end of a child. When the watch shows that it has ended, the
+/// report is on its way, and waited for: whoever was woken by the sentinel finds the child ended.
+fn reported_or_soon(report: &mut Link, watch: Option<&Watch>) -> io::Result<Option<Exit>> {
+    let exit = reported(report);
+    let (None, Some(watch)) = (exit, watch) else { return Ok(exit) };
+    let mut sentinel = [Interest::readable(watch.as_fd())];
+    poll::wait(&mut sentinel, Some(Duration::ZERO))?;
+    if !sentinel[0].can_read() {
+        return Ok(None);
+    }
+    poll::wait(&mut [report.interest()?], Some(REPORT))?;
+    Ok(reported(report))
+}
 
 /// What the fork server says about the end of a child.
 pub(super) fn reported(report: &mut Link) -> Option<Exit> {

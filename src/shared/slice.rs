@@ -101,7 +101,10 @@ impl<T: Pod> SharedSlice<T> {
         let mut file = File::open(path).map_err(|error| {
             Error::system(DOING, error).detail(format!("`{}` cannot be opened", path.display()))
         })?;
-        Self::fill(|memory| memory.append_file(&mut file))
+        Self::fill(|memory| memory.append_file(&mut file)).map_err(|error| match error.kind() {
+            ErrorKind::System => error.detail(format!("`{}` cannot be copied", path.display())),
+            _ => error,
+        })
     }
 
     fn fill(write: impl FnOnce(&mut Unsealed) -> std::io::Result<()>) -> Result<Self, Error> {
@@ -131,8 +134,12 @@ impl<T: Pod> Deref for SharedSlice<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // Checked where it was made: a whole number of elements, aligned to a page.
-        bytemuck::cast_slice(self.memory.bytes())
+        match self.memory.bytes() {
+            // Nothing is mapped then, and an empty slice of bytes is not aligned for elements.
+            [] => &[],
+            // Checked where it was made: a whole number of elements, aligned to a page.
+            bytes => bytemuck::cast_slice(bytes),
+        }
     }
 }
 
@@ -194,7 +201,7 @@ impl<'de, T: Pod> Deserialize<'de> for SharedSlice<T> {
         let bytes = usize::try_from(ticket.bytes).map_err(D::Error::custom)?;
         if ticket.size as usize != size || ticket.align as usize != align || bytes % size != 0 {
             return Err(D::Error::custom(format!(
-                "the shared slice holds elements of {} bytes, not `{}`",
+                "the shared slice holds elements of {} bytes, and a `{}` has {size}",
                 ticket.size,
                 type_name::<T>()
             )));

@@ -13,7 +13,7 @@ use crate::channel::Link;
 use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::launch::message::{Bytes, EnvironmentChange, Launch, Role, Standard};
-use crate::launch::{self, DEEPEST, DOING, Specification, Stream, gates};
+use crate::launch::{self, DOING, Specification, Stream, gates};
 
 /// A child that was started, and has not said anything yet.
 #[derive(Debug)]
@@ -42,12 +42,7 @@ pub(crate) fn start(
     arguments: Encoded,
 ) -> Result<Started, Error> {
     check_settings(specification)?;
-    if launch::depth() >= DEEPEST {
-        return Err(Error::new(ErrorKind::TooDeep, DOING)
-            .in_context(context)
-            .detail(format!("this process is already {} generations deep", launch::depth()))
-            .advice("a task that starts children that start children has no end"));
-    }
+    gates::check_depth(context)?;
     if matches!(context, Context::Spawn | Context::ForkServer) {
         gates::check_initialized(context)?;
     }

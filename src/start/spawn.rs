@@ -1,5 +1,7 @@
 //! By spawn: a fresh run of the same program.
 
+use std::io::ErrorKind;
+
 use offspring_platform::descriptors;
 use offspring_platform::lifeline::{self, Consequence};
 use offspring_platform::spawn::Standard;
@@ -12,7 +14,7 @@ use crate::codec::Encoded;
 use crate::error::Error;
 use crate::launch::execute::{self, Run};
 use crate::launch::message::Launch;
-use crate::launch::{self, Specification, Stream, failed};
+use crate::launch::{self, Specification, Stream, failed, no_directory};
 
 /// Starts a child.
 pub(super) fn start(
@@ -39,7 +41,13 @@ pub(super) fn start(
         channel: theirs.borrow().map_err(fail)?,
         lifeline: end.borrow().map_err(fail)?,
     })
-    .map_err(fail)?;
+    .map_err(|error| match specification.directory.as_deref() {
+        // The system does not say which path it means.
+        Some(directory) if error.kind() == ErrorKind::PermissionDenied || !directory.is_dir() => {
+            failed(Context::Spawn, "", error).detail(no_directory(Some(directory)))
+        }
+        _ => fail(error),
+    })?;
     let watch = Watch::child(pid).ok();
     // Until it reaches its first statement, the child cannot tie itself. That it is tied twice is
     // harmless, and so is a failure here.

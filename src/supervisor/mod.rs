@@ -44,6 +44,7 @@ impl Supervisor {
         specification: &Specification,
         name: &str,
     ) -> Result<Self, Error> {
+        gates::check_depth(context)?;
         match context {
             Context::Fork => Self::fork(),
             _ => Self::execute(context, specification, name),
@@ -112,7 +113,7 @@ impl Supervisor {
     fn greeted(mut self, context: Context, limit: Duration) -> Result<Self, Error> {
         let fail = |kind| Error::new(kind, DOING).in_context(context).of_process(self.pid);
         let Some(link) = &mut self.link else { return Err(fail(ErrorKind::Closed)) };
-        match link.wait_for_frame(Some(Instant::now() + limit)) {
+        match link.wait_for_frame(Instant::now().checked_add(limit)) {
             Ok(Some(frame)) if frame.kind == Kind::Hello => Ok(self),
             Ok(Some(frame)) if frame.kind == Kind::Refused => Err(fail(ErrorKind::ProgramChanged)),
             Ok(Some(_)) => Err(fail(ErrorKind::Protocol)),
@@ -122,7 +123,12 @@ impl Supervisor {
                     .advice("is `offspring::init()` the first call in `main`?");
                 Err(error.ended(self.finish()))
             }
-            Ok(None) => Err(fail(ErrorKind::TimedOut)),
+            Ok(None) => Err(fail(ErrorKind::TimedOut)
+                .detail(format!("it did not say hello within {limit:?}"))
+                .advice(
+                    "is `offspring::init()` the first call in `main`? \
+                     Else raise `start_timeout`",
+                )),
             Err(error) => Err(fail(ErrorKind::Start).caused_by(error)),
         }
     }

@@ -7,10 +7,9 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 
 use offspring_platform::entry::Entered;
-use offspring_platform::fd::PrivateFd;
+use offspring_platform::fd::{self, PrivateFd};
 use offspring_platform::fork::{self, Permission, Side};
 use offspring_platform::guardian::{self, Endings};
 use offspring_platform::poll::{self, Interest};
@@ -38,17 +37,37 @@ struct Child {
     report: Option<Link>,
 }
 
+/// A frame from the owner, with its descriptors on the list of those that forked children close.
+struct Request {
+    kind: Kind,
+    id: u64,
+    bytes: Vec<u8>,
+    descriptors: Vec<PrivateFd>,
+}
+
+impl Request {
+    fn new(frame: Frame) -> io::Result<Self> {
+        let Frame { kind, id, bytes, descriptors } = frame;
+        let descriptors = descriptors.into_iter().map(PrivateFd::new).collect::<io::Result<_>>()?;
+        Ok(Self { kind, id, bytes, descriptors })
+    }
+}
+
 struct Supervisor {
     way: Way,
     owner: Link,
     endings: Endings,
     /// By pid.
     children: HashMap<i32, Child>,
+    /// Something that a child left behind was killed, and may itself leave something behind.
+    sweeping: bool,
 }
 
 /// A supervisor that was started by exec. `template` is there when it forks.
 pub(crate) fn enter(owner: Link, end: PrivateFd, template: Option<&Entered>) -> ! {
     let way = template.map_or(Way::Execute, |entered| Way::Fork(Permission::of_template(entered)));
+    // What `main` printed before it got here is printed now, and not once more by each child.
+    fork::flush_standard();
     run(owner, end, way)
 }
 
@@ -61,12 +80,14 @@ pub(crate) fn enter_forked(owner: Link, end: PrivateFd, permission: Permission) 
 
 fn run(mut owner: Link, end: PrivateFd, way: Way) -> ! {
     signal::deaf();
-    let ready = lifeline::arm_to_wake(end)
+    // What is opened here and inherited by children must not take the place of a closed standard stream.
+    let ready = fd::fill_closed_standard()
+        .and_then(|()| lifeline::arm_to_wake(end))
         .and_then(|()| guardian::adopt_descendants())
         .and_then(|()| Endings::new());
     let Ok(endings) = ready else { exit::now(exit::FELL_OUT) };
     owner.queue(Kind::Hello, 0, Encoded::default());
-    let mut this = Supervisor { way, owner, endings, children: HashMap::new() };
+    let mut this = Supervisor { way, owner, endings, children: HashMap::new(), sweeping: false };
     while this.turn().is_ok() && !this.owner.is_at_end() {}
     // The owner is gone, or done with us.
     let _ = guardian::end_all(|_, _| {});
@@ -82,7 +103,7 @@ impl Supervisor {
                 report.flush()?;
             }
         }
-        let mut interests = [self.owner.interest()?, Interest::readable(self.endings.as_fd())];
+        let mut interests = [self.owner.interest()?, Interest::readable(self.endings.borrow()?)];
         poll::wait(&mut interests, None)?;
         let [control, endings] = interests.map(|interest| interest.can_read());
         if endings {
@@ -91,32 +112,37 @@ impl Supervisor {
         }
         if control {
             self.owner.fill()?;
+            // All of them first: a child that is forked for one must close what came for the others.
+            let mut requests = Vec::new();
             while let Some(frame) = self.owner.next() {
-                self.obey(frame)?;
+                requests.push(Request::new(frame)?);
+            }
+            for request in requests {
+                self.obey(request)?;
             }
         }
         Ok(())
     }
 
-    fn obey(&mut self, frame: Frame) -> Result<(), Box<dyn std::error::Error>> {
-        match frame.kind {
+    fn obey(&mut self, request: Request) -> Result<(), Box<dyn std::error::Error>> {
+        let Request { kind, id, bytes, descriptors } = request;
+        match kind {
             Kind::Start => {
-                let start = codec::decode::<Start>(&frame.bytes, Vec::new())?;
-                let mut fds = frame.descriptors.into_iter();
+                let start = codec::decode::<Start>(&bytes, Vec::new())?;
+                let mut fds = descriptors.into_iter();
                 let (Some(channel), Some(end)) = (fds.next(), fds.next()) else {
                     return Err("a start without a channel and a lifeline".into());
                 };
-                let report = fds.next().map(PrivateFd::new).transpose()?.map(Link::new);
-                self.start(frame.id, &start, channel, end, report)?;
+                self.start(id, &start, channel, end, fds.next().map(Link::new))?;
             }
             Kind::Signal => {
-                let wanted = codec::decode::<Signal>(&frame.bytes, Vec::new())?;
+                let wanted = codec::decode::<Signal>(&bytes, Vec::new())?;
                 let wanted = match wanted {
                     Signal::Terminate => signal::Signal::Terminate,
                     Signal::Kill => signal::Signal::Kill,
                     Signal::Continue => signal::Signal::Continue,
                 };
-                let found = self.children.iter().find(|(_, child)| child.id == frame.id);
+                let found = self.children.iter().find(|(_, child)| child.id == id);
                 if let Some((pid, _)) = found {
                     // Not collected yet, or it would not be on the list: the number is its own.
                     watch::signal_own_child(*pid, wanted)?;
@@ -131,8 +157,8 @@ impl Supervisor {
         &mut self,
         id: u64,
         start: &Start,
-        channel: OwnedFd,
-        end: OwnedFd,
+        channel: PrivateFd,
+        end: PrivateFd,
         mut report: Option<Link>,
     ) -> Result<(), Box<dyn std::error::Error>> {
         let made = match self.way {
@@ -162,14 +188,13 @@ impl Supervisor {
         Ok(())
     }
 
-    fn fork(&self, permission: Permission, channel: OwnedFd, end: OwnedFd) -> io::Result<i32> {
+    fn fork(&self, permission: Permission, channel: PrivateFd, end: PrivateFd) -> io::Result<i32> {
         let blocked = signal::Blocked::all()?;
         let witness = SingleThreaded::check(&blocked).map_err(|_| {
             io::Error::other("a thread runs in the supervisor, which should have none")
         })?;
-        let keep = vec![PrivateFd::new(channel)?, PrivateFd::new(end)?];
         let own = std::process::id();
-        match fork::fork(permission, witness, blocked, keep)? {
+        match fork::fork(permission, witness, blocked, vec![channel, end])? {
             Side::Parent(pid) => Ok(pid),
             Side::Child(kept) => {
                 let _bomb = exit::Bomb::arm();
@@ -183,11 +208,11 @@ impl Supervisor {
         }
     }
 
-    fn execute(start: &Start, channel: &OwnedFd, end: &OwnedFd) -> io::Result<i32> {
+    fn execute(start: &Start, channel: &PrivateFd, end: &PrivateFd) -> io::Result<i32> {
         let Some(wanted) = &start.execute else {
             return Err(io::Error::other("a start that does not say how to execute"));
         };
-        execute::again(wanted, channel.as_fd(), end.as_fd())
+        execute::again(wanted, channel.borrow()?, end.borrow()?)
     }
 
     /// Collects all that have ended, reports them, and ends what they left behind.
@@ -209,8 +234,9 @@ impl Supervisor {
                 }
             }
         }
-        if known {
-            guardian::end_strays(|pid| self.children.contains_key(&pid));
+        if known || self.sweeping {
+            // What a stray leaves becomes ours when the stray has ended, which is when we are here again.
+            self.sweeping = guardian::end_strays(|pid| self.children.contains_key(&pid));
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use offspring_platform::environment::Change;
 use offspring_platform::fd::PrivateFd;
@@ -23,8 +25,10 @@ struct Template {
     supervisor: Supervisor,
     /// The environment in which it was started.
     environment: HashMap<OsString, OsString>,
-    next: u64,
 }
+
+/// Numbers children, also those of a later template: a handle of one that is gone means nobody else.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 static TEMPLATE: Mutex<Option<Template>> = Mutex::new(None);
 
@@ -33,24 +37,32 @@ fn lock() -> MutexGuard<'static, Option<Template>> {
     TEMPLATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs `use_it` with a template that is alive, as far as anybody can tell.
-fn with<T>(use_it: impl FnOnce(&mut Template) -> Result<T, Error>) -> Result<T, Error> {
-    let mut place = lock();
-    let usable = place.as_mut().is_some_and(|template| {
-        template.supervisor.is_ours()
-            && template.supervisor.link.as_mut().is_some_and(|link| {
+impl Template {
+    /// Whether it is alive, as far as anybody can tell.
+    fn is_usable(&mut self) -> bool {
+        self.supervisor.is_ours()
+            && self.supervisor.link.as_mut().is_some_and(|link| {
                 // It never says anything here; what can be read is its end.
                 link.fill().is_ok() && !link.is_at_end()
             })
-    });
-    if !usable {
+    }
+}
+
+/// Runs `use_it` with a template that is usable. If there is none, one is started, which has to say
+/// hello within `limit`.
+fn with<T>(
+    limit: Duration,
+    use_it: impl FnOnce(&mut Template) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut place = lock();
+    if !place.as_mut().is_some_and(Template::is_usable) {
         // Dropped first: an old one is collected before a new one starts.
         *place = None;
         let environment = std::env::vars_os().collect();
-        let specification = Specification::default();
+        let specification = Specification { start_timeout: limit, ..Specification::default() };
         let name = "offspring-templ";
         let supervisor = Supervisor::start(Context::ForkServer, &specification, name)?;
-        *place = Some(Template { supervisor, environment, next: 1 });
+        *place = Some(Template { supervisor, environment });
     }
     match &mut *place {
         Some(template) => use_it(template),
@@ -59,8 +71,8 @@ fn with<T>(use_it: impl FnOnce(&mut Template) -> Result<T, Error>) -> Result<T, 
 }
 
 /// What changed in this process's environment since the template was started.
-pub(crate) fn environment_since_start() -> Result<Vec<EnvironmentChange>, Error> {
-    with(|template| {
+pub(crate) fn environment_since_start(limit: Duration) -> Result<Vec<EnvironmentChange>, Error> {
+    with(limit, |template| {
         let mut changes = Vec::new();
         let mut kept = 0;
         for (name, value) in std::env::vars_os() {
@@ -88,11 +100,11 @@ pub(crate) fn start_child(
     channel: PrivateFd,
     lifeline: PrivateFd,
     report: PrivateFd,
+    limit: Duration,
 ) -> Result<u64, Error> {
-    with(|template| {
+    with(limit, |template| {
         let fail = |error| Error::system(DOING, error).in_context(Context::ForkServer);
-        let id = template.next;
-        template.next += 1;
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut message = codec::encode(&Start { execute: None })
             .map_err(|error| Error::new(ErrorKind::Start, DOING).caused_by(error))?;
         for descriptor in [channel, lifeline, report] {
@@ -108,7 +120,12 @@ pub(crate) fn start_child(
 pub(crate) fn signal_child(id: u64, signal: Signal) -> Result<(), Error> {
     let message = codec::encode(&signal)
         .map_err(|error| Error::new(ErrorKind::System, "signal a child").caused_by(error))?;
-    with(|template| request(template, Kind::Signal, id, message))
+    let mut place = lock();
+    if !place.as_mut().is_some_and(Template::is_usable) {
+        // Its children have ended with it.
+        return Ok(());
+    }
+    place.as_mut().map_or(Ok(()), |template| request(template, Kind::Signal, id, message))
 }
 
 fn request(

@@ -1,17 +1,20 @@
 //! The process that finds, ends and reaps every descendant.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal as Number};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::unix::checked;
+use crate::unix::fd::PrivateFd;
 use crate::unix::signal::{self, Signal};
 use crate::unix::wait::{self, Pid, Reaped};
 
-/// A descriptor that becomes readable when a child of this process has ended.
+/// A descriptor that becomes readable when a child of this process has ended. Forked children close it.
 #[derive(Debug)]
-pub struct Endings(SignalFd);
+pub struct Endings(PrivateFd);
 
 impl Endings {
     /// Makes it. SIGCHLD must be blocked, as it is in a supervisor.
@@ -23,7 +26,7 @@ impl Endings {
         let mut set = SigSet::empty();
         set.add(Number::SIGCHLD);
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        Ok(Self(SignalFd::with_flags(&set, flags)?))
+        Ok(Self(PrivateFd::new(SignalFd::with_flags(&set, flags)?.into())?))
     }
 
     /// Takes note that children have ended; `wait::reap_any` finds out which.
@@ -32,14 +35,27 @@ impl Endings {
     ///
     /// What reading reports.
     pub fn clear(&self) -> io::Result<()> {
-        while self.0.read_signal()?.is_some() {}
-        Ok(())
+        let fd = self.0.borrow()?;
+        let mut buffer = [0u8; size_of::<libc::signalfd_siginfo>()];
+        loop {
+            let room = buffer.as_mut_ptr().cast();
+            // SAFETY: the buffer has room for what is asked for, and any bytes may be put there.
+            let read = checked(unsafe { libc::read(fd.as_raw_fd(), room, buffer.len()) });
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+        }
     }
-}
 
-impl AsFd for Endings {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+    /// The descriptor, to wait for.
+    ///
+    /// # Errors
+    ///
+    /// In a forked child.
+    pub fn borrow(&self) -> io::Result<BorrowedFd<'_>> {
+        self.0.borrow()
     }
 }
 
@@ -50,7 +66,7 @@ impl AsFd for Endings {
 /// What `prctl(2)` reports.
 pub fn adopt_descendants() -> io::Result<()> {
     // SAFETY: the call takes integers.
-    crate::unix::checked(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) })?;
+    checked(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) })?;
     Ok(())
 }
 
@@ -66,24 +82,36 @@ pub fn die_with_supervisor(supervisor: Pid) {
     }
 }
 
+/// How long to wait for children to end by their lifelines where they cannot be found, to be killed.
+const BLIND: Duration = Duration::from_millis(100);
+
 /// Kills and collects every child, and every descendant that becomes a child by that, until none is
 /// left. `seen` is told of each.
+///
+/// Without `/proc`, what children of ours left behind is not found, and not waited for.
 ///
 /// # Errors
 ///
 /// What `waitpid(2)` reports.
 pub fn end_all(mut seen: impl FnMut(Pid, wait::Exit)) -> io::Result<()> {
+    let start = Instant::now();
     loop {
         match wait::reap_any()? {
             Reaped::NoChildren => return Ok(()),
             Reaped::Child(pid, exit) => seen(pid, exit),
             Reaped::AllRun => {
-                for child in children() {
-                    // Children of ours that were not collected: the numbers are theirs.
-                    let _ = signal::send(child, Signal::Kill);
+                match children() {
+                    Some(list) => {
+                        for child in list {
+                            // Children of ours that were not collected: the numbers are theirs.
+                            let _ = signal::send(child, Signal::Kill);
+                        }
+                    }
+                    None if start.elapsed() > BLIND => return Ok(()),
+                    None => {}
                 }
                 // A killed process takes a moment to end.
-                std::thread::sleep(std::time::Duration::from_micros(200));
+                std::thread::sleep(Duration::from_micros(200));
             }
         }
     }
@@ -91,24 +119,33 @@ pub fn end_all(mut seen: impl FnMut(Pid, wait::Exit)) -> io::Result<()> {
 
 /// Kills the children that are not `known`: what ended children of ours left behind. They are collected
 /// when they have ended, like the others.
-pub fn end_strays(known: impl Fn(Pid) -> bool) {
-    for child in children() {
+///
+/// Whether there were any. If so, they may leave descendants behind in their turn: to be repeated when
+/// they have ended.
+pub fn end_strays(known: impl Fn(Pid) -> bool) -> bool {
+    let mut found = false;
+    for child in children().unwrap_or_default() {
         if !known(child) {
+            found = true;
             // A child of ours that was not collected: the number is its own.
             let _ = signal::send(child, Signal::Kill);
         }
     }
+    found
 }
 
-/// The children of this process, which has one thread.
-fn children() -> Vec<Pid> {
+/// The children of this process, which has one thread. `None` where the system does not say.
+fn children() -> Option<Vec<Pid>> {
     let own = std::process::id();
     if let Ok(list) = std::fs::read_to_string(format!("/proc/self/task/{own}/children")) {
-        return list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+        return Some(list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect());
     }
     // A kernel without CONFIG_PROC_CHILDREN: look for processes whose parent we are.
-    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
-    processes
+    if !std::path::Path::new("/proc/self").exists() {
+        return None;
+    }
+    let processes = std::fs::read_dir("/proc").ok()?;
+    let children = processes
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|pid: &Pid| {
@@ -117,6 +154,6 @@ fn children() -> Vec<Pid> {
                 .rsplit_once(')')
                 .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(1)?.parse::<u32>().ok());
             parent == Some(own)
-        })
-        .collect()
+        });
+    Some(children.collect())
 }

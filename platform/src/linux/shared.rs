@@ -9,6 +9,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
+use nix::sys::resource::{Resource, getrlimit};
+
 use crate::unix::checked;
 
 const READ_ONLY: i32 =
@@ -33,6 +35,7 @@ impl Object {
 
     /// Writes some bytes at `offset`, the end.
     pub(crate) fn append(&mut self, bytes: &[u8], offset: usize) -> io::Result<usize> {
+        check_limit(offset as u64 + bytes.len() as u64)?;
         self.0.write_at(bytes, offset as u64)
     }
 
@@ -44,6 +47,7 @@ impl Object {
 
     /// Gives the object `length` bytes of zeroes, and keeps it at that size for ever.
     pub(crate) fn fixed(self, length: usize) -> io::Result<OwnedFd> {
+        check_limit(length as u64)?;
         let end = libc::off_t::try_from(length).map_err(io::Error::other)?;
         // Reserved, not only sized: a lack of space is an error here, and no SIGBUS later.
         // SAFETY: the call takes integers.
@@ -59,6 +63,13 @@ impl Object {
 fn create(flags: libc::c_uint) -> io::Result<i32> {
     // SAFETY: the name ends with a zero and is copied.
     checked(unsafe { libc::memfd_create(c"offspring".as_ptr(), flags) })
+}
+
+/// The limit for the size of a file (`ulimit -f`) holds for memory too, and the kernel sends SIGXFSZ to
+/// who goes beyond it, which ends a process. So it is asked for before.
+fn check_limit(end: u64) -> io::Result<()> {
+    let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
+    if end > limit { Err(io::Error::from_raw_os_error(libc::EFBIG)) } else { Ok(()) }
 }
 
 fn seal(fd: BorrowedFd<'_>, seals: i32) -> io::Result<()> {

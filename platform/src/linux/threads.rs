@@ -29,7 +29,7 @@ pub enum NotSingleThreaded {
 
 /// A thread that was just joined may still be counted for some microseconds, because the kernel wakes
 /// the joiner before it takes the thread off its list. So a refusal is only final after this many
-/// tries, with pauses that add up to 10 ms.
+/// tries, with pauses that add up to 15 ms.
 const TRIES: u32 = 12;
 
 impl SingleThreaded {

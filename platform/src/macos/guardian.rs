@@ -39,11 +39,14 @@ impl Endings {
     pub fn clear(&self) -> io::Result<()> {
         self.0.clear()
     }
-}
 
-impl AsFd for Endings {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+    /// The descriptor, to wait for. Forked children do not inherit it: it is a queue.
+    ///
+    /// # Errors
+    ///
+    /// None on this system.
+    pub fn borrow(&self) -> io::Result<BorrowedFd<'_>> {
+        Ok(self.0.as_fd())
     }
 }
 
@@ -92,14 +95,17 @@ pub fn end_all(mut seen: impl FnMut(Pid, wait::Exit)) -> io::Result<()> {
 
 /// Kills the children that are not `known`. They are collected when they have ended, like the others.
 ///
-/// Finds few here: what ended children of ours left behind belongs to launchd.
-pub fn end_strays(known: impl Fn(Pid) -> bool) {
+/// Whether there were any. Finds few here: what ended children of ours left behind belongs to launchd.
+pub fn end_strays(known: impl Fn(Pid) -> bool) -> bool {
+    let mut found = false;
     for child in children() {
         if !known(child) {
+            found = true;
             // A child of ours that was not collected: the number is its own.
             let _ = signal::send(child, Signal::Kill);
         }
     }
+    found
 }
 
 /// The children of this process, those that have ended and were not collected included:

@@ -45,6 +45,9 @@ pub fn flush_c() {
 /// inherited, and after those that the child registers itself. glibc tells it the status. Elsewhere
 /// nobody does, so there the parent's handlers run in a child that calls `process::exit`; children
 /// that end in the ordinary way never run them.
+///
+/// Destructors of thread-locals are no such handlers: a child that calls `exit` runs those of the
+/// thread that forked it.
 pub fn skip_inherited_handlers() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

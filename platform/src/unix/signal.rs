@@ -88,7 +88,10 @@ pub fn leave_interrupts_to_parent() {
 
 /// A supervisor ends when its owner's socket closes, and by nothing else: all signals that can be
 /// blocked stay blocked in it. Synchronous ones (a crash) are delivered all the same.
+///
+/// It hears of the end of its children, also when its parent ignored that of its own.
 pub fn deaf() {
+    set_disposition(libc::SIGCHLD, libc::SIG_DFL);
     // Cannot fail: the mask is valid.
     let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
 }

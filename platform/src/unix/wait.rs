@@ -52,6 +52,13 @@ impl fmt::Display for Exit {
     }
 }
 
+/// Whether SIGKILL ended it: somebody did that to it, or the system did because memory ran out. It was
+/// no crash.
+#[must_use]
+pub fn was_killed(exit: Exit) -> bool {
+    matches!(exit, Exit::Signal { signal: libc::SIGKILL, .. })
+}
+
 /// Collects one child that has ended, without waiting.
 ///
 /// `None` while it runs. A child that somebody else collected has ended, with [`Exit::Unknown`]:

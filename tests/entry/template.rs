@@ -1,0 +1,151 @@
+//! A fork server's template that is killed or stopped.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use offspring::{Context, ErrorKind, Process};
+
+use crate::cases;
+use crate::harness::leaks::{Snapshot, children_of, descendants_of, is_alive};
+use crate::harness::programs::command;
+use crate::harness::{Case, Outcome, eventually, sleep_for_ever};
+use crate::tools::{run, send_signal};
+
+pub(crate) const CASES: &[Case] = cases![on &[Context::ForkServer] =>
+    template_killed,
+    template_stopped_and_continued,
+    template_stopped_too_long,
+    template_left_stopped,
+];
+
+fn add_one() -> Result<u8, offspring::Error> {
+    Context::ForkServer.process().start(1u8, |n| n + 1).and_then(Process::join)
+}
+
+/// What a child does that is to be ended.
+fn sleep((): ()) {
+    sleep_for_ever()
+}
+
+/// The template: the only child of this process.
+fn template() -> u32 {
+    let children = children_of(std::process::id());
+    assert_eq!(children.len(), 1, "one template: {children:?}");
+    children.into_iter().next().expect("one")
+}
+
+/// Program: kills the template while it has children.
+pub(crate) fn killed() -> ExitCode {
+    offspring::init();
+    assert_eq!(add_one().expect("it starts"), 2);
+    let (first, before) = (template(), Snapshot::take());
+    for round in 0..5 {
+        let old = template();
+        let children: Vec<Process<()>> = (0..3)
+            .map(|_| Context::ForkServer.process().start((), sleep))
+            .collect::<Result<_, _>>()
+            .expect("they start");
+        let pids: Vec<u32> = children.iter().map(Process::id).collect();
+        send_signal(old, libc::SIGKILL);
+        for child in children {
+            let error = child.join().expect_err("its template is gone");
+            assert_eq!(error.kind(), ErrorKind::Died, "{error}");
+        }
+        for pid in pids {
+            eventually("the child is gone", || !is_alive(pid));
+        }
+        assert_eq!(add_one().expect("a new template starts"), 2, "round {round}");
+        assert_ne!(template(), old, "the template is a new one");
+    }
+    // Nothing but the number of the template is different.
+    let after = format!("{:?}", Snapshot::take()).replace(&template().to_string(), "");
+    let before = format!("{before:?}").replace(&first.to_string(), "");
+    let count = |text: &str| text.matches(" -> ").count();
+    assert_eq!(count(&after), count(&before), "descriptors before {before}, after {after}");
+    ExitCode::SUCCESS
+}
+
+fn template_killed(_: Context) -> Outcome {
+    run(&mut command("template_killed")).expect_success("template_killed");
+    Ok(())
+}
+
+/// Stops a process, and waits until it is.
+fn stop(pid: u32) {
+    send_signal(pid, libc::SIGSTOP);
+    eventually("it is stopped", || state(&format!("/proc/{pid}/stat")) == Some('T'));
+}
+
+fn state(path: &str) -> Option<char> {
+    let stat = std::fs::read_to_string(path).ok()?;
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
+/// Program: the template is stopped, and continued when somebody waits for it.
+pub(crate) fn stopped() -> ExitCode {
+    offspring::init();
+    assert_eq!(add_one().expect("it starts"), 2);
+    let pid = template();
+    for _ in 0..3 {
+        stop(pid);
+        let own = std::process::id();
+        let thread = std::thread::spawn(move || {
+            // The main thread sleeps: it waits for the template.
+            for _ in 0..3 {
+                let stat = format!("/proc/self/task/{own}/stat");
+                eventually("the main thread waits", || state(&stat) == Some('S'));
+            }
+            send_signal(pid, libc::SIGCONT);
+        });
+        assert_eq!(add_one().expect("it only takes longer"), 2);
+        thread.join().expect("no panic");
+        assert_eq!(template(), pid, "the template is the same");
+    }
+    ExitCode::SUCCESS
+}
+
+fn template_stopped_and_continued(_: Context) -> Outcome {
+    run(&mut command("template_stopped")).expect_success("template_stopped");
+    Ok(())
+}
+
+/// Program: the template is stopped for longer than a start may take.
+pub(crate) fn stopped_too_long() -> ExitCode {
+    offspring::init();
+    assert_eq!(add_one().expect("it starts"), 2);
+    let pid = template();
+    let before = Snapshot::take();
+    stop(pid);
+    for _ in 0..3 {
+        let builder = Context::ForkServer.process().start_timeout(Duration::from_millis(20));
+        let error = builder.start((), |()| ()).expect_err("nobody answers");
+        let typed = matches!(error.kind(), ErrorKind::Start | ErrorKind::TimedOut);
+        assert!(typed, "{error}");
+    }
+    send_signal(pid, libc::SIGCONT);
+    assert_eq!(add_one().expect("it starts"), 2);
+    // What it started late for nobody is gone again.
+    eventually("no child is left", || descendants_of(std::process::id()).len() == 1);
+    before.compare().expect("nothing is left");
+    ExitCode::SUCCESS
+}
+
+fn template_stopped_too_long(_: Context) -> Outcome {
+    run(&mut command("template_stopped_too_long")).expect_success("template_stopped_too_long");
+    Ok(())
+}
+
+/// Program: ends while its template is stopped, with a child.
+pub(crate) fn left_stopped() -> ExitCode {
+    offspring::init();
+    let child = Context::ForkServer.process().start((), sleep);
+    child.expect("it starts").detach();
+    stop(template());
+    ExitCode::SUCCESS
+}
+
+fn template_left_stopped(_: Context) -> Outcome {
+    // That nothing survives is checked for every case.
+    run(&mut command("template_left_stopped")).expect_success("template_left_stopped");
+    Ok(())
+}

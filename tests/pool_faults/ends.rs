@@ -1,0 +1,176 @@
+//! How pools end: with wedged tasks, while unwinding, with running tasks, and when their supervisor is
+//! lost. That nothing is left is checked after each case.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use offspring::{Context, ErrorKind, Pool};
+use serde::{Deserialize, Serialize};
+
+use crate::harness::{self, Case, Outcome, PROCESSES};
+use crate::{Scratch, kill, lines, note, with_supervisor};
+
+pub(crate) const CASES: &[Case] = crate::cases![on PROCESSES =>
+    drop_ends_wedged_tasks,
+    drop_while_unwinding,
+    drop_before_any_worker_is_up,
+    shutdown_waits_for_running_tasks,
+    a_lost_supervisor_is_an_error,
+    a_lost_supervisor_of_a_busy_pool,
+    a_stopped_supervisor_does_not_keep_a_pool_alive,
+];
+
+/// What a task does.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum Act {
+    /// Waits until so many others have begun.
+    Watch(usize),
+    Spin,
+    Sleep,
+    BlockSignals,
+    Stop,
+    /// Takes a while, and then leaves a line.
+    Linger,
+}
+
+fn act((act, log): (Act, PathBuf)) {
+    if let Act::Watch(count) = act {
+        harness::eventually("the others begin", || lines(&log).len() == count);
+        return;
+    }
+    note(&log, "begun");
+    match act {
+        Act::Watch(_) => {}
+        Act::Spin => harness::spin_for_ever(),
+        Act::Sleep => harness::sleep_for_ever(),
+        Act::BlockSignals => {
+            // SAFETY: all zeroes is a valid set of signals.
+            let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+            // SAFETY: `set` is one.
+            unsafe { libc::sigfillset(&raw mut set) };
+            // SAFETY: `set` is filled, and the old one is not asked for.
+            unsafe {
+                libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut())
+            };
+            harness::spin_for_ever()
+        }
+        Act::Stop => kill(std::process::id(), libc::SIGSTOP),
+        Act::Linger => {
+            std::thread::sleep(Duration::from_millis(100));
+            note(&log, "end");
+        }
+    }
+}
+
+/// A pool all of whose workers but one are in these tasks.
+fn busy(context: Context, acts: &[Act], log: &Scratch) -> offspring::Result<Pool<()>> {
+    let pool = context.pool().workers(acts.len() + 1).build()?;
+    let mut tasks = vec![(Act::Watch(acts.len()), log.path())];
+    tasks.extend(acts.iter().map(|act| (*act, log.path())));
+    let mut results = pool.map(tasks, |(), task| act(task));
+    results.next().expect("the watching task has an outcome")?;
+    drop(results);
+    Ok(pool)
+}
+
+const WEDGED: [Act; 4] = [Act::Spin, Act::Sleep, Act::BlockSignals, Act::Stop];
+
+fn drop_ends_wedged_tasks(context: Context) -> Outcome {
+    let log = Scratch::new("log");
+    let pool = busy(context, &WEDGED, &log)?;
+    drop(pool);
+    assert_eq!(log.lines(), ["begun"; 4]);
+    Ok(())
+}
+
+fn drop_while_unwinding(context: Context) -> Outcome {
+    let log = Scratch::new("log");
+    let pool = busy(context, &WEDGED, &log)?;
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        let pool = pool;
+        let _results = pool.map(0..100u8, |(), n| n);
+        panic!("on purpose")
+    }));
+    assert_eq!(*panic.unwrap_err().downcast::<&str>().unwrap(), "on purpose");
+    Ok(())
+}
+
+fn drop_before_any_worker_is_up(context: Context) -> Outcome {
+    for workers in [1, 8] {
+        let (pool, supervisor) = with_supervisor(|| context.pool().workers(workers).build());
+        drop(pool?);
+        assert!(!harness::leaks::is_alive(supervisor));
+        context.pool().workers(workers).build()?.shutdown()?;
+    }
+    Ok(())
+}
+
+fn shutdown_waits_for_running_tasks(context: Context) -> Outcome {
+    let log = Scratch::new("log");
+    let pool = busy(context, &[Act::Linger, Act::Linger], &log)?;
+    let report = pool.shutdown()?;
+    let ends = log.lines().iter().filter(|line| *line == "end").count();
+    assert_eq!(ends, 2, "both tasks that had begun also ended: {:?}", log.lines());
+    assert_eq!((report.tasks(), report.replaced()), (3, 0));
+    assert_eq!(report.abnormal_exits(), []);
+    Ok(())
+}
+
+fn a_lost_supervisor_is_an_error(context: Context) -> Outcome {
+    let (pool, supervisor) = with_supervisor(|| context.pool().workers(2).build());
+    let pool = pool?;
+    assert_eq!(pool.map(0..20u64, |(), n| n).filter(Result::is_ok).count(), 20);
+    kill(supervisor, libc::SIGKILL);
+    harness::eventually("the supervisor ends", || !harness::leaks::is_alive(supervisor));
+    let results: Vec<_> = pool.map(0..50u64, |(), n| n).collect();
+    assert_eq!(results.len(), 50);
+    // Workers that had not ended yet may have answered the first few.
+    let error = results.last().unwrap().as_ref().expect_err("nobody is left to answer");
+    assert_eq!(error.kind(), ErrorKind::Died, "{error}");
+    assert!(error.to_string().contains("supervisor"), "{error}");
+    let error = pool.map([1u64], |(), n| n).next().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Died, "{error}");
+    assert_eq!(pool.shutdown().unwrap_err().kind(), ErrorKind::Died);
+    Ok(())
+}
+
+fn a_lost_supervisor_of_a_busy_pool(context: Context) -> Outcome {
+    let (pool, supervisor) = with_supervisor(|| context.pool().workers(4).build());
+    let pool = pool?;
+    let mut results = pool.map(0..5000u64, |(), n| {
+        std::thread::sleep(Duration::from_micros(500));
+        n
+    });
+    for n in 0..40 {
+        assert_eq!(results.next().unwrap()?, n);
+    }
+    kill(supervisor, libc::SIGKILL);
+    let (mut good, mut bad) = (40, 0);
+    for (n, result) in (40..).zip(results) {
+        match result {
+            Ok(value) => {
+                assert_eq!(value, n);
+                good += 1;
+            }
+            Err(error) => {
+                assert_eq!((error.kind(), error.index()), (ErrorKind::Died, n), "{error}");
+                bad += 1;
+            }
+        }
+    }
+    assert_eq!(good + bad, 5000, "{good} succeeded, {bad} failed");
+    assert!(bad > 0, "the supervisor was killed in the middle");
+    assert_eq!(pool.shutdown().unwrap_err().kind(), ErrorKind::Died);
+    Ok(())
+}
+
+fn a_stopped_supervisor_does_not_keep_a_pool_alive(context: Context) -> Outcome {
+    let log = Scratch::new("log");
+    let (pool, supervisor) = with_supervisor(|| busy(context, &[Act::Spin], &log));
+    let pool = pool?;
+    kill(supervisor, libc::SIGSTOP);
+    drop(pool);
+    assert!(!harness::leaks::is_alive(supervisor));
+    Ok(())
+}
