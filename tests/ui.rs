@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 /// All of what a person is told.
 const ADVICE: &str = "this closure captures variables, which do not exist in another process: pass \
                       them as arguments, make them the worker's state with `init`, or share them \
-                      (`SharedSlice`); closures that capture need `offspring::fork`";
+                      (`SharedSlice`)";
 
 /// A package with one program for each file.
 struct Fixture {

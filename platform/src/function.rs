@@ -67,8 +67,7 @@ impl<S: Shape, B: Body<S>> Described<S, B> {
     const CAPTURES_NOTHING: () = assert!(
         size_of::<B::Function>() == 0,
         "this closure captures variables, which do not exist in another process: pass them as \
-         arguments, make them the worker's state with `init`, or share them (`SharedSlice`); \
-         closures that capture need `offspring::fork`"
+         arguments, make them the worker's state with `init`, or share them (`SharedSlice`)"
     );
     const ENTRANCE: Entrance<S> = enter::<S, B>;
     const DESCRIPTOR: &'static Descriptor = &Descriptor {

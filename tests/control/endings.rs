@@ -106,7 +106,7 @@ fn drop_while_unwinding(context: Context) -> Outcome {
 }
 
 /// Starts and joins children until everything of detached ones is collected.
-fn collect(context: Context, before: &std::collections::BTreeSet<String>) {
+pub(crate) fn collect(context: Context, before: &std::collections::BTreeSet<String>) {
     eventually("detached children are collected", || {
         let other = context.process().start((), |()| ()).and_then(Process::join);
         other.expect("another child runs");

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use offspring::{Context, ErrorKind, Exit};
 
+use super::endings::collect;
 use super::settings::run_program;
 use crate::cases;
-use crate::harness::{Case, Outcome, PROCESSES, eventually, sleep_for_ever};
+use crate::harness::{Case, Outcome, PROCESSES, leaks, sleep_for_ever};
 
 pub(crate) const ON_ALL: &[Case] = cases![on PROCESSES =>
     endings_are_ignored,
@@ -72,21 +73,12 @@ fn use_all(context: Context) -> Outcome {
 }
 
 fn endings_are_ignored(context: Context) -> Outcome {
+    let before = leaks::descriptors();
     sigchld(libc::SIG_IGN);
     let outcome = use_all(context);
     sigchld(libc::SIG_DFL);
-    collect_the_detached(context);
+    collect(context, &before);
     outcome
-}
-
-/// Those whose end nobody announced are found by the next start.
-fn collect_the_detached(context: Context) {
-    let wanted = usize::from(context == Context::ForkServer);
-    eventually("detached children are collected", || {
-        let other = context.process().start((), |()| ()).and_then(offspring::Process::join);
-        other.expect("another child runs");
-        crate::harness::leaks::children_of(std::process::id()).len() == wanted
-    });
 }
 
 /// Here the fork server's template, too, is started while endings are ignored.
@@ -147,8 +139,10 @@ impl Drop for Thief {
 }
 
 fn another_thread_collects_all(context: Context) -> Outcome {
+    let before = leaks::descriptors();
     let thief = Thief::start();
     let outcome = use_all(context);
+    collect(context, &before);
     drop(thief);
     outcome
 }
