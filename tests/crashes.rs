@@ -3,6 +3,16 @@
 
 mod harness;
 
+/// Makes a case of each deed, and a list of the cases. The file that uses it says what `crash` does.
+macro_rules! crashes {
+    ($($list:ident on $contexts:expr => { $($name:ident: $deed:ident),* $(,)? })*) => {
+        $($(fn $name(context: Context) -> Outcome {
+            crash(context, Deed::$deed)
+        })*)*
+        $(pub(crate) const $list: &[Case] = cases![on $contexts => $($name),*];)*
+    };
+}
+
 mod crashes {
     pub(crate) mod list;
     pub(crate) mod pool;

@@ -164,6 +164,13 @@ where
         }
     }
 
+    /// The next result to arrive, and its input's index.
+    fn give(&mut self) -> Option<(u64, Result<R, TaskError>)> {
+        let (index, outcome) = self.next(0)?;
+        self.given += 1;
+        Some((index, self.decode(index, outcome)))
+    }
+
     fn decode(&self, index: u64, outcome: Outcome) -> Result<R, TaskError> {
         let (bytes, descriptors, worker, pid) = match outcome {
             Outcome::Done { bytes, descriptors, worker, pid } => (bytes, descriptors, worker, pid),
@@ -274,9 +281,7 @@ where
     type Item = Result<R, TaskError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (index, outcome) = self.feed.next(0)?;
-        self.feed.given += 1;
-        Some(self.feed.decode(index, outcome))
+        self.feed.give().map(|(_, result)| result)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -293,9 +298,7 @@ where
     type Item = (u64, Result<R, TaskError>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (index, outcome) = self.feed.next(0)?;
-        self.feed.given += 1;
-        Some((index, self.feed.decode(index, outcome)))
+        self.feed.give()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -22,15 +22,6 @@ fn crash(context: Context, deed: Deed) -> Outcome {
     Ok(())
 }
 
-macro_rules! crashes {
-    ($($list:ident on $contexts:expr => { $($name:ident: $deed:ident),* $(,)? })*) => {
-        $($(fn $name(context: Context) -> Outcome {
-            crash(context, Deed::$deed)
-        })*)*
-        $(pub(crate) const $list: &[Case] = cases![on $contexts => $($name),*];)*
-    };
-}
-
 crashes! {
     CRASHES_ON_ALL on &Context::ALL => {
         panic_with_text: PanicWithText,
