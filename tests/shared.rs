@@ -4,6 +4,8 @@
 #[path = "shared/carried.rs"]
 mod carried;
 mod harness;
+// Looks for the pages in `/proc`.
+#[cfg(target_os = "linux")]
 #[path = "shared/pages.rs"]
 mod pages;
 #[path = "shared/refused.rs"]
@@ -24,11 +26,21 @@ fn main() -> ExitCode {
         a_length_that_does_not_fit,
         files_that_cannot_be_read,
         cheap_clones_and_short_debug,
+        #[cfg(target_os = "linux")]
         a_small_dev_shm_is_no_limit,
         a_limit_on_file_sizes_is_an_error,
     ];
-    let lists = [made, carried::CASES, carried::PROCESSES, pages::CASES, pages::PROCESSES];
-    harness::main(&[lists.as_slice(), &[refused::CASES, refused::HERE]].concat())
+    harness::main(&[
+        made,
+        carried::CASES,
+        carried::PROCESSES,
+        #[cfg(target_os = "linux")]
+        pages::CASES,
+        #[cfg(target_os = "linux")]
+        pages::PROCESSES,
+        refused::CASES,
+        refused::HERE,
+    ])
 }
 
 /// As bytemuck's derive would do it.
@@ -144,6 +156,7 @@ fn cheap_clones_and_short_debug(_: Context) -> Outcome {
     Ok(())
 }
 
+#[cfg(target_os = "linux")]
 fn a_small_dev_shm_is_no_limit(_: Context) -> Outcome {
     let call = |result: i32| match result {
         0 => Ok(()),

@@ -34,17 +34,20 @@ pub struct Case {
 /// All contexts that have a process of their own.
 pub const PROCESSES: &[Context] = &[Context::Fork, Context::Spawn, Context::ForkServer];
 
-/// Lists functions as cases. `cases![on CONTEXTS: a, b]`; without `on`, all four contexts.
+/// Lists functions as cases. `cases![on CONTEXTS => a, b]`; without `on`, all four contexts. One that not
+/// every system has may carry the same `#[cfg(…)]` here as its function.
 #[macro_export]
 macro_rules! cases {
-    (on $contexts:expr => $($body:ident),* $(,)?) => {
-        &[$($crate::harness::Case {
+    (on $contexts:expr => $($(#[$cfg:meta])* $body:ident),* $(,)?) => {
+        &[$($(#[$cfg])* $crate::harness::Case {
             name: stringify!($body),
             contexts: $contexts,
             body: $body,
         }),*]
     };
-    ($($body:ident),* $(,)?) => { $crate::cases![on &offspring::Context::ALL => $($body),*] };
+    ($($(#[$cfg:meta])* $body:ident),* $(,)?) => {
+        $crate::cases![on &offspring::Context::ALL => $($(#[$cfg])* $body),*]
+    };
 }
 
 /// Names the case that a process runs, as `context::name`.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use offspring::{Context, ErrorKind, SharedSlice};
 use offspring_platform::shared::{Sealed, Unsealed, Words};
@@ -89,25 +89,6 @@ fn a_forged_table(context: Context) -> Outcome {
     Ok(())
 }
 
-/// Memory as a hostile process might make it: `length` bytes, with these seals.
-fn memory(length: u64, seals: i32) -> OwnedFd {
-    // SAFETY: the name ends with a zero.
-    let raw = unsafe { libc::memfd_create(c"hostile".as_ptr(), libc::MFD_ALLOW_SEALING) };
-    assert!(raw >= 0, "{}", io::Error::last_os_error());
-    // SAFETY: the kernel just made this number.
-    let file = File::from(unsafe { OwnedFd::from_raw_fd(raw) });
-    file.set_len(length).unwrap();
-    // SAFETY: no memory is involved.
-    let sealed = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) };
-    assert_eq!(sealed, 0, "{}", io::Error::last_os_error());
-    file.into()
-}
-
-const SHRINK: i32 = libc::F_SEAL_SHRINK;
-const GROW: i32 = libc::F_SEAL_GROW;
-const WRITE: i32 = libc::F_SEAL_WRITE;
-const SEAL: i32 = libc::F_SEAL_SEAL;
-
 /// A file, a directory, and other things that are no memory.
 fn strangers() -> Vec<(&'static str, OwnedFd)> {
     let file = Scratch::new("ordinary");
@@ -130,30 +111,11 @@ fn refused<T>(what: &str, received: io::Result<T>) {
 }
 
 fn hostile_descriptors(_: Context) -> Outcome {
-    let all = SHRINK | GROW | WRITE | SEAL;
-    assert_eq!(Sealed::receive(memory(4096, all), 4096)?.bytes(), [0; 4096], "the good one");
-    refused("memory without seals", Sealed::receive(memory(4096, 0), 4096));
-    for (what, seals) in [
-        ("memory that can be written", SHRINK | GROW | SEAL),
-        ("memory that can shrink", GROW | WRITE | SEAL),
-        ("memory that can be sealed further", SHRINK | GROW | WRITE),
-        ("memory with old writers", SHRINK | GROW | SEAL | libc::F_SEAL_FUTURE_WRITE),
-    ] {
-        refused(what, Sealed::receive(memory(4096, seals), 4096));
-    }
-    for (have, said) in [(0, 1), (4095, 4096), (4096, 4097), (4096, 1 << 40), (4096, usize::MAX)] {
-        let what = format!("{have} bytes said to be {said}");
-        refused(&what, Sealed::receive(memory(have, all), said));
-    }
+    #[cfg(target_os = "linux")]
+    sealed::hostile_tables()?;
     for (what, stranger) in strangers() {
         refused(what, Sealed::receive(stranger, 4096));
     }
-    // Shrunk after it was sent: refused as long as it could be.
-    let memory = memory(8192, 0);
-    let file = File::from(memory.try_clone()?);
-    file.set_len(1)?;
-    refused("memory that was shrunk", Sealed::receive(memory, 8192));
-
     // What is made here is what is accepted here.
     let mut made = Unsealed::new()?;
     made.write_all(&[5; 5000])?;
@@ -169,11 +131,75 @@ fn hostile_words(_: Context) -> Outcome {
     words.words()[3].store(9, std::sync::atomic::Ordering::Relaxed);
     let received = Words::receive(fd.as_fd(), 4)?;
     assert_eq!(received.words()[3].load(std::sync::atomic::Ordering::Relaxed), 9);
-    refused("too few words", Words::receive(fd.as_fd(), 5));
-    refused("words that can shrink", Words::receive(memory(4096, GROW | SEAL).as_fd(), 4));
-    refused("words without seals", Words::receive(memory(4096, 0).as_fd(), 4));
+    #[cfg(target_os = "linux")]
+    sealed::hostile_words(fd.as_fd());
     for (what, stranger) in strangers() {
         refused(what, Words::receive(stranger.as_fd(), 4));
     }
     Ok(())
+}
+
+/// Memory of Linux, whose seals say what can still happen to it.
+#[cfg(target_os = "linux")]
+mod sealed {
+    use std::fs::File;
+    use std::io;
+    use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+    use offspring_platform::shared::{Sealed, Words};
+
+    use super::refused;
+    use crate::harness::Outcome;
+
+    const SHRINK: i32 = libc::F_SEAL_SHRINK;
+    const GROW: i32 = libc::F_SEAL_GROW;
+    const WRITE: i32 = libc::F_SEAL_WRITE;
+    const SEAL: i32 = libc::F_SEAL_SEAL;
+
+    /// Memory as a hostile process might make it: `length` bytes, with these seals.
+    fn memory(length: u64, seals: i32) -> OwnedFd {
+        // SAFETY: the name ends with a zero.
+        let raw = unsafe { libc::memfd_create(c"hostile".as_ptr(), libc::MFD_ALLOW_SEALING) };
+        assert!(raw >= 0, "{}", io::Error::last_os_error());
+        // SAFETY: the kernel just made this number.
+        let file = File::from(unsafe { OwnedFd::from_raw_fd(raw) });
+        file.set_len(length).unwrap();
+        // SAFETY: no memory is involved.
+        let sealed = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) };
+        assert_eq!(sealed, 0, "{}", io::Error::last_os_error());
+        file.into()
+    }
+
+    pub(super) fn hostile_tables() -> Outcome {
+        let all = SHRINK | GROW | WRITE | SEAL;
+        assert_eq!(Sealed::receive(memory(4096, all), 4096)?.bytes(), [0; 4096], "the good one");
+        refused("memory without seals", Sealed::receive(memory(4096, 0), 4096));
+        for (what, seals) in [
+            ("memory that can be written", SHRINK | GROW | SEAL),
+            ("memory that can shrink", GROW | WRITE | SEAL),
+            ("memory that can be sealed further", SHRINK | GROW | WRITE),
+            ("memory with old writers", SHRINK | GROW | SEAL | libc::F_SEAL_FUTURE_WRITE),
+        ] {
+            refused(what, Sealed::receive(memory(4096, seals), 4096));
+        }
+        for (have, said) in
+            [(0, 1), (4095, 4096), (4096, 4097), (4096, 1 << 40), (4096, usize::MAX)]
+        {
+            let what = format!("{have} bytes said to be {said}");
+            refused(&what, Sealed::receive(memory(have, all), said));
+        }
+        // Shrunk after it was sent: refused as long as it could be.
+        let memory = memory(8192, 0);
+        let file = File::from(memory.try_clone()?);
+        file.set_len(1)?;
+        refused("memory that was shrunk", Sealed::receive(memory, 8192));
+        Ok(())
+    }
+
+    /// `four` are four good words.
+    pub(super) fn hostile_words(four: BorrowedFd<'_>) {
+        refused("too few words", Words::receive(four, 5));
+        refused("words that can shrink", Words::receive(memory(4096, GROW | SEAL).as_fd(), 4));
+        refused("words without seals", Words::receive(memory(4096, 0).as_fd(), 4));
+    }
 }
