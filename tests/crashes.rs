@@ -1,6 +1,11 @@
 //! Functions that crash in every way a process can: each is the right error, never a result, and
 //! never a status 0 taken for success.
 
+#![allow(
+    clippy::unused_unit,
+    reason = "a task that never returns needs it; Rust 1.85's lint disagrees"
+)]
+
 mod harness;
 
 /// Makes a case of each deed, and a list of the cases. The file that uses it says what `crash` does.
