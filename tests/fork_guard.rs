@@ -5,10 +5,14 @@
 
 mod harness;
 
+#[cfg(target_os = "linux")]
 #[path = "fork_guard/environments.rs"]
 mod environments;
 #[path = "fork_guard/evidence.rs"]
 mod evidence;
+#[cfg(target_os = "linux")]
+#[path = "fork_guard/queued.rs"]
+mod queued;
 #[path = "fork_guard/signals.rs"]
 mod signals;
 
@@ -22,10 +26,11 @@ use harness::Outcome;
 use offspring::{Context, Error, ErrorKind};
 
 fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
     harness::programs::set(&[
         ("guarded", environments::guarded),
-        ("starved", signals::starved),
-        ("sender", signals::sender),
+        ("starved", queued::starved),
+        ("sender", queued::sender),
     ]);
     harness::main(&[
         cases![on &[Context::Fork] =>
@@ -38,9 +43,12 @@ fn main() -> ExitCode {
             every_way_to_fork,
         ],
         cases![on &[Context::Spawn, Context::ForkServer] => others_work_beside_threads],
+        #[cfg(target_os = "linux")]
         environments::CASES,
         signals::ON_ALL,
         signals::ON_PROCESSES,
+        #[cfg(target_os = "linux")]
+        queued::CASES,
     ])
 }
 
