@@ -10,10 +10,10 @@ use std::process::{Command, Stdio};
 
 use offspring::Context;
 
+use super::warden::{self, Warden};
 use crate::cases;
 use crate::harness::leaks::{descriptors_of, is_alive};
 use crate::harness::{self, Case, Outcome, PROCESSES};
-use crate::warden::{self, Warden};
 
 pub(crate) const CASES: &[Case] = cases![on PROCESSES =>
     a_killed_worker_takes_what_it_started_along,
@@ -90,7 +90,7 @@ fn a_pool_that_was_shut_down_takes_all_along(context: Context) -> Outcome {
 /// The owner's pool breeds, and on ForkServer its process does too.
 fn a_killed_owner_takes_all_along(context: Context) -> Outcome {
     let mut warden = Warden::new("a_killed_owner_takes_all_along", context);
-    for _ in 0..crate::rounds().div_ceil(2) {
+    for _ in 0..super::deaths::rounds().div_ceil(2) {
         let mut owner = warden.start_owner("breeds");
         owner.read_until_bred();
         owner.kill_at(warden.random.below(std::time::Duration::from_millis(5)));

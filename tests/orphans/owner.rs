@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use offspring::{Context, Pool, Process};
 use serde::{Deserialize, Serialize};
 
-use crate::{grandchildren, harness};
+use super::grandchildren;
+use crate::harness;
 
 /// What the warden tells the owner.
 pub(crate) const CONTEXT: &str = "ORPHANS_CONTEXT";

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use offspring::Context;
 
+use super::owner;
 use crate::harness::leaks::{children_of, descendants_of};
 use crate::harness::programs;
-use crate::owner;
 
 /// Reached by a process that never ends, and by nothing else.
 const LIMIT: Duration = Duration::from_secs(20);
