@@ -1,6 +1,7 @@
 //! How pools end: with wedged tasks, while unwinding, with running tasks, and when their supervisor is
 //! lost. That nothing is left is checked after each case.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -123,14 +124,32 @@ fn a_lost_supervisor_is_an_error(context: Context) -> Outcome {
     assert_eq!(pool.map(0..20u64, |(), n| n).filter(Result::is_ok).count(), 20);
     kill(supervisor, libc::SIGKILL);
     harness::eventually("the supervisor ends", || !harness::leaks::is_alive(supervisor));
-    let results: Vec<_> = pool.map(0..50u64, |(), n| n).collect();
-    assert_eq!(results.len(), 50);
-    // Workers that had not ended yet may have answered the first few.
-    let error = results.last().unwrap().as_ref().expect_err("nobody is left to answer");
-    assert_eq!(error.kind(), ErrorKind::Died, "{error}");
-    assert!(error.to_string().contains("supervisor"), "{error}");
-    let error = pool.map([1u64], |(), n| n).next().unwrap().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Died, "{error}");
+    // Workers go on answering until this process has noticed: so there is always one more input.
+    let (lost, taken) = (Cell::new(false), Cell::new(0));
+    let inputs = std::iter::from_fn(|| (!lost.get()).then(|| taken.replace(taken.get() + 1)));
+    let mut given = 0;
+    for result in pool.map(inputs, |(), n: u64| n) {
+        match result {
+            Ok(value) => assert_eq!(value, given),
+            Err(error) => {
+                // Perhaps that of a task which had begun.
+                assert_eq!((error.kind(), error.index()), (ErrorKind::Died, given), "{error}");
+                lost.set(true);
+            }
+        }
+        given += 1;
+    }
+    assert_eq!(given, taken.get(), "each input has an outcome");
+    // From then on nobody answers, and each error says why.
+    for count in [50, 1] {
+        let results: Vec<_> = pool.map(0..count, |(), n: u64| n).collect();
+        assert_eq!(results.len() as u64, count);
+        for (n, result) in (0..).zip(results) {
+            let error = result.expect_err("the pool is lost");
+            assert_eq!((error.kind(), error.index()), (ErrorKind::Died, n), "{error}");
+            assert!(error.to_string().contains("supervisor"), "{error}");
+        }
+    }
     assert_eq!(pool.shutdown().unwrap_err().kind(), ErrorKind::Died);
     Ok(())
 }
