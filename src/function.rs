@@ -1,11 +1,12 @@
 //! What a child runs: the user's function, between decoding its argument and encoding its result.
 
 use std::any::{Any, type_name};
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use offspring_platform::function::{self, Body, Descriptor, Shape};
+use offspring_platform::function::{self, Body, Descriptor, NotFound, Shape};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -16,10 +17,29 @@ use crate::error::{Error, ErrorKind, Panic, Phase};
 pub(crate) struct Call<'a> {
     /// The state of the worker, made by its initialiser.
     pub(crate) state: &'a mut Option<Box<dyn Any>>,
-    pub(crate) input: &'a [u8],
+    pub(crate) input: Cow<'a, [u8]>,
     pub(crate) descriptors: Vec<OwnedFd>,
+    /// Where the result goes.
+    pub(crate) output: &'a mut Encoded,
     /// `None` until the function has run.
-    pub(crate) outcome: Option<Result<Encoded, Failure>>,
+    pub(crate) outcome: Option<Result<(), Failure>>,
+}
+
+impl Call<'_> {
+    fn argument<A: DeserializeOwned + 'static>(&mut self) -> Result<A, Failure> {
+        let input = std::mem::take(&mut self.input);
+        codec::decode(input, std::mem::take(&mut self.descriptors))
+            .map_err(|error| Failure::Arguments(error.to_string()))
+    }
+
+    /// Encodes the result and drops it, here, so that a panic in its destructor is caught as well.
+    fn result<R: Serialize + 'static>(&mut self, mut result: R) -> Result<(), Failure> {
+        if let Some(bytes) = codec::take_bytes(&mut result) {
+            self.output.bytes = bytes;
+            return Ok(());
+        }
+        codec::encode_into(&result, self.output).map_err(|error| Failure::Result(error.to_string()))
+    }
 }
 
 /// See [`Call`].
@@ -101,10 +121,9 @@ where
     type Function = F;
 
     fn run(function: F, call: &mut Call<'_>) {
-        let (input, descriptors) = (call.input, std::mem::take(&mut call.descriptors));
         call.outcome = Some(perform(|| {
-            let argument = decode_argument::<A>(input, descriptors)?;
-            encode_result(function(argument))
+            let argument = call.argument::<A>()?;
+            call.result(function(argument))
         }));
     }
 }
@@ -121,12 +140,10 @@ where
     type Function = F;
 
     fn run(function: F, call: &mut Call<'_>) {
-        let (input, descriptors) = (call.input, std::mem::take(&mut call.descriptors));
-        let state = &mut *call.state;
         call.outcome = Some(perform(|| {
-            let argument = decode_argument::<A>(input, descriptors)?;
-            *state = Some(Box::new(function(argument)));
-            Ok(Encoded::default())
+            let argument = call.argument::<A>()?;
+            *call.state = Some(Box::new(function(argument)));
+            Ok(())
         }));
     }
 }
@@ -144,34 +161,21 @@ where
     type Function = F;
 
     fn run(function: F, call: &mut Call<'_>) {
-        let (input, descriptors) = (call.input, std::mem::take(&mut call.descriptors));
-        let state = call.state.as_mut().and_then(|state| state.downcast_mut::<S>());
-        let Some(state) = state else {
-            let text = format!("the worker has no state of type `{}`", type_name::<S>());
-            call.outcome = Some(Err(Failure::Function(text)));
-            return;
-        };
         call.outcome = Some(perform(|| {
-            let argument = decode_argument::<A>(input, descriptors)?;
-            encode_result(function(state, argument))
+            let argument = call.argument::<A>()?;
+            let state = call.state.as_mut().and_then(|state| state.downcast_mut::<S>());
+            let Some(state) = state else {
+                let text = format!("the worker has no state of type `{}`", type_name::<S>());
+                return Err(Failure::Function(text));
+            };
+            let result = function(state, argument);
+            call.result(result)
         }));
     }
 }
 
-fn decode_argument<A: DeserializeOwned>(
-    input: &[u8],
-    descriptors: Vec<OwnedFd>,
-) -> Result<A, Failure> {
-    codec::decode(input, descriptors).map_err(|error| Failure::Arguments(error.to_string()))
-}
-
-/// Encodes the result and drops it, here, so that a panic in its destructor is caught as well.
-fn encode_result<R: Serialize>(result: R) -> Result<Encoded, Failure> {
-    codec::encode(&result).map_err(|error| Failure::Result(error.to_string()))
-}
-
 /// Runs user code, and turns a panic into a [`Failure`].
-fn perform(run: impl FnOnce() -> Result<Encoded, Failure>) -> Result<Encoded, Failure> {
+fn perform(run: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     // The state of a worker may be half changed by a panic; that the next task sees it is documented.
     crate::child::panic::caught(|| catch_unwind(AssertUnwindSafe(run)))
         .unwrap_or_else(|panic| Err(Failure::Panicked(panic)))
@@ -210,17 +214,48 @@ where
     Ok((name_of(descriptor)?, descriptor.name()))
 }
 
-/// Runs a named function.
+/// Finds functions by their names; remembers the last, which is mostly the next.
+#[derive(Debug, Default)]
+pub(crate) struct Finder(Option<(Name, &'static Descriptor)>);
+
+impl Finder {
+    fn find(&mut self, name: Name) -> Result<&'static Descriptor, NotFound> {
+        match self.0 {
+            Some((last, found)) if last == name => Ok(found),
+            _ => {
+                let found = function::find(name.0)?;
+                self.0 = Some((name, found));
+                Ok(found)
+            }
+        }
+    }
+
+    /// Runs a named function. Its result is appended to `output`.
+    pub(crate) fn call(
+        &mut self,
+        name: Name,
+        state: &mut Option<Box<dyn Any>>,
+        input: Cow<'_, [u8]>,
+        descriptors: Vec<OwnedFd>,
+        output: &mut Encoded,
+    ) -> Result<(), Failure> {
+        let mut call = Call { state, input, descriptors, output, outcome: None };
+        let ran = self.find(name).and_then(|found| found.call::<Calls>(&mut call));
+        if let Err(error) = ran {
+            return Err(Failure::Function(error.to_string()));
+        }
+        call.outcome.unwrap_or_else(|| Err(Failure::Function("the function did not run".into())))
+    }
+}
+
+/// Runs a named function, once.
 pub(crate) fn call(
     name: Name,
     state: &mut Option<Box<dyn Any>>,
-    input: &[u8],
+    input: Cow<'_, [u8]>,
     descriptors: Vec<OwnedFd>,
 ) -> Result<Encoded, Failure> {
-    let mut call = Call { state, input, descriptors, outcome: None };
-    let ran = function::find(name.0).and_then(|found| found.call::<Calls>(&mut call));
-    if let Err(error) = ran {
-        return Err(Failure::Function(error.to_string()));
-    }
-    call.outcome.unwrap_or_else(|| Err(Failure::Function("the function did not run".into())))
+    let mut output = Encoded::default();
+    Finder::default().call(name, state, input, descriptors, &mut output)?;
+    Ok(output)
 }

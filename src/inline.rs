@@ -1,6 +1,7 @@
 //! Running a call in this very process, through the same codec as in a child.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -23,7 +24,7 @@ pub(crate) fn perform(
     message: &Encoded,
 ) -> io::Result<Answer> {
     let received = receive(message)?;
-    Ok(match function::call(function, state, &message.bytes, received) {
+    Ok(match function::call(function, state, Cow::Borrowed(&message.bytes), received) {
         Ok(result) => {
             let descriptors = receive(&result)?;
             Answer::Done(result.bytes, descriptors)

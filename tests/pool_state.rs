@@ -96,14 +96,17 @@ fn state_needs_neither_send_nor_serde(context: Context) -> Outcome {
         one.set(one.get() + 1);
         (std::process::id(), other.get())
     });
-    // Each worker counts its own tasks, in the order of the inputs.
-    let mut last = BTreeMap::new();
+    // Each worker counts its own tasks.
+    let mut counts = BTreeMap::<_, BTreeSet<_>>::new();
     for result in results {
         let (pid, count) = result?;
-        let before = last.insert(pid, count).unwrap_or(100);
-        assert_eq!(count, before + 1, "worker {pid}");
+        assert!(counts.entry(pid).or_default().insert(count), "worker {pid}: {count} twice");
     }
-    assert_eq!(last.values().map(|count| count - 100).sum::<u64>(), 500, "{last:?}");
+    assert_eq!(counts.values().map(BTreeSet::len).sum::<usize>(), 500, "{counts:?}");
+    for (pid, counts) in counts {
+        let expected: BTreeSet<u64> = (101..).take(counts.len()).collect();
+        assert_eq!(counts, expected, "worker {pid}");
+    }
     Ok(())
 }
 
@@ -150,16 +153,19 @@ fn told(info: WorkerInfo) -> Told {
 fn workers_know_who_they_are(context: Context) -> Outcome {
     assert_eq!(offspring::worker(), None);
     let pool = context.pool().workers(3).build()?;
-    let mut done = BTreeMap::new();
+    let mut done = BTreeMap::<_, BTreeSet<_>>::new();
     let results =
         pool.map(0..300u32, |(), _| (std::process::id(), told(offspring::worker().unwrap())));
     for result in results {
         let (pid, (name, index, generation, tasks_done)) = result?;
         assert_eq!((name, generation), (context.to_string(), 0));
         assert!(index < pool.workers(), "worker {index} of {}", pool.workers());
-        let expected = done.entry((pid, index)).or_insert(0);
-        assert_eq!(tasks_done, *expected, "worker {index}");
-        *expected += 1;
+        let counts = done.entry((pid, index)).or_default();
+        assert!(counts.insert(tasks_done), "worker {index}: {tasks_done} twice");
+    }
+    for ((_, index), counts) in &done {
+        let expected: BTreeSet<u64> = (0..).take(counts.len()).collect();
+        assert_eq!(*counts, expected, "worker {index}");
     }
     let indexes: BTreeSet<usize> = done.keys().map(|(_, index)| *index).collect();
     assert_eq!(indexes.len(), done.len(), "each worker has its own index: {done:?}");

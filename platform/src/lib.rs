@@ -14,6 +14,8 @@
 //! * [`guardian`]: becoming the process that finds, ends and reaps every descendant.
 //! * [`shared`]: memory that several processes map: sealed (read-only for ever) or atomic words.
 //! * [`descriptors`]: pipes and socket pairs that no unrelated child can inherit.
+//! * [`bell`]: a descriptor that several processes can make readable for one that waits.
+//! * [`park`]: sleeping until another process changes a word in shared memory.
 //! * [`peer`]: who is at the other end of a socket.
 //!
 //! Shared by all POSIX systems, in `unix`:
@@ -44,7 +46,7 @@ mod macos;
 #[cfg(target_os = "macos")]
 use macos as os;
 
-pub use os::{guardian, image, lifeline, program, threads, watch};
+pub use os::{bell, guardian, image, lifeline, park, program, threads, watch};
 pub use unix::{
     descriptors, entry, environment, exit, fd, fork, limits, peer, poll, random, shared, signal,
     socket, spawn, wait,

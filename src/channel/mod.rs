@@ -1,7 +1,10 @@
-//! One private channel between two processes: whole frames over a stream socket.
+//! One private channel between two processes: whole frames over a stream socket, and over rings.
 
 mod frame;
+pub(crate) mod lane;
 mod link;
+mod spin;
 
 pub(crate) use frame::{Frame, Kind};
 pub(crate) use link::{Broken, Link};
+pub(crate) use spin::Spin;

@@ -19,7 +19,7 @@ pub(super) fn run(mut link: Link, function: Name, inherited: Option<(Vec<u8>, Ve
             _ => exit::now(exit::FELL_OUT),
         },
     };
-    match function::call(function, &mut None, &bytes, descriptors) {
+    match function::call(function, &mut None, bytes.into(), descriptors) {
         Ok(result) => super::send(&mut link, Kind::Done, 0, result),
         Err(failure) => {
             let message = codec::encode(&failure).unwrap_or_default();

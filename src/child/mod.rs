@@ -39,7 +39,7 @@ pub(crate) enum Refusal {
 pub(crate) fn receive(handover: Handover, entered: &Entered) -> Birth {
     let mut link = Link::new(handover.channel);
     let first = first_frame(&mut link);
-    let launch = match codec::decode::<Launch>(&first.bytes, Vec::new()) {
+    let launch = match codec::decode_own::<Launch>(&first.bytes) {
         Ok(launch) if first.kind == Kind::Launch && launch.nonce == handover.nonce => launch,
         // Another build may not even understand what it is told.
         _ => leave(&mut link, Refusal::ProgramChanged),
@@ -87,7 +87,7 @@ pub(crate) struct Birth {
 pub(crate) fn enter_by_fork(channel: PrivateFd, end: PrivateFd) -> ! {
     let mut link = Link::new(channel);
     let first = first_frame(&mut link);
-    let launch = match codec::decode::<Launch>(&first.bytes, Vec::new()) {
+    let launch = match codec::decode_own::<Launch>(&first.bytes) {
         Ok(launch) if first.kind == Kind::Launch => launch,
         _ => leave(&mut link, Refusal::ProgramChanged),
     };

@@ -2,36 +2,20 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use offspring_platform::shared::Words;
+use offspring_platform::bell::Ringer;
+use offspring_platform::ring::claim::{Claimed, claim};
+use offspring_platform::ring::{self, Consumer, Ends, Producer, Words};
 use offspring_platform::{exit, signal};
 
 use crate::Context;
-use crate::channel::{Kind, Link};
+use crate::channel::lane::{self, HEAD, Head, LARGEST, Note, Status};
+use crate::channel::{Frame, Kind, Link, Spin};
 use crate::codec::{self, Encoded};
-use crate::function::{self, Failure, Name};
-
-/// The words by which a worker says how far it is. They are in shared memory, so they can be read
-/// after it died.
-pub(crate) struct Progress<'a> {
-    /// The sequence number of the task that was begun last.
-    pub(crate) begun: &'a AtomicU64,
-    /// The sequence number of the task whose outcome was sent last.
-    pub(crate) finished: &'a AtomicU64,
-}
-
-impl<'a> Progress<'a> {
-    pub(crate) const WORDS: usize = 2;
-
-    pub(crate) fn of(words: &'a Words) -> Option<Self> {
-        match words.words() {
-            [begun, finished, ..] => Some(Self { begun, finished }),
-            _ => None,
-        }
-    }
-}
+use crate::function::{self, Failure, Finder, Name};
 
 /// What [`worker`](crate::worker) tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +49,9 @@ pub(crate) const INITIALISER: u64 = 0;
 /// The status of a worker whose state panicked when it was dropped: that of any program that panics.
 const PANICKED: i32 = 101;
 
+/// A worker that sleeps looks around this often, in case its owner was lost without a trace.
+const NAP: Duration = Duration::from_secs(10);
+
 /// Says hello, makes the state, runs tasks until told to close.
 pub(super) fn run(
     mut link: Link,
@@ -75,23 +62,23 @@ pub(super) fn run(
 ) -> ! {
     signal::leave_interrupts_to_parent();
     super::send(&mut link, Kind::Hello, std::process::id().into(), Encoded::default());
-    let mut who = Whoami { context, index, generation, tasks_done: 0 };
-    let first = match link.wait_for_frame(None) {
+    let who = Whoami { context, index, generation, tasks_done: 0 };
+    let mut first = match link.wait_for_frame(None) {
         Ok(Some(frame)) if frame.kind == Kind::Arguments => frame,
         _ => exit::now(exit::FELL_OUT),
     };
-    let mut descriptors = first.descriptors;
-    // The last descriptor is that of the progress words.
-    let words = descriptors
-        .pop()
-        .and_then(|words| Words::receive(std::os::fd::AsFd::as_fd(&words), Progress::WORDS).ok());
-    let Some(words) = words else { exit::now(exit::FELL_OUT) };
-    let Some(progress) = Progress::of(&words) else { exit::now(exit::FELL_OUT) };
+    // The last descriptors are those of the bell and of the rings.
+    let (bell, rings) = (first.descriptors.pop(), first.descriptors.pop());
+    let received = bell.zip(rings).and_then(|(bell, rings)| {
+        Some((Ringer::received(bell).ok()?, ring::receive(rings.as_fd(), lane::CAPACITY).ok()?))
+    });
+    let Some((bell, rings)) = received else { exit::now(exit::FELL_OUT) };
 
     let mut state: Option<Box<dyn Any>> = Some(Box::new(()));
     if let Some(function) = initialiser {
+        let Frame { bytes, descriptors, .. } = first;
         let made =
-            working_as(who, || function::call(function, &mut state, &first.bytes, descriptors));
+            working_as(who, || function::call(function, &mut state, bytes.into(), descriptors));
         let failed = made.is_err();
         answer(&mut link, INITIALISER, made);
         if failed {
@@ -100,39 +87,22 @@ pub(super) fn run(
     } else {
         answer(&mut link, INITIALISER, Ok(Encoded::default()));
     }
-
-    loop {
-        let frame = match link.wait_for_frame(None) {
-            Ok(Some(frame)) => frame,
-            // The owner is gone.
-            Ok(None) => super::end(),
-            Err(_) => exit::now(exit::FELL_OUT),
-        };
-        match frame.kind {
-            Kind::Task => {}
-            Kind::Close => {
-                // Its destructor is the user's code, which may panic.
-                if super::panic::caught(|| catch_unwind(AssertUnwindSafe(|| drop(state)))).is_err()
-                {
-                    super::end_with(PANICKED);
-                }
-                super::end();
-            }
-            _ => exit::now(exit::FELL_OUT),
-        }
-        // From here on, a crash is this task's: the user's code decodes the argument.
-        progress.begun.store(frame.id, Ordering::Release);
-        let outcome = match split_name(&frame.bytes) {
-            Some((function, input)) => {
-                working_as(who, || function::call(function, &mut state, input, frame.descriptors))
-            }
-            None => Err(Failure::Function("the task names no function".into())),
-        };
-        who.tasks_done += 1;
-        // Sent at once and not collected: whatever the next task does, this one has its outcome.
-        answer(&mut link, frame.id, outcome);
-        progress.finished.store(frame.id, Ordering::Release);
-    }
+    let Ends { producer, consumer, words } = rings;
+    let bench = Bench {
+        link,
+        tasks: consumer,
+        outcomes: producer,
+        words,
+        bell,
+        spin: Spin::new(),
+        finder: Finder::default(),
+        input: Vec::new(),
+        output: Encoded::default(),
+        last: 0,
+        who,
+        state,
+    };
+    bench.work()
 }
 
 fn answer(link: &mut Link, id: u64, outcome: Result<Encoded, Failure>) {
@@ -145,8 +115,212 @@ fn answer(link: &mut Link, id: u64, outcome: Result<Encoded, Failure>) {
     }
 }
 
-/// A task's bytes are the function's name, then the argument.
-fn split_name(bytes: &[u8]) -> Option<(Name, &[u8])> {
-    let (name, input) = bytes.split_first_chunk()?;
-    Some((Name::from_bytes(*name), input))
+/// Where a worker works: what comes in, what goes out, and the state.
+struct Bench {
+    link: Link,
+    tasks: Consumer,
+    outcomes: Producer,
+    words: Words,
+    /// Wakes the owner.
+    bell: Ringer,
+    spin: Spin,
+    finder: Finder,
+    /// The argument, out of reach of everybody else.
+    input: Vec<u8>,
+    output: Encoded,
+    /// The number of the last task that was claimed or passed over.
+    last: u64,
+    who: Whoami,
+    state: Option<Box<dyn Any>>,
+}
+
+impl Bench {
+    fn work(mut self) -> ! {
+        loop {
+            let head = self.next_head();
+            match head.note {
+                Note::Task | Note::TaskElsewhere => {
+                    match claim(Status::of(&self.words).claim(), self.last, 1) {
+                        Claimed::Yes => {
+                            self.last += 1;
+                            self.run(head);
+                        }
+                        Claimed::PassOver(0) => exit::now(exit::FELL_OUT),
+                        Claimed::PassOver(count) => self.pass_over(count),
+                    }
+                }
+                Note::Close => self.close(),
+                _ => exit::now(exit::FELL_OUT),
+            }
+        }
+    }
+
+    /// Waits for the next frame.
+    fn next_head(&mut self) -> Head {
+        loop {
+            match self.tasks.available() {
+                Ok(0) => self.wait(),
+                Ok(available) if available >= HEAD => {
+                    let mut head = [0; HEAD];
+                    self.tasks.peek(0, &mut head);
+                    match Head::from_bytes(head) {
+                        Some(head) if head.size() <= available => return head,
+                        _ => exit::now(exit::FELL_OUT),
+                    }
+                }
+                _ => exit::now(exit::FELL_OUT),
+            }
+        }
+    }
+
+    /// Wakes the owner if it waits for as much as there is; if `idle`, for anything at all.
+    #[inline]
+    fn ring_if_asleep(&self, idle: bool) {
+        if self.outcomes.wakes(idle) && self.bell.ring().is_err() {
+            // The program has closed our descriptors. The owner sees the end of this process instead.
+            exit::now(exit::FELL_OUT);
+        }
+    }
+
+    /// There is nothing to do: says so, looks a little longer, sleeps.
+    #[cold]
+    fn wait(&mut self) {
+        self.ring_if_asleep(true);
+        if self.spin.look(|| !matches!(self.tasks.available(), Ok(0))) {
+            return;
+        }
+        let before = self.words.before_sleep();
+        match self.tasks.prepare_sleep(1) {
+            Ok(true) => {
+                self.words.sleep(before, NAP);
+                self.tasks.wake_up();
+            }
+            Ok(false) => {}
+            Err(_) => exit::now(exit::FELL_OUT),
+        }
+    }
+
+    /// Takes the next frame of the rings, and what belongs to it: the function, the rest in `input`.
+    fn take(&mut self, head: Head) -> Option<(Name, Vec<OwnedFd>)> {
+        let mut name = [0; 8];
+        let named = head.length >= name.len();
+        if named {
+            self.tasks.peek(HEAD, &mut name);
+            // Only what is written anew is touched: no byte is set twice.
+            let length = head.length - name.len();
+            if self.input.len() < length {
+                self.input.resize(length, 0);
+            }
+            self.input.truncate(length);
+            self.tasks.peek(HEAD + name.len(), &mut self.input);
+        }
+        self.tasks.take(head.size());
+        let mut descriptors = Vec::new();
+        if head.note == Note::TaskElsewhere {
+            match self.link.wait_for_frame(None) {
+                Ok(Some(frame)) if frame.kind == Kind::Task => {
+                    self.input = frame.bytes;
+                    descriptors = frame.descriptors;
+                }
+                // The owner is gone.
+                Ok(None) => super::end(),
+                _ => exit::now(exit::FELL_OUT),
+            }
+        }
+        named.then(|| (Name::from_bytes(name), descriptors))
+    }
+
+    /// Passes over tasks that were given to somebody else.
+    fn pass_over(&mut self, count: u32) {
+        for _ in 0..count {
+            let head = self.next_head();
+            self.take(head);
+        }
+        self.last += u64::from(count);
+    }
+
+    fn run(&mut self, head: Head) {
+        // From here on, a crash is this task's: the user's code decodes the argument.
+        Status::of(&self.words).begin(self.last);
+        self.output.clear();
+        let outcome = match self.take(head) {
+            Some((function, descriptors)) => {
+                let input = match head.note {
+                    // A large one may become part of the argument.
+                    Note::TaskElsewhere => std::mem::take(&mut self.input).into(),
+                    _ => self.input.as_slice().into(),
+                };
+                let (finder, state, output) = (&mut self.finder, &mut self.state, &mut self.output);
+                working_as(self.who, || finder.call(function, state, input, descriptors, output))
+            }
+            None => Err(Failure::Function("the task names no function".into())),
+        };
+        self.who.tasks_done += 1;
+        // Sent at once and not collected: whatever the next task does, this one has its outcome.
+        self.answer(outcome);
+    }
+
+    fn answer(&mut self, outcome: Result<(), Failure>) {
+        let note = match outcome {
+            Ok(()) => Note::Done,
+            Err(failure) => {
+                self.output = codec::encode(&failure).unwrap_or_default();
+                Note::Failed
+            }
+        };
+        let large = self.output.bytes.len() > LARGEST || !self.output.descriptors.is_empty();
+        if !large {
+            self.publish(note);
+            return;
+        }
+        let (kind, number) = match note {
+            Note::Done => (Kind::Done, self.last),
+            _ => (Kind::Failed, self.last),
+        };
+        let message = std::mem::take(&mut self.output);
+        self.publish(Note::Elsewhere);
+        // The owner has to read along, or the socket fills up.
+        self.ring_if_asleep(true);
+        super::send(&mut self.link, kind, number, message);
+    }
+
+    /// Puts `output` into the ring.
+    fn publish(&mut self, note: Note) {
+        let bytes = &self.output.bytes;
+        let head = Head { note, length: bytes.len() };
+        let size = head.size();
+        loop {
+            match self.outcomes.room(size) {
+                Ok(room) if room >= size => break,
+                Ok(_) => self.wait_for_room(size),
+                Err(_) => exit::now(exit::FELL_OUT),
+            }
+        }
+        self.outcomes.put(&head.to_bytes());
+        self.outcomes.put(&self.output.bytes);
+        self.outcomes.put(&[0; HEAD][..size - HEAD - head.length]);
+        self.outcomes.publish();
+        self.ring_if_asleep(false);
+    }
+
+    /// The owner does not read: its program is busy with something else.
+    #[cold]
+    fn wait_for_room(&mut self, size: usize) {
+        self.ring_if_asleep(true);
+        let before = self.words.before_sleep();
+        match self.outcomes.prepare_sleep(size) {
+            Ok(true) => self.words.sleep(before, NAP),
+            Ok(false) => {}
+            Err(_) => exit::now(exit::FELL_OUT),
+        }
+    }
+
+    fn close(self) -> ! {
+        // Its destructor is the user's code, which may panic.
+        let state = self.state;
+        if super::panic::caught(|| catch_unwind(AssertUnwindSafe(|| drop(state)))).is_err() {
+            super::end_with(PANICKED);
+        }
+        super::end();
+    }
 }

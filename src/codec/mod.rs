@@ -1,13 +1,18 @@
 //! Values to bytes and back: MessagePack, with descriptors beside the bytes.
 //!
-//! Structs carry their field names, so that `flatten`, untagged enums and skipped fields work. A
-//! `Vec<u8>` is a sequence of numbers, as serde says. Writing it as one piece of bytes (rmp-serde can be
-//! told to) would be five times faster and wrong: an untagged enum then takes the bytes for a text. Depth is limited by the decoder, and no length that is read is
-//! believed before as many bytes are there.
+//! Structs carry their field names, so that `flatten`, untagged enums and skipped fields work. Depth is
+//! limited by the decoder, and no length that is read is believed before as many bytes are there.
+//!
+//! A value that *is* a vector of plain numbers travels as its bytes (`plain.rs`). One inside another value
+//! is a sequence of numbers, as serde says: writing it as one piece of bytes (rmp-serde can be told to)
+//! would be faster and wrong, since an untagged enum then takes the bytes for a text. `serde_bytes` makes
+//! it one piece, by the user's choice.
 
 pub(crate) mod descriptors;
+mod plain;
 
 use std::any::type_name;
+use std::borrow::Cow;
 use std::fmt;
 use std::os::fd::OwnedFd;
 
@@ -15,6 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use descriptors::Carried;
+pub(crate) use plain::{large_bytes, take_bytes};
 
 /// An encoded value.
 #[derive(Default)]
@@ -49,12 +55,46 @@ impl fmt::Display for CodecError {
 
 impl std::error::Error for CodecError {}
 
+impl Encoded {
+    /// Forgets the value, and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.descriptors.clear();
+    }
+}
+
 /// Encodes a value. Runs the user's `Serialize`, which may panic.
-pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Encoded, CodecError> {
+pub(crate) fn encode<T: Serialize + 'static>(value: &T) -> Result<Encoded, CodecError> {
+    let mut encoded = Encoded::default();
+    encode_into(value, &mut encoded)?;
+    Ok(encoded)
+}
+
+/// Decodes one of our own messages, which carry no descriptors in the value itself.
+pub(crate) fn decode_own<T: DeserializeOwned + 'static>(bytes: &[u8]) -> Result<T, CodecError> {
+    decode(Cow::Borrowed(bytes), Vec::new())
+}
+
+/// Encodes a value that is not needed any more. A `Vec<u8>` becomes the message without a copy.
+pub(crate) fn encode_owned<T: Serialize + 'static>(mut value: T) -> Result<Encoded, CodecError> {
+    match take_bytes(&mut value) {
+        Some(bytes) => Ok(Encoded { bytes, descriptors: Vec::new() }),
+        None => encode(&value),
+    }
+}
+
+/// Encodes a value behind the bytes that are there, and puts its descriptors in the place of those that
+/// are there. Runs the user's `Serialize`, which may panic.
+pub(crate) fn encode_into<T: Serialize + 'static>(
+    value: &T,
+    into: &mut Encoded,
+) -> Result<(), CodecError> {
+    if plain::append(value, &mut into.bytes) {
+        return Ok(());
+    }
     let fail = |text: String| CodecError { text, type_name: type_name::<T>(), encoding: true };
-    let mut bytes = Vec::new();
     let (written, descriptors) = descriptors::collect(|| {
-        value.serialize(&mut rmp_serde::Serializer::new(&mut bytes).with_struct_map())
+        value.serialize(&mut rmp_serde::Serializer::new(&mut into.bytes).with_struct_map())
     });
     written.map_err(|error| fail(error.to_string()))?;
     if descriptors.len() > MOST_DESCRIPTORS {
@@ -63,16 +103,22 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Encoded, CodecError> {
             descriptors.len()
         )));
     }
-    Ok(Encoded { bytes, descriptors })
+    into.descriptors = descriptors;
+    Ok(())
 }
 
 /// Decodes a value. Runs the user's `Deserialize`, which may panic.
-pub(crate) fn decode<T: DeserializeOwned>(
-    bytes: &[u8],
+pub(crate) fn decode<T: DeserializeOwned + 'static>(
+    bytes: Cow<'_, [u8]>,
     received: Vec<OwnedFd>,
 ) -> Result<T, CodecError> {
     let fail = |text: String| CodecError { text, type_name: type_name::<T>(), encoding: false };
-    let mut rest = bytes;
+    let bytes = match plain::decode(bytes) {
+        plain::Decoded::Value(value) => return Ok(value),
+        plain::Decoded::Cut => return Err(fail("it is cut short".into())),
+        plain::Decoded::NotPlain(bytes) => bytes,
+    };
+    let mut rest = &*bytes;
     let value = descriptors::provide(received, || {
         let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
         T::deserialize(&mut deserializer)
@@ -93,14 +139,17 @@ mod tests {
 
     use super::*;
 
-    fn there_and_back<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: &T) {
+    fn there_and_back<T>(value: &T)
+    where
+        T: Serialize + DeserializeOwned + PartialEq + fmt::Debug + 'static,
+    {
         let encoded = encode(value).unwrap();
-        assert_eq!(decode::<T>(&encoded.bytes, Vec::new()).unwrap(), *value);
+        assert_eq!(decode::<T>(Cow::Borrowed(&encoded.bytes), Vec::new()).unwrap(), *value);
         let cut = &encoded.bytes[..encoded.bytes.len() - 1];
-        assert!(decode::<T>(cut, Vec::new()).is_err(), "cut short: {value:?}");
+        assert!(decode::<T>(cut.into(), Vec::new()).is_err(), "cut short: {value:?}");
         let mut long = encoded.bytes;
         long.push(0);
-        assert!(decode::<T>(&long, Vec::new()).is_err(), "left over: {value:?}");
+        assert!(decode::<T>(long.into(), Vec::new()).is_err(), "left over: {value:?}");
     }
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -123,7 +172,6 @@ mod tests {
     fn every_shape_of_serde_survives() {
         there_and_back(&());
         there_and_back(&(i128::MIN, u128::MAX, f64::MIN_POSITIVE, 'ß'));
-        there_and_back(&vec![0u8, 255, 7]);
         there_and_back(&vec![Some(vec![1u16]), None]);
         there_and_back(&[1u8, 2, 3]);
         there_and_back(&Flat { skipped: None, rest: [("a".into(), -1)].into() });

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::num::NonZero;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,6 +16,9 @@ use crate::error::{Error, ErrorKind};
 use crate::function;
 
 const DOING: &str = "start a pool";
+
+/// Enough for tasks of nanoseconds on many workers; the actual number follows their pace.
+const IN_FLIGHT: usize = 16 << 10;
 
 /// How a pool shall be started. Made by [`Context::pool`].
 #[derive(Debug)]
@@ -49,8 +53,11 @@ impl<S> PoolBuilder<S> {
         self
     }
 
-    /// How many inputs of one `map` are taken ahead of the results that were consumed. Default: 64, and
-    /// at least 16 for each worker.
+    /// How many inputs of one `map` are taken ahead of the results that were consumed, at most. Default:
+    /// 16,384.
+    ///
+    /// Fewer are taken while tasks take long: so many that each worker has its next task, and for tasks of
+    /// microseconds some hundreds.
     pub fn in_flight(mut self, count: usize) -> Self {
         self.in_flight = Some(count);
         self
@@ -103,7 +110,7 @@ impl<S> PoolBuilder<S> {
             Some(count) => count,
             None => default_workers(self.context)?,
         };
-        let in_flight = self.in_flight.unwrap_or_else(|| (workers * 16).max(64));
+        let in_flight = self.in_flight.unwrap_or(IN_FLIGHT);
         if workers == 0 || in_flight == 0 {
             let what = if workers == 0 { "worker" } else { "task in flight" };
             return Err(Error::new(ErrorKind::Invalid, DOING)
@@ -113,7 +120,7 @@ impl<S> PoolBuilder<S> {
         }
         let inner = match self.context {
             Context::Inline => Inner::Inline(Inline::new(initialiser)),
-            _ => Inner::Processes(Box::new(Shared::start(self.context, workers, initialiser)?)),
+            _ => Inner::Processes(Arc::new(Shared::start(self.context, workers, initialiser)?)),
         };
         Ok(Pool { inner, in_flight, state: PhantomData })
     }

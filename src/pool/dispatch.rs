@@ -1,19 +1,18 @@
 //! Starting workers and handing them tasks.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use offspring_platform::shared::Words;
-use offspring_platform::{descriptors, lifeline};
+use offspring_platform::{descriptors, lifeline, ring};
 
+use super::batch::{BatchId, Outcome, What};
 use super::core::Core;
-use super::task::Outcome;
+use super::task::{Large, Parcel, Waiting};
 use super::worker::Worker;
 use crate::Context;
-use crate::channel::{Kind, Link};
-use crate::child::worker::Progress;
+use crate::channel::{Kind, Link, lane};
 use crate::codec::{self, Encoded};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::launch::message::{Role, Standard};
 use crate::launch::{self, execute::Execute};
 use crate::supervisor::protocol::Start;
@@ -35,7 +34,8 @@ impl Core {
         told.standard = [Standard::Null, Standard::Keep, Standard::Keep];
         let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
         let (keeper, end) = lifeline::new().map_err(fail)?;
-        let (words, shared_words) = Words::new(Progress::WORDS).map_err(fail)?;
+        let (rings, shared_rings) = ring::pair(lane::CAPACITY).map_err(fail)?;
+        let bell = self.ringer.to_send().map_err(fail)?;
 
         let execute = (self.context == Context::Spawn)
             .then_some(Execute { nonce: told.nonce, environment: None });
@@ -54,73 +54,151 @@ impl Core {
         let mut link = Link::new(ours);
         link.queue(Kind::Launch, 0, launch::encode(&told, Encoded::default())?);
         let mut arguments = self.initialiser.message.descriptors.clone();
-        arguments.push(Arc::new(shared_words));
+        arguments.push(Arc::new(shared_rings));
+        arguments.push(Arc::new(bell));
         let bytes = self.initialiser.message.bytes.clone();
         link.queue(Kind::Arguments, 0, Encoded { bytes, descriptors: arguments });
         link.flush().map_err(fail)?;
 
         let must_greet_by = Instant::now() + self.specification.start_timeout;
-        self.slots[slot].worker = Some(Worker::new(child, link, keeper, words, must_greet_by));
+        let worker = Worker::new(child, link, keeper, rings, must_greet_by);
+        self.slots[slot].worker = Some(Box::new(worker));
         Ok(())
     }
 
-    /// Hands waiting tasks to workers that have room, first one to each, then a second, and so on.
+    /// Hands waiting tasks to workers that have room, to all alike.
     pub(super) fn dispatch(&mut self) {
-        if !self.supervisor.is_ours() {
-            self.disown();
-        }
         if self.broken.is_some() {
             self.fail_waiting();
             return;
         }
         let mut touched = false;
         loop {
-            // The least loaded go first, so that a burst spreads over all.
-            let mut handed_out = false;
-            let least = self
-                .slots
-                .iter()
-                .filter_map(|slot| slot.worker.as_ref())
-                .filter(|worker| worker.has_room(0))
-                .map(|worker| worker.flights.len())
-                .min();
-            let Some(least) = least else { break };
-            for slot in &mut self.slots {
-                let Some(worker) = &mut slot.worker else { continue };
-                let Some(task) = self.waiting.front() else { break };
-                if worker.flights.len() > least || !worker.has_room(task.message.bytes.len()) {
-                    continue;
-                }
-                if let Some(task) = self.waiting.pop_front() {
-                    worker.send(task);
-                    handed_out = true;
-                    touched = true;
-                }
+            if self.waiting.is_empty() {
+                self.even_out();
             }
-            if !handed_out {
+            let Some(next) = self.waiting.pop_front() else { break };
+            let count = next.count();
+            let left = match next {
+                Waiting::Large(large) => self.send_large(large).err().map(Waiting::Large),
+                Waiting::Parcel(mut parcel) => {
+                    self.send_parcel(&mut parcel);
+                    (!parcel.is_empty()).then_some(Waiting::Parcel(parcel))
+                }
+            };
+            let left_over = left.as_ref().map_or(0, Waiting::count);
+            touched |= left_over < count;
+            self.waiting_count -= count - left_over;
+            if let Some(left) = left {
+                self.waiting.push_front(left);
                 break;
             }
         }
         if touched {
             for slot in &mut self.slots {
-                if let Some(worker) = &mut slot.worker {
-                    if worker.link.has_output() && worker.link.flush().is_err() {
-                        // What is wrong will show when the supervisor reports its end.
-                        worker.kill();
-                    }
+                let Some(worker) = &mut slot.worker else { continue };
+                worker.publish();
+                if worker.link.has_output() && worker.link.flush().is_err() {
+                    // What is wrong will show when the supervisor reports its end.
+                    worker.kill();
                 }
             }
         }
     }
 
+    /// To a worker that has nothing else, so that nothing waits behind it, and it is not waited for.
+    fn send_large(&mut self, large: Large) -> Result<(), Large> {
+        let workers = self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut());
+        let idle = |worker: &&mut Box<Worker>| {
+            worker.serves() && worker.in_flight == 0 && !worker.link.has_output()
+        };
+        match { workers }.find(idle) {
+            Some(worker) => worker.send_large(large),
+            None => Err(large),
+        }
+    }
+
+    /// Shares the tasks out among the workers that have room, the least loaded first.
+    fn send_parcel(&mut self, parcel: &mut Parcel) {
+        loop {
+            let rooms = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
+            let with_room = rooms.filter(|worker| worker.room() > 0);
+            let (mut able, mut least) = (0u64, u64::MAX);
+            for worker in with_room {
+                able += 1;
+                least = least.min(worker.in_flight);
+            }
+            if able == 0 || parcel.is_empty() {
+                return;
+            }
+            // Few tasks: one to each, and then to each another. Many: to each its share.
+            let share = parcel.count.div_ceil(able);
+            let mut sent = 0;
+            for slot in &mut self.slots {
+                let Some(worker) = &mut slot.worker else { continue };
+                let fair = (least + share).saturating_sub(worker.in_flight);
+                sent += worker.send(parcel, fair.min(worker.room()));
+                if parcel.is_empty() {
+                    return;
+                }
+            }
+            if sent == 0 {
+                return;
+            }
+        }
+    }
+
+    /// If a worker has nothing to do while others have more than they run, takes tasks back from the one
+    /// that will take longest.
+    fn even_out(&mut self) {
+        let Some(slot) = self.most_loaded() else { return };
+        let Some(worker) = &mut self.slots[slot].worker else { return };
+        let returned = worker.take_back();
+        self.put_back(returned);
+    }
+
+    /// The slot of the worker from which tasks should be taken, if another has nothing to do.
+    fn most_loaded(&self) -> Option<usize> {
+        if !self.is_uneven() {
+            return None;
+        }
+        let loaded = self.slots.iter().enumerate().filter_map(|(slot, place)| {
+            let worker = place.worker.as_ref()?;
+            let left = worker.pace.left(worker.in_flight);
+            (worker.in_flight > 1 && left > WORTH_IT).then_some((left, slot))
+        });
+        loaded.max().map(|(_, slot)| slot)
+    }
+
+    /// Whether a worker has nothing to do, and another more than the task it runs.
+    pub(super) fn is_uneven(&self) -> bool {
+        let workers = || self.slots.iter().filter_map(|slot| slot.worker.as_ref());
+        workers().any(|worker| worker.in_flight > 1)
+            && workers().any(|worker| worker.serves() && worker.in_flight == 0)
+    }
+
     /// The pool gave up: whatever waits fails with its error.
     pub(super) fn fail_waiting(&mut self) {
-        for task in std::mem::take(&mut self.waiting) {
-            let error = match &self.broken {
-                Some(error) => error.again().of_task(task.index, task.name),
-                None => return,
-            };
-            self.settle(&task, Outcome::Failed(error));
+        self.waiting_count = 0;
+        for waiting in std::mem::take(&mut self.waiting) {
+            for index in waiting.index()..waiting.index() + waiting.count() {
+                self.fail_as_broken(waiting.batch(), index);
+            }
+        }
+    }
+
+    fn fail_as_broken(&mut self, batch: BatchId, index: u64) {
+        if let Some(error) = &self.broken {
+            let error = error.again().of_task(index, self.batches.name(batch));
+            self.settle(batch, index, What::Failed(error));
+        }
+    }
+
+    /// Keeps an outcome until it is taken, if its batch still exists.
+    pub(super) fn settle(&mut self, batch: BatchId, index: u64, what: What) {
+        self.report.tasks += 1;
+        if let Some(outcomes) = self.batches.outcomes(batch) {
+            outcomes.list.push_back(Outcome { index, what });
         }
     }
 
@@ -128,13 +206,36 @@ impl Core {
     pub(super) fn close(&mut self) {
         self.closing = true;
         self.waiting.clear();
+        self.waiting_count = 0;
         for slot in &mut self.slots {
             if let Some(worker) = &mut slot.worker {
-                worker.link.queue(Kind::Close, 0, Encoded::default());
-                if worker.link.flush().is_err() {
-                    worker.kill();
-                }
+                worker.close();
             }
         }
     }
+
+    /// In a forked child, which has a copy of its parent's pool: everything fails, nothing is touched.
+    pub(super) fn disown(&mut self) {
+        if self.broken.is_none() {
+            self.broken = Some(
+                Error::new(ErrorKind::Closed, "use a pool")
+                    .in_context(self.context)
+                    .detail(
+                        "the pool belongs to the parent process; a forked child has only a copy",
+                    )
+                    .advice("build a pool in the child"),
+            );
+        }
+        for slot in 0..self.slots.len() {
+            // Its rings are not mapped here.
+            let Some(mut worker) = self.slots[slot].worker.take() else { continue };
+            for (batch, index) in worker.lose() {
+                self.fail_as_broken(batch, index);
+            }
+        }
+        self.fail_waiting();
+    }
 }
+
+/// To take tasks back for less than this costs more than it brings.
+const WORTH_IT: Duration = Duration::from_micros(100);

@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use offspring_platform::wait::was_killed;
 
+use super::batch::{BatchId, From, Large, Outcome, What};
 use super::core::{Core, Source};
-use super::task::{Outcome, Task};
 use super::worker::Worker;
 use crate::Exit;
+use crate::channel::lane::{HEAD, Head, Note};
 use crate::channel::{Frame, Kind};
 use crate::child::Refusal;
 use crate::child::worker::INITIALISER;
@@ -47,14 +48,114 @@ impl Core {
         self.slots[slot].worker = Some(worker);
     }
 
+    /// Takes all outcomes out of all rings.
+    pub(super) fn hear_rings(&mut self) {
+        for slot in 0..self.slots.len() {
+            let Some(mut worker) = self.slots[slot].worker.take_if(|worker| worker.has_news())
+            else {
+                continue;
+            };
+            if !self.read_ring(slot, &mut worker) {
+                worker.kill();
+            }
+            self.slots[slot].worker = Some(worker);
+        }
+    }
+
+    /// Takes what is in the ring of a worker, up to an outcome that is still to come over the socket. False
+    /// if it is not what a worker writes.
+    fn read_ring(&mut self, slot: usize, worker: &mut Worker) -> bool {
+        let from = From { worker: slot, pid: worker.pid };
+        let mut landed = 0;
+        let mut whole = true;
+        while whole && !worker.elsewhere {
+            let available = match worker.outcomes.available() {
+                Ok(0) => break,
+                Ok(available) if available >= HEAD => available,
+                _ => {
+                    whole = false;
+                    break;
+                }
+            };
+            let mut head = [0; HEAD];
+            worker.outcomes.peek(0, &mut head);
+            let Some(head) = Head::from_bytes(head).filter(|head| head.size() <= available) else {
+                whole = false;
+                break;
+            };
+            match head.note {
+                Note::Elsewhere => worker.elsewhere = true,
+                Note::Done => match worker.land() {
+                    Some((batch, index)) => {
+                        landed += 1;
+                        self.settle_small(worker, batch, index, head.length, from);
+                    }
+                    None => whole = false,
+                },
+                Note::Failed => match worker.land() {
+                    Some((batch, index)) => {
+                        landed += 1;
+                        let mut bytes = vec![0; head.length];
+                        worker.outcomes.peek(HEAD, &mut bytes);
+                        whole = self.settle_failed(batch, index, &bytes, from);
+                    }
+                    None => whole = false,
+                },
+                _ => whole = false,
+            }
+            worker.outcomes.take(head.size());
+        }
+        worker.release(landed);
+        whole
+    }
+
+    /// Copies a result out of the ring to where it is wanted.
+    #[inline]
+    fn settle_small(
+        &mut self,
+        worker: &Worker,
+        batch: BatchId,
+        index: u64,
+        length: usize,
+        from: From,
+    ) {
+        self.report.tasks += 1;
+        let Some(outcomes) = self.batches.outcomes(batch) else { return };
+        let start = outcomes.bytes.len();
+        outcomes.bytes.resize(start + length, 0);
+        worker.outcomes.peek(HEAD, &mut outcomes.bytes[start..]);
+        let what = What::Done { start, length, from };
+        outcomes.list.push_back(Outcome { index, what });
+    }
+
+    /// Whether the failure could be read.
+    fn settle_failed(&mut self, batch: BatchId, index: u64, bytes: &[u8], from: From) -> bool {
+        let (error, whole) = match codec::decode_own::<Failure>(bytes) {
+            Ok(failure) => (failure.into_error(TASK), true),
+            Err(_) => (Error::new(ErrorKind::Protocol, TASK).at(Phase::Unknown), false),
+        };
+        self.fail(batch, index, error, from);
+        whole
+    }
+
+    fn fail(&mut self, batch: BatchId, index: u64, error: Error, from: From) {
+        let error = error
+            .in_context(self.context)
+            .of_process(from.pid)
+            .of_worker(from.worker)
+            .of_task(index, self.batches.name(batch));
+        self.settle(batch, index, What::Failed(error));
+    }
+
     /// Reads what the worker sent, and sends what was left to send.
     fn read_worker(&mut self, slot: usize, worker: &mut Worker) {
         let link = &mut worker.link;
         let read = if worker.exit.is_some() { link.drain() } else { link.fill() };
         // What arrived before a break was whole.
-        let mut whole = true;
+        let mut whole = self.read_ring(slot, worker);
         while let Some(frame) = worker.link.next() {
             whole = whole && self.hear_frame(slot, worker, frame);
+            whole = whole && self.read_ring(slot, worker);
         }
         whole = whole && read.is_ok() && worker.link.flush().is_ok();
         if !whole {
@@ -73,7 +174,7 @@ impl Core {
             }
             Kind::Refused if !worker.greeted => {
                 worker.failed = true;
-                let refusal = codec::decode::<Refusal>(&frame.bytes, Vec::new());
+                let refusal = codec::decode_own::<Refusal>(&frame.bytes);
                 let kind = match refusal {
                     Ok(Refusal::ProgramChanged) => ErrorKind::ProgramChanged,
                     _ => ErrorKind::Start,
@@ -85,41 +186,27 @@ impl Core {
                 self.failures = 0;
             }
             Kind::Failed if worker.greeted && !worker.ready && frame.id == INITIALISER => {
-                let Ok(failure) = codec::decode::<Failure>(&frame.bytes, Vec::new()) else {
+                let Ok(failure) = codec::decode_own::<Failure>(&frame.bytes) else {
                     return false;
                 };
                 worker.failed = true;
                 self.worker_failed(slot, worker, failure.of_initialiser());
             }
-            Kind::Done | Kind::Failed if worker.ready => {
-                let Some(task) = worker.land(frame.id) else { return false };
-                let outcome = if frame.kind == Kind::Done {
-                    let Frame { bytes, descriptors, .. } = frame;
-                    Outcome::Done { bytes, descriptors, worker: slot, pid: worker.pid }
-                } else {
-                    let Ok(failure) = codec::decode::<Failure>(&frame.bytes, Vec::new()) else {
-                        let error = Error::new(ErrorKind::Protocol, TASK).at(Phase::Unknown);
-                        self.fail(slot, worker.pid, &task, error);
-                        return false;
-                    };
-                    let error = failure.into_error(TASK);
-                    self.fail(slot, worker.pid, &task, error);
-                    return true;
-                };
-                self.settle(&task, outcome);
+            Kind::Done | Kind::Failed if worker.elsewhere => {
+                worker.elsewhere = false;
+                let Some((batch, index)) = worker.land() else { return false };
+                worker.release(1);
+                let from = From { worker: slot, pid: worker.pid };
+                if frame.kind == Kind::Failed {
+                    return self.settle_failed(batch, index, &frame.bytes, from);
+                }
+                let Frame { bytes, descriptors, .. } = frame;
+                let large = Large { bytes, descriptors, from };
+                self.settle(batch, index, What::Large(Box::new(large)));
             }
             _ => return false,
         }
         true
-    }
-
-    fn fail(&mut self, slot: usize, pid: i32, task: &Task, error: Error) {
-        let error = error
-            .in_context(self.context)
-            .of_process(pid)
-            .of_worker(slot)
-            .of_task(task.index, task.name);
-        self.settle(task, Outcome::Failed(error));
     }
 
     fn hear_supervisor(&mut self) {
@@ -163,12 +250,12 @@ impl Core {
         let Some((slot, worker)) = found else { return };
         match frame.kind {
             Kind::Started => {
-                if let Ok(started) = codec::decode::<Started>(&frame.bytes, Vec::new()) {
+                if let Ok(started) = codec::decode_own::<Started>(&frame.bytes) {
                     worker.pid = started.pid;
                 }
             }
             Kind::NotStarted => {
-                let why = codec::decode::<NotStarted>(&frame.bytes, Vec::new());
+                let why = codec::decode_own::<NotStarted>(&frame.bytes);
                 let text = why.map_or_else(|_| "the system refused".into(), |why| why.text);
                 if let Some(mut worker) = self.slots[slot].worker.take() {
                     worker.failed = true;
@@ -178,7 +265,7 @@ impl Core {
                 }
             }
             Kind::Exited => {
-                let exited = codec::decode::<Exited>(&frame.bytes, Vec::new());
+                let exited = codec::decode_own::<Exited>(&frame.bytes);
                 let exit = exited.map_or(Exit::Unknown, Exit::from);
                 if let Some(worker) = self.slots[slot].worker.take() {
                     self.worker_ended(slot, worker, exit);
@@ -190,20 +277,18 @@ impl Core {
 
     /// A worker has ended: whatever it still sent counts, the task it had begun has failed, the others
     /// go back, and another worker takes its place.
-    fn worker_ended(&mut self, slot: usize, mut worker: Worker, exit: Exit) {
+    fn worker_ended(&mut self, slot: usize, mut worker: Box<Worker>, exit: Exit) {
         worker.exit = Some(exit);
         self.read_worker(slot, &mut worker);
         let (started, waiting) = worker.what_is_left();
-        for task in waiting.into_iter().rev() {
-            self.waiting.push_front(task);
-        }
-        for task in started {
+        self.put_back(waiting);
+        for (batch, index) in started {
             let error = Error::new(ErrorKind::Died, TASK).at(Phase::Started).ended(exit);
             let error = match exit {
                 Exit::Code(0) => error.advice("a task must return, not exit"),
                 _ => error,
             };
-            self.fail(slot, worker.pid, &task, error);
+            self.fail(batch, index, error, From { worker: slot, pid: worker.pid });
         }
         if exit != Exit::Code(0) || !self.closing && !worker.failed {
             self.report.abnormal.push(exit);
@@ -249,23 +334,6 @@ impl Core {
             self.broken = Some(error);
         }
         // Those that run are let finish; `dispatch` settles the rest.
-    }
-
-    /// In a forked child, which has a copy of its parent's pool: everything fails, nothing is touched.
-    pub(super) fn disown(&mut self) {
-        for slot in 0..self.slots.len() {
-            if let Some(mut worker) = self.slots[slot].worker.take() {
-                let (started, waiting) = worker.what_is_left();
-                self.waiting.extend(started.into_iter().chain(waiting));
-            }
-        }
-        self.give_up(
-            Error::new(ErrorKind::Closed, "use a pool")
-                .in_context(self.context)
-                .detail("the pool belongs to the parent process; a forked child has only a copy")
-                .advice("build a pool in the child"),
-        );
-        self.fail_waiting();
     }
 
     fn check_deadlines(&mut self) {

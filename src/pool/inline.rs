@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use once_cell::unsync::OnceCell;
 
+use super::batch::{From, Large, What};
 use super::core::Initialiser;
 use super::report::Report;
-use super::task::{Outcome, Task};
 use crate::Context;
 use crate::child::worker::{Whoami, working_as};
+use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
+use crate::function::Name;
 use crate::inline::{Answer, perform};
 
 /// See the head of the file.
@@ -23,6 +25,14 @@ pub(super) struct Inline {
     id: Arc<u64>,
     initialiser: Initialiser,
     tasks: AtomicU64,
+}
+
+/// One task.
+pub(super) struct Task<'a> {
+    pub(super) index: u64,
+    pub(super) function: Name,
+    pub(super) name: &'static str,
+    pub(super) message: &'a Encoded,
 }
 
 /// The state of one thread for one pool, made by its first task.
@@ -45,7 +55,7 @@ impl Inline {
     }
 
     /// Runs a task in this thread.
-    pub(super) fn run(&self, task: &Task) -> Outcome {
+    pub(super) fn run(&self, task: &Task<'_>) -> What {
         self.tasks.fetch_add(1, Ordering::Relaxed);
         // Taken out while user code runs: a task may use this very pool, or another.
         let mut place =
@@ -62,9 +72,9 @@ impl Inline {
         outcome
     }
 
-    fn run_in(&self, place: &Place, task: &Task) -> Outcome {
+    fn run_in(&self, place: &Place, task: &Task<'_>) -> What {
         let told = |error: Error| {
-            Outcome::Failed(
+            What::Failed(
                 error.in_context(Context::Inline).of_worker(0).of_task(task.index, task.name),
             )
         };
@@ -72,10 +82,10 @@ impl Inline {
             Ok(state) => state,
             Err(error) => return told(error),
         };
-        let answer = perform(task.function, &mut state.borrow_mut(), &task.message);
+        let answer = perform(task.function, &mut state.borrow_mut(), task.message);
         match answer {
             Ok(Answer::Done(bytes, descriptors)) => {
-                Outcome::Done { bytes, descriptors, worker: 0, pid: 0 }
+                What::Large(Box::new(Large { bytes, descriptors, from: From::default() }))
             }
             Ok(Answer::Failed(failure)) => told(failure.into_error("run a task")),
             Err(error) => told(Error::system("run a task", error)),

@@ -1,6 +1,7 @@
 //! Workers that make their state once and then run tasks. `README.md` beside this file has the
 //! protocol.
 
+mod batch;
 mod builder;
 mod core;
 mod dispatch;
@@ -13,6 +14,7 @@ mod worker;
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -64,7 +66,7 @@ pub struct Pool<S> {
 }
 
 enum Inner {
-    Processes(Box<Shared>),
+    Processes(Arc<Shared>),
     Inline(Inline),
 }
 

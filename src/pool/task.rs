@@ -1,27 +1,156 @@
-//! One task and its outcome, as the pool keeps them.
+//! Tasks on their way to a worker.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use super::batch::BatchId;
+use crate::channel::lane::{self, HEAD, Head, Note};
 use crate::codec::Encoded;
-use crate::error::Error;
 use crate::function::Name;
 
-/// One task, kept until it has its outcome.
+/// Tasks that no worker has.
 #[derive(Debug)]
-pub(super) struct Task {
-    /// Which `map` it belongs to.
-    pub(super) batch: u64,
-    /// Its place among the inputs.
+pub(super) enum Waiting {
+    Parcel(Parcel),
+    Large(Large),
+}
+
+/// A task that is large, or brings descriptors.
+#[derive(Debug)]
+pub(super) struct Large {
+    pub(super) batch: BatchId,
     pub(super) index: u64,
     pub(super) function: Name,
-    pub(super) name: &'static str,
     pub(super) message: Arc<Encoded>,
 }
 
-/// What became of a task.
+/// Tasks of one batch, of inputs that follow each other, as the frames that will be in a ring.
 #[derive(Debug)]
-pub(super) enum Outcome {
-    Done { bytes: Vec<u8>, descriptors: Vec<OwnedFd>, worker: usize, pid: i32 },
-    Failed(Error),
+pub(super) struct Parcel {
+    pub(super) batch: BatchId,
+    /// Which input the first is of.
+    pub(super) index: u64,
+    pub(super) count: u64,
+    frames: Vec<u8>,
+    /// Where the first of those that are left begins.
+    start: usize,
+}
+
+impl Waiting {
+    pub(super) fn batch(&self) -> BatchId {
+        match self {
+            Self::Parcel(parcel) => parcel.batch,
+            Self::Large(large) => large.batch,
+        }
+    }
+
+    pub(super) fn index(&self) -> u64 {
+        match self {
+            Self::Parcel(parcel) => parcel.index,
+            Self::Large(large) => large.index,
+        }
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        match self {
+            Self::Parcel(parcel) => parcel.count,
+            Self::Large(_) => 1,
+        }
+    }
+}
+
+/// A message up to this size goes through a ring.
+pub(super) const LARGEST: usize = lane::LARGEST - size_of::<i64>();
+
+impl Parcel {
+    /// Frames that were in a ring.
+    pub(super) fn of_frames(batch: BatchId, index: u64, count: u64, frames: Vec<u8>) -> Self {
+        Self { batch, index, count, frames, start: 0 }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// How many bytes are left.
+    pub(super) fn size(&self) -> usize {
+        self.frames.len() - self.start
+    }
+
+    /// Begins a task: `encoded` is where its argument is to be appended.
+    pub(super) fn begin(&mut self, function: Name, encoded: &mut Encoded) -> Begun {
+        encoded.clear();
+        std::mem::swap(&mut self.frames, &mut encoded.bytes);
+        let start = encoded.bytes.len();
+        encoded.bytes.extend_from_slice(&[0; HEAD]);
+        encoded.bytes.extend_from_slice(&function.to_bytes());
+        Begun { start }
+    }
+
+    /// Ends a task. `Err` with the message if it is too large, or brings descriptors: then it is not part
+    /// of the parcel.
+    pub(super) fn end(&mut self, begun: Begun, encoded: &mut Encoded) -> Result<(), Encoded> {
+        let body = begun.start + HEAD + size_of::<i64>();
+        let length = encoded.bytes.len() - begun.start - HEAD;
+        if length > lane::LARGEST || !encoded.descriptors.is_empty() {
+            let bytes = encoded.bytes[body..].to_vec();
+            let descriptors = std::mem::take(&mut encoded.descriptors);
+            self.take_back(begun, encoded);
+            return Err(Encoded { bytes, descriptors });
+        }
+        let head = Head { note: Note::Task, length };
+        encoded.bytes[begun.start..begun.start + HEAD].copy_from_slice(&head.to_bytes());
+        encoded.bytes.resize(begun.start + head.size(), 0);
+        std::mem::swap(&mut self.frames, &mut encoded.bytes);
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Forgets a task that was begun.
+    pub(super) fn take_back(&mut self, begun: Begun, encoded: &mut Encoded) {
+        encoded.bytes.truncate(begun.start);
+        // What a large one took is not kept for the small ones after it.
+        encoded.bytes.shrink_to(lane::CAPACITY);
+        std::mem::swap(&mut self.frames, &mut encoded.bytes);
+    }
+
+    /// The frames of as many of the next tasks as fit, `most` at most, and how many those are.
+    pub(super) fn peek(&self, most: u64, room: usize) -> (u64, &[u8]) {
+        let left = &self.frames[self.start..];
+        let mut count = 0;
+        let mut end = 0;
+        while count < most.min(self.count) {
+            let size = left[end..].first_chunk().and_then(|head| Head::from_bytes(*head));
+            let Some(size) = size.map(Head::size) else { break };
+            if end + size > room {
+                break;
+            }
+            end += size;
+            count += 1;
+        }
+        (count, &left[..end])
+    }
+
+    /// Forgets the next tasks, which were sent.
+    pub(super) fn sent(&mut self, count: u64, size: usize) {
+        self.index += count;
+        self.count -= count;
+        self.start += size;
+    }
+
+    /// Its memory, for the next parcel.
+    pub(super) fn into_memory(mut self) -> Vec<u8> {
+        self.frames.clear();
+        self.frames
+    }
+
+    /// An empty parcel, in memory that another does not need any more.
+    pub(super) fn with_memory(batch: BatchId, index: u64, frames: Vec<u8>) -> Self {
+        Self { batch, index, count: 0, frames, start: 0 }
+    }
+}
+
+/// A task being encoded; see [`Parcel::begin`].
+#[derive(Debug)]
+pub(super) struct Begun {
+    start: usize,
 }

@@ -163,13 +163,12 @@ impl ProcessBuilder {
         detached::collect();
         let (function, function_name) = function::plain::<F, A, R>(function)?;
         let name = self.specification.name.as_deref().unwrap_or(function_name);
-        let message = codec::encode(&arguments).map_err(|error| {
+        let message = codec::encode_owned(arguments).map_err(|error| {
             Error::new(ErrorKind::EncodeArguments, "start a child process")
                 .in_context(self.context)
                 .named(name)
                 .detail(error.to_string())
         })?;
-        drop(arguments);
         if self.context == Context::Inline {
             return Ok(Process::inline(Inline::run(function, name, message)?));
         }

@@ -51,7 +51,7 @@ impl<R> ProcessGroup<R> {
     }
 }
 
-impl<R: DeserializeOwned> ProcessGroup<R> {
+impl<R: DeserializeOwned + 'static> ProcessGroup<R> {
     /// Waits for all, and returns their results in the order of their arguments.
     ///
     /// # Errors

@@ -173,7 +173,7 @@ impl<R> Process<R> {
     }
 }
 
-impl<R: DeserializeOwned> Process<R> {
+impl<R: DeserializeOwned + 'static> Process<R> {
     /// Waits until the process has ended, collects it, and returns what the function returned.
     ///
     /// # Errors
@@ -241,7 +241,7 @@ impl<R: DeserializeOwned> Process<R> {
         };
         match answer {
             Some(Answer::Done(bytes, descriptors)) => {
-                codec::decode(&bytes, descriptors).map(Some).map_err(|cause| {
+                codec::decode(bytes.into(), descriptors).map(Some).map_err(|cause| {
                     let text = cause.to_string();
                     tell(Error::new(ErrorKind::DecodeResult, JOIN).at(Phase::Started).detail(text))
                 })

@@ -226,13 +226,13 @@ impl Running {
         match frame.kind {
             Kind::Hello if !self.greeted => self.greeted = true,
             Kind::Refused if !self.greeted => {
-                self.refused = Some(codec::decode(&frame.bytes, Vec::new()).map_err(broken)?);
+                self.refused = Some(codec::decode_own(&frame.bytes).map_err(broken)?);
             }
             Kind::Done if self.greeted && self.answer.is_none() => {
                 self.answer = Some(Answer::Done(frame.bytes, frame.descriptors));
             }
             Kind::Failed if self.greeted && self.answer.is_none() => {
-                let failure = codec::decode(&frame.bytes, Vec::new()).map_err(broken)?;
+                let failure = codec::decode_own(&frame.bytes).map_err(broken)?;
                 self.answer = Some(Answer::Failed(failure));
             }
             _ => return Err(Broken::Protocol("a message out of turn")),
@@ -359,7 +359,7 @@ pub(super) fn reported(report: &mut Link) -> Option<Exit> {
     let filled = report.fill();
     while let Some(frame) = report.next() {
         if frame.kind == Kind::Exited {
-            let exited = codec::decode::<Exited>(&frame.bytes, Vec::new());
+            let exited = codec::decode_own::<Exited>(&frame.bytes);
             return Some(exited.map_or(Exit::Unknown, Exit::from));
         }
     }

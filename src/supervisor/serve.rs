@@ -128,7 +128,7 @@ impl Supervisor {
         let Request { kind, id, bytes, descriptors } = request;
         match kind {
             Kind::Start => {
-                let start = codec::decode::<Start>(&bytes, Vec::new())?;
+                let start = codec::decode_own::<Start>(&bytes)?;
                 let mut fds = descriptors.into_iter();
                 let (Some(channel), Some(end)) = (fds.next(), fds.next()) else {
                     return Err("a start without a channel and a lifeline".into());
@@ -136,7 +136,7 @@ impl Supervisor {
                 self.start(id, &start, channel, end, fds.next().map(Link::new))?;
             }
             Kind::Signal => {
-                let wanted = codec::decode::<Signal>(&bytes, Vec::new())?;
+                let wanted = codec::decode_own::<Signal>(&bytes)?;
                 let wanted = match wanted {
                     Signal::Terminate => signal::Signal::Terminate,
                     Signal::Kill => signal::Signal::Kill,

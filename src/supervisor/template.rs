@@ -153,12 +153,12 @@ pub(crate) fn read_started(frame: Option<Frame>) -> Result<(i32, Option<Watch>),
     };
     match frame.kind {
         Kind::Started => {
-            let started = codec::decode::<Started>(&frame.bytes, Vec::new())
+            let started = codec::decode_own::<Started>(&frame.bytes)
                 .map_err(|error| fail(ErrorKind::Protocol).caused_by(error))?;
             Ok((started.pid, frame.descriptors.into_iter().next().map(Watch::received)))
         }
         Kind::NotStarted => {
-            let why = codec::decode::<NotStarted>(&frame.bytes, Vec::new())
+            let why = codec::decode_own::<NotStarted>(&frame.bytes)
                 .map_err(|error| fail(ErrorKind::Protocol).caused_by(error))?;
             let error = fail(ErrorKind::Start).detail(why.text);
             Err(match why.number {

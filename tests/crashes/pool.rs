@@ -76,7 +76,6 @@ crashes! {
         task_overflows_spawned_stack: OverflowSpawnedStack,
         task_exits_on_second_thread: ExitOnSecondThread,
         task_ends_main_thread: EndMainThread,
-        task_closes_descriptors_and_returns: CloseDescriptorsAndReturn,
         task_closes_descriptors_and_exits_with_0: CloseDescriptorsAndExitWithZero,
     }
 }

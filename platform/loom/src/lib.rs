@@ -1,8 +1,13 @@
-//! Checks, for every interleaving, that the ring's index protocol loses no byte and no wake-up.
+//! Checks, for every interleaving, that the ring's index protocol loses no byte and no wake-up, and that
+//! a task that is claimed and taken back at once runs exactly once.
 #![cfg(loom)]
 
+#[path = "../../src/ring/claim.rs"]
+mod claim;
 #[path = "../../src/ring/index.rs"]
 mod index;
+
+use claim::Claimed;
 
 use index::{ConsumerIndex, ProducerIndex, Shared};
 use loom::sync::atomic::{AtomicU64, Ordering};
@@ -58,61 +63,126 @@ impl World {
     }
 }
 
+/// `wanted` is how far the consumer lets the producer go on before it wants to be woken.
 fn produce(world: &World, count: u64) {
     let mut index = ProducerIndex::new(CAPACITY);
     for value in 1..=count {
         while index.room(world.shared(), 1).unwrap() == 0 {
+            // Nothing more comes before there is room, so whatever there is must be taken.
+            if index.wakes(world.shared(), true) {
+                world.consumer_bell.ring();
+            }
             if index.prepare_sleep(world.shared(), 1).unwrap() {
                 world.producer_bell.sleep();
             }
         }
         let place = (index.position() % CAPACITY) as usize;
         world.data[place].store(value, Ordering::Relaxed);
-        if index.publish(world.shared(), 1) {
+        index.publish(world.shared(), 1);
+        if index.wakes(world.shared(), value == count) {
             world.consumer_bell.ring();
         }
     }
 }
 
-fn consume(world: &World, count: u64) {
+fn consume(world: &World, count: u64, wanted: u64) {
     let mut index = ConsumerIndex::new(CAPACITY);
     for value in 1..=count {
         while index.available(world.shared()).unwrap() == 0 {
-            if index.prepare_sleep(world.shared()).unwrap() {
+            if index.prepare_sleep(world.shared(), wanted).unwrap() {
                 world.consumer_bell.sleep();
+                index.wake_up(world.shared());
             }
         }
         let place = (index.position() % CAPACITY) as usize;
         assert_eq!(world.data[place].load(Ordering::Relaxed), value);
-        if index.release(world.shared(), 1) {
+        index.advance(1);
+        if index.release(world.shared()) {
             world.producer_bell.ring();
         }
     }
 }
 
-fn check(count: u64) {
+fn check(count: u64, wanted: u64) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(move || {
         let world = Arc::new(World::default());
         let other = world.clone();
         let producer = thread::spawn(move || produce(&other, count));
-        consume(&world, count);
+        consume(&world, count, wanted);
         producer.join().unwrap();
     });
 }
 
 #[test]
 fn one_item() {
-    check(1);
+    check(1, 1);
 }
 
 #[test]
 fn as_many_as_fit() {
-    check(2);
+    check(2, 1);
 }
 
 #[test]
 fn more_than_fit() {
-    check(3);
+    check(3, 1);
+}
+
+#[test]
+fn a_consumer_that_wants_two_at_once() {
+    check(3, 2);
+}
+
+/// A worker that claims tasks, one or two at a time, until it has dealt with `last`.
+fn work(word: &AtomicU64, last: u64, group: u64) -> Vec<u64> {
+    let mut ran = Vec::new();
+    let mut done = 0;
+    while done < last {
+        let count = group.min(last - done);
+        match claim::claim(word, done, count as u32) {
+            Claimed::Yes => {
+                ran.extend(done + 1..=done + count);
+                done += count;
+            }
+            Claimed::PassOver(void) => {
+                assert_ne!(void, 0, "the owner broke the protocol");
+                done += u64::from(void);
+            }
+        }
+    }
+    assert_eq!(done, last);
+    ran
+}
+
+fn check_claims(group: u64) {
+    loom::model(move || {
+        let word = Arc::new(AtomicU64::new(0));
+        let other = word.clone();
+        let worker = thread::spawn(move || work(&other, 3, group));
+        // Twice, so that the second can meet tasks that are void already, or passed over meanwhile.
+        let mut returned = Vec::new();
+        let mut settled = 0;
+        for last in [2, 3] {
+            let kept = claim::take_back(&word, settled, last);
+            let first = kept.max(returned.last().copied().unwrap_or(0));
+            returned.extend(first + 1..=last);
+            settled = kept.min(settled.max(kept));
+        }
+        let mut all = worker.join().unwrap();
+        all.extend(returned);
+        all.sort_unstable();
+        assert_eq!(all, [1, 2, 3], "each task runs exactly once, here or elsewhere");
+    });
+}
+
+#[test]
+fn tasks_claimed_one_by_one() {
+    check_claims(1);
+}
+
+#[test]
+fn tasks_claimed_in_groups() {
+    check_claims(2);
 }

@@ -1,9 +1,11 @@
 //! What Linux supplies.
 
+pub mod bell;
 pub(crate) mod descriptors;
 pub mod guardian;
 pub mod image;
 pub mod lifeline;
+pub mod park;
 pub mod program;
 pub(crate) mod shared;
 pub(crate) mod spawn;

@@ -102,3 +102,10 @@ fn check(fd: BorrowedFd<'_>, length: usize, wanted: i32) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Keeps a mapping from forked children.
+pub(crate) fn not_for_children(base: *mut u8, length: usize) -> io::Result<()> {
+    // SAFETY: changes what a later fork copies, and nothing in this process.
+    checked(unsafe { libc::madvise(base.cast(), length, libc::MADV_DONTFORK) })?;
+    Ok(())
+}

@@ -3,12 +3,14 @@
 //! Written against Apple's headers and manual pages, and the published sources of the kernel (xnu),
 //! of dyld and of libpthread, which the comments name where they were needed.
 
+pub mod bell;
 pub(crate) mod descriptors;
 mod ffi;
 pub mod guardian;
 pub mod image;
 mod kqueue;
 pub mod lifeline;
+pub mod park;
 pub mod program;
 pub(crate) mod shared;
 pub(crate) mod spawn;

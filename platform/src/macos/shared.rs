@@ -147,6 +147,15 @@ pub(crate) fn verify_fixed(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> 
     Ok(())
 }
 
+/// Keeps a mapping from forked children.
+pub(crate) fn not_for_children(base: *mut u8, length: usize) -> io::Result<()> {
+    /// `VM_INHERIT_NONE`, <mach/vm_inherit.h>.
+    const NONE: libc::c_int = 2;
+    // SAFETY: changes what a later fork copies, and nothing in this process.
+    checked(unsafe { super::ffi::minherit(base.cast(), length, NONE) })?;
+    Ok(())
+}
+
 fn invalid(text: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }

@@ -8,8 +8,11 @@
 //! looks at the other's counter once more, and sleeps only if nothing changed. The other side stores its
 //! counter, then looks at the word, and wakes the sleeper if it is set. Between the store and the load
 //! stands, on both sides, a sequentially consistent fence, so at least one of the two sees what the other
-//! stored: either the sleeper does not go to sleep, or it is woken. `tests` checks this with loom, in all
-//! interleavings.
+//! stored: either the sleeper does not go to sleep, or it is woken. The crate in `platform/loom` checks
+//! this in all interleavings.
+//!
+//! The consumer's word also says how far the producer may go on before it wakes it: a consumer of many
+//! small messages is not woken for each. A producer that has nothing more to do wakes it at once.
 //!
 //! The counters come from another process, which may be broken: a distance that no ring has is reported,
 //! never used.
@@ -27,7 +30,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) tail: &'a AtomicU64,
     /// Bytes consumed so far.
     pub(crate) head: &'a AtomicU64,
-    /// Not zero while the consumer sleeps.
+    /// Not zero while the consumer sleeps: how far the tail has to be for it to be woken.
     pub(crate) consumer_sleeps: &'a AtomicU64,
     /// Not zero while the producer sleeps, because there is no room.
     pub(crate) producer_sleeps: &'a AtomicU64,
@@ -42,8 +45,8 @@ pub struct Corrupt;
 pub(crate) struct ProducerIndex {
     capacity: u64,
     tail: u64,
-    /// The consumer's counter when it was last looked at.
-    seen: u64,
+    /// Up to where what was written may be overwritten.
+    freed: u64,
 }
 
 /// The consumer's own view.
@@ -57,7 +60,7 @@ pub(crate) struct ConsumerIndex {
 
 impl ProducerIndex {
     pub(crate) fn new(capacity: u64) -> Self {
-        Self { capacity, tail: 0, seen: 0 }
+        Self { capacity, tail: 0, freed: 0 }
     }
 
     /// Where the next byte goes, as a count of bytes.
@@ -68,24 +71,43 @@ impl ProducerIndex {
     /// How many bytes can be written. Looks at the other side only if `wanted` does not fit in what is
     /// known to be free.
     pub(crate) fn room(&mut self, shared: Shared<'_>, wanted: u64) -> Result<u64, Corrupt> {
-        if self.capacity - (self.tail - self.seen) < wanted {
+        if self.known_room() < wanted {
             // Acquire: the consumer has read what we are going to overwrite.
             let head = shared.head.load(Ordering::Acquire);
-            if head < self.seen || head > self.tail {
+            if head < self.freed || head > self.tail {
                 return Err(Corrupt);
             }
-            self.seen = head;
+            self.freed = head;
         }
-        Ok(self.capacity - (self.tail - self.seen))
+        Ok(self.known_room())
     }
 
-    /// Publishes `count` bytes that were written. True if the consumer sleeps and must be woken.
-    pub(crate) fn publish(&mut self, shared: Shared<'_>, count: u64) -> bool {
+    /// How many bytes can be written, without a look at the other side.
+    pub(crate) fn known_room(&self) -> u64 {
+        self.capacity - (self.tail - self.freed)
+    }
+
+    /// Lets the bytes before `position` be overwritten. For a producer that learns in another way than
+    /// by `head` what the consumer is done with.
+    pub(crate) fn free_to(&mut self, position: u64) {
+        debug_assert!(self.freed <= position && position <= self.tail);
+        self.freed = position;
+    }
+
+    /// Publishes `count` bytes that were written. The consumer is not woken by that: see [`Self::wakes`].
+    pub(crate) fn publish(&mut self, shared: Shared<'_>, count: u64) {
         self.tail += count;
         // Release: the bytes are there before the counter says so.
         shared.tail.store(self.tail, Ordering::Release);
+    }
+
+    /// Whether the consumer sleeps and must be woken now, after one or more [`Self::publish`]. `idle` if
+    /// nothing more comes for a while: then it is woken however little there is.
+    pub(crate) fn wakes(&self, shared: Shared<'_>, idle: bool) -> bool {
         fence(Ordering::SeqCst);
-        shared.consumer_sleeps.load(Ordering::Relaxed) != 0
+        let wanted = shared.consumer_sleeps.load(Ordering::Relaxed);
+        wanted != 0
+            && (idle || self.tail >= wanted)
             && shared.consumer_sleeps.swap(0, Ordering::AcqRel) != 0
     }
 
@@ -128,9 +150,13 @@ impl ConsumerIndex {
         Ok(self.seen - self.head)
     }
 
-    /// Gives back `count` bytes that were read. True if the producer sleeps and must be woken.
-    pub(crate) fn release(&mut self, shared: Shared<'_>, count: u64) -> bool {
+    /// Takes note that `count` bytes were read, without giving back their room.
+    pub(crate) fn advance(&mut self, count: u64) {
         self.head += count;
+    }
+
+    /// Gives back the room of all that was read. True if the producer sleeps and must be woken.
+    pub(crate) fn release(&mut self, shared: Shared<'_>) -> bool {
         // Release: our reads are done before the counter says so.
         shared.head.store(self.head, Ordering::Release);
         fence(Ordering::SeqCst);
@@ -138,14 +164,24 @@ impl ConsumerIndex {
             && shared.producer_sleeps.swap(0, Ordering::AcqRel) != 0
     }
 
-    /// Announces sleep until there is something to read. False if there is: then do not sleep.
-    pub(crate) fn prepare_sleep(&mut self, shared: Shared<'_>) -> Result<bool, Corrupt> {
-        shared.consumer_sleeps.store(1, Ordering::Relaxed);
+    /// Announces sleep until `wanted` bytes are published, or some and then no more for a while. False
+    /// if there is something already: then do not sleep.
+    pub(crate) fn prepare_sleep(
+        &mut self,
+        shared: Shared<'_>,
+        wanted: u64,
+    ) -> Result<bool, Corrupt> {
+        shared.consumer_sleeps.store(self.head + wanted.max(1), Ordering::Relaxed);
         fence(Ordering::SeqCst);
         let sleep = self.available(shared)? == 0;
         if !sleep {
-            shared.consumer_sleeps.store(0, Ordering::Relaxed);
+            self.wake_up(shared);
         }
         Ok(sleep)
+    }
+
+    /// Takes the announcement back.
+    pub(crate) fn wake_up(&self, shared: Shared<'_>) {
+        shared.consumer_sleeps.store(0, Ordering::Relaxed);
     }
 }

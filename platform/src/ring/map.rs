@@ -5,16 +5,20 @@
 //! The mapping is one reservation of address space whose parts are replaced by parts of one object that
 //! cannot shrink. It is reached through atomics (the words) and through copies by raw pointers whose
 //! range is checked here (the data).
+//!
+//! Each process maps the ring out of which it reads as read-only, so that a stray write in a worker cannot
+//! change what its owner may send to another. A forked child does not get the mappings of the owner at
+//! all; its copies of these objects must not be used, and do nothing when they are dropped.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::USER_WORDS;
 use super::index::Shared;
 use crate::os;
 use crate::unix::checked;
-use crate::unix::fd::lift;
+use crate::unix::fd::{generation, lift};
 
 /// Which of the two rings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,13 +33,16 @@ pub(super) enum Direction {
 const HEAD: usize = 64 << 10;
 /// Words that different processes write stand on different lines of the processor's cache; two, because
 /// processors fetch lines in pairs.
-const APART: usize = 128 / size_of::<u64>();
+pub(super) const APART: usize = 128 / size_of::<u64>();
 
 /// The mapping.
 #[derive(Debug)]
 pub(super) struct Map {
     base: *mut u8,
     capacity: usize,
+    /// The ring into which this process writes.
+    out: Direction,
+    generation: u64,
 }
 
 // SAFETY: `base` is an address that stays valid until the drop, in any thread; what is there is reached
@@ -58,16 +65,18 @@ impl Map {
     pub(super) fn create(capacity: usize) -> io::Result<(Self, OwnedFd)> {
         check(capacity)?;
         let fd = lift(os::shared::Object::new()?.fixed(object(capacity))?)?;
-        Ok((Self::over(fd.as_fd(), capacity)?, fd))
+        let this = Self::over(fd.as_fd(), capacity, Direction::Down)?;
+        os::shared::not_for_children(this.base, span(capacity))?;
+        Ok((this, fd))
     }
 
     pub(super) fn receive(fd: BorrowedFd<'_>, capacity: usize) -> io::Result<Self> {
         check(capacity)?;
         os::shared::verify_fixed(fd, object(capacity))?;
-        Self::over(fd, capacity)
+        Self::over(fd, capacity, Direction::Up)
     }
 
-    fn over(fd: BorrowedFd<'_>, capacity: usize) -> io::Result<Self> {
+    fn over(fd: BorrowedFd<'_>, capacity: usize, out: Direction) -> io::Result<Self> {
         let anywhere = std::ptr::null_mut();
         let flags = libc::MAP_PRIVATE | libc::MAP_ANON;
         // SAFETY: a new mapping that replaces none.
@@ -76,22 +85,31 @@ impl Map {
             return Err(io::Error::last_os_error());
         }
         // From here on, the drop unmaps it.
-        let this = Self { base: base.cast(), capacity };
-        this.place(fd, 0, 0, HEAD)?;
-        for (number, first) in [HEAD, HEAD + 2 * capacity].into_iter().enumerate() {
+        let this = Self { base: base.cast(), capacity, out, generation: generation() };
+        this.place(fd, 0, 0, HEAD, true)?;
+        for (number, direction) in [Direction::Down, Direction::Up].into_iter().enumerate() {
             let from = HEAD + number * capacity;
-            this.place(fd, first, from, capacity)?;
-            this.place(fd, first + capacity, from, capacity)?;
+            let first = HEAD + 2 * number * capacity;
+            this.place(fd, first, from, capacity, direction == out)?;
+            this.place(fd, first + capacity, from, capacity, direction == out)?;
         }
         Ok(this)
     }
 
     /// Maps `length` bytes of the object at `offset` into the reservation.
-    fn place(&self, fd: BorrowedFd<'_>, at: usize, offset: usize, length: usize) -> io::Result<()> {
+    fn place(
+        &self,
+        fd: BorrowedFd<'_>,
+        at: usize,
+        offset: usize,
+        length: usize,
+        writable: bool,
+    ) -> io::Result<()> {
         assert!(at + length <= span(self.capacity), "inside the reservation");
         // SAFETY: inside the reservation: checked above.
         let address = unsafe { self.base.add(at) };
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let protection =
+            if writable { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
         let flags = libc::MAP_SHARED | libc::MAP_FIXED;
         let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
         // SAFETY: replaces a part of our own reservation, to which nobody has a reference.
@@ -150,10 +168,17 @@ impl Map {
         unsafe { self.base.add(start + inside) }
     }
 
-    /// Copies bytes into a ring.
-    pub(super) fn write(&self, direction: Direction, position: u64, bytes: &[u8]) {
-        let to = self.data(direction, position, bytes.len());
-        // SAFETY: `data` promises as many writable bytes. `bytes` is a reference, so it is not in this
+    /// The word on which the process that did not make the pair sleeps.
+    pub(super) fn bed(&self) -> &AtomicU32 {
+        let word = std::ptr::from_ref(self.word(USER_WORDS + 8 * APART)).cast::<AtomicU32>();
+        // SAFETY: the first half of a word, which nobody reaches as a whole; else as for `word`.
+        unsafe { &*word }
+    }
+
+    /// Copies bytes into the ring of this process.
+    pub(super) fn write(&self, position: u64, bytes: &[u8]) {
+        let to = self.data(self.out, position, bytes.len());
+        // SAFETY: `data` promises as many bytes, and those of `out` are writable. `bytes` is a reference, so it is not in this
         // mapping, to which there are none.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
     }
@@ -169,6 +194,10 @@ impl Map {
 
 impl Drop for Map {
     fn drop(&mut self) {
+        if self.generation != generation() {
+            // A forked child: the mapping was not inherited, and something else may be in its place.
+            return;
+        }
         // SAFETY: the whole reservation, made in `over`; no reference to it outlives `self`. Failure is
         // impossible for a range that is mapped.
         let _ = checked(unsafe { libc::munmap(self.base.cast(), span(self.capacity)) });

@@ -4,6 +4,8 @@
 //! The data of each ring is mapped twice, back to back, so that every run of bytes up to the capacity is
 //! contiguous wherever it starts.
 //!
+//! Each process maps the ring out of which it reads as read-only.
+//!
 //! Bytes count when their index is published (`index.rs`), so a process that is killed while it writes
 //! leaves nothing half-read.
 //!
@@ -13,20 +15,26 @@
 //! the data is ever made. Bytes are copied out to private memory before anybody looks at them, and copied
 //! in; positions and lengths are this process's own, and indexes of the other side are checked before use.
 
+pub mod claim;
 mod index;
 mod map;
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 pub use index::Corrupt;
 use index::{ConsumerIndex, ProducerIndex};
 use map::{Direction, Map};
 
+use crate::os::park;
+
 /// Words for the users of a pair of rings, beside those of the rings themselves.
 pub const USER_WORDS: usize = 64;
+/// Words this far apart are on different lines of the processor's cache.
+pub const APART: usize = map::APART;
 
 /// One process's ends of a pair of rings.
 #[derive(Debug)]
@@ -68,6 +76,7 @@ fn ends(map: Map, out: Direction, into: Direction) -> Ends {
             map: map.clone(),
             direction: out,
             index: ProducerIndex::new(capacity),
+            staged: 0,
         },
         consumer: Consumer {
             map: map.clone(),
@@ -78,15 +87,38 @@ fn ends(map: Map, out: Direction, into: Direction) -> Ends {
     }
 }
 
-/// The words that both processes reach; [`USER_WORDS`] of them.
+/// The words that both processes reach, and the place where one of them sleeps.
 #[derive(Debug, Clone)]
 pub struct Words(Arc<Map>);
 
 impl Words {
-    /// The words.
+    /// The words; [`USER_WORDS`] of them.
     #[must_use]
     pub fn get(&self) -> &[AtomicU64] {
         self.0.user_words()
+    }
+
+    fn bed(&self) -> &AtomicU32 {
+        self.0.bed()
+    }
+
+    /// What [`Words::sleep`] wants to be told. To be asked before sleep is announced.
+    #[must_use]
+    pub fn before_sleep(&self) -> u32 {
+        self.bed().load(Ordering::Acquire)
+    }
+
+    /// Sleeps until [`Words::wake`] is called, if it was not since `before`; for at most `limit`. May
+    /// return early.
+    pub fn sleep(&self, before: u32, limit: Duration) {
+        park::wait(self.bed(), before, limit);
+    }
+
+    /// Wakes the one that sleeps.
+    pub fn wake(&self) {
+        self.bed().fetch_add(1, Ordering::Release);
+        // Fails only on memory that is not there; this is.
+        let _ = park::wake(self.bed());
     }
 }
 
@@ -96,6 +128,8 @@ pub struct Producer {
     map: Arc<Map>,
     direction: Direction,
     index: ProducerIndex,
+    /// Bytes written and not published.
+    staged: u64,
 }
 
 impl Producer {
@@ -106,7 +140,25 @@ impl Producer {
     /// [`Corrupt`] when the other side's index cannot be.
     pub fn room(&mut self, wanted: usize) -> Result<usize, Corrupt> {
         let shared = self.map.shared(self.direction);
-        self.index.room(shared, wanted as u64).map(narrow)
+        let room = self.index.room(shared, wanted as u64 + self.staged)?;
+        Ok(narrow(room - self.staged))
+    }
+
+    /// How many bytes fit now, for an owner that uses [`Producer::free_to`].
+    #[must_use]
+    pub fn known_room(&self) -> usize {
+        narrow(self.index.known_room() - self.staged)
+    }
+
+    /// Where the next byte goes, as a count of all bytes so far.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.index.position() + self.staged
+    }
+
+    /// Lets what was written before `position` be overwritten, whatever the other side says.
+    pub fn free_to(&mut self, position: u64) {
+        self.index.free_to(position);
     }
 
     /// The most that ever fits.
@@ -115,14 +167,28 @@ impl Producer {
         self.map.capacity()
     }
 
-    /// Begins to write; nothing counts before [`Writer::publish`].
+    /// Writes bytes behind those written before. They do not count before [`Producer::publish`].
     ///
-    /// # Errors
+    /// # Panics
     ///
-    /// As [`Producer::room`].
-    pub fn writer(&mut self) -> Result<Writer<'_>, Corrupt> {
-        let limit = self.room(self.map.capacity())?;
-        Ok(Writer { producer: self, written: 0, limit, overflowed: false })
+    /// When they do not fit.
+    pub fn put(&mut self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.known_room(), "the caller has asked for room");
+        self.map.write(self.position(), bytes);
+        self.staged += bytes.len() as u64;
+    }
+
+    /// Publishes what was written. See [`Producer::wakes`].
+    pub fn publish(&mut self) {
+        let count = std::mem::take(&mut self.staged);
+        self.index.publish(self.map.shared(self.direction), count);
+    }
+
+    /// After [`Producer::publish`]: whether the other side sleeps and must be woken. `idle` if this side
+    /// has nothing more to do for a while: then it must be woken however little it got.
+    #[must_use = "the other side sleeps until it is woken"]
+    pub fn wakes(&self, idle: bool) -> bool {
+        self.index.wakes(self.map.shared(self.direction), idle)
     }
 
     /// Says that this side is about to sleep until `wanted` bytes fit. False if they do: then it must
@@ -135,74 +201,10 @@ impl Producer {
         let shared = self.map.shared(self.direction);
         self.index.prepare_sleep(shared, wanted as u64)
     }
-}
 
-/// Bytes on their way into a ring. Dropping it takes them back.
-#[derive(Debug)]
-pub struct Writer<'a> {
-    producer: &'a mut Producer,
-    written: usize,
-    limit: usize,
-    overflowed: bool,
-}
-
-impl Writer<'_> {
-    /// How many bytes were written.
-    #[must_use]
-    pub fn written(&self) -> usize {
-        self.written
-    }
-
-    /// Whether a write failed because the ring had no room for it.
-    #[must_use]
-    pub fn overflowed(&self) -> bool {
-        self.overflowed
-    }
-
-    /// Takes back all but the first `keep` bytes.
-    pub fn truncate(&mut self, keep: usize) {
-        self.written = self.written.min(keep);
-        self.overflowed = false;
-    }
-
-    /// Overwrites bytes that were written before, as a header whose length was not known.
-    ///
-    /// # Panics
-    ///
-    /// When they were not.
-    pub fn patch(&mut self, at: usize, bytes: &[u8]) {
-        assert!(at + bytes.len() <= self.written, "only what was written can be overwritten");
-        self.copy_in(at, bytes);
-    }
-
-    fn copy_in(&self, at: usize, bytes: &[u8]) {
-        let position = self.producer.index.position() + at as u64;
-        self.producer.map.write(self.producer.direction, position, bytes);
-    }
-
-    /// Publishes what was written. True if the other side sleeps and must be woken.
-    #[must_use = "the other side sleeps until it is woken"]
-    pub fn publish(self) -> bool {
-        let count = self.written as u64;
-        let shared = self.producer.map.shared(self.producer.direction);
-        self.producer.index.publish(shared, count)
-    }
-}
-
-impl Write for Writer<'_> {
-    /// All or nothing: what does not fit whole is refused with `WouldBlock`.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.len() > self.limit - self.written {
-            self.overflowed = true;
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        self.copy_in(self.written, bytes);
-        self.written += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    /// Reads bytes that were written at `position` and not overwritten since.
+    pub fn read_back(&self, position: u64, buffer: &mut [u8]) {
+        self.map.read(self.direction, position, buffer);
     }
 }
 
@@ -215,85 +217,49 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// How many bytes are published and not yet consumed.
+    /// How many bytes are published and not yet taken.
     ///
     /// # Errors
     ///
     /// [`Corrupt`] when the other side's index cannot be.
+    #[inline]
     pub fn available(&mut self) -> Result<usize, Corrupt> {
         let shared = self.map.shared(self.direction);
         self.index.available(shared).map(narrow)
     }
 
-    /// Begins to read what is available; nothing is consumed before [`Reader::consume`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Consumer::available`].
-    pub fn reader(&mut self) -> Result<Reader<'_>, Corrupt> {
-        let limit = self.available()?;
-        Ok(Reader { consumer: self, read: 0, limit })
+    /// Copies out bytes that are available, from `offset` on, without taking them.
+    #[inline]
+    pub fn peek(&self, offset: usize, buffer: &mut [u8]) {
+        self.map.read(self.direction, self.index.position() + offset as u64, buffer);
     }
 
-    /// Says that this side is about to sleep until something is published. False if something is: then
-    /// it must not sleep.
-    ///
-    /// # Errors
-    ///
-    /// As [`Consumer::available`].
-    pub fn prepare_sleep(&mut self) -> Result<bool, Corrupt> {
-        let shared = self.map.shared(self.direction);
-        self.index.prepare_sleep(shared)
-    }
-}
-
-/// Bytes being read out of a ring.
-#[derive(Debug)]
-pub struct Reader<'a> {
-    consumer: &'a mut Consumer,
-    read: usize,
-    limit: usize,
-}
-
-impl Reader<'_> {
-    /// How many bytes are left to read.
-    #[must_use]
-    pub fn left(&self) -> usize {
-        self.limit - self.read
+    /// Takes `count` of the available bytes. Their room is given back by [`Consumer::release`].
+    #[inline]
+    pub fn take(&mut self, count: usize) {
+        self.index.advance(count as u64);
     }
 
-    /// How many bytes were read.
-    #[must_use]
-    pub fn position(&self) -> usize {
-        self.read
-    }
-
-    /// Nothing beyond the next `count` bytes is read.
-    pub fn limit(&mut self, count: usize) {
-        self.limit = self.limit.min(self.read.saturating_add(count));
-    }
-
-    /// Passes over the next `count` bytes, or as many as are left.
-    pub fn skip(&mut self, count: usize) {
-        self.read += count.min(self.left());
-    }
-
-    /// Gives back the room of what was read. True if the other side sleeps and must be woken.
+    /// Gives back the room of what was taken. True if the other side sleeps and must be woken.
     #[must_use = "the other side sleeps until it is woken"]
-    pub fn consume(self) -> bool {
-        let count = self.read as u64;
-        let shared = self.consumer.map.shared(self.consumer.direction);
-        self.consumer.index.release(shared, count)
+    pub fn release(&mut self) -> bool {
+        self.index.release(self.map.shared(self.direction))
     }
-}
 
-impl Read for Reader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = buffer.len().min(self.left());
-        let position = self.consumer.index.position() + self.read as u64;
-        self.consumer.map.read(self.consumer.direction, position, &mut buffer[..count]);
-        self.read += count;
-        Ok(count)
+    /// Says that this side is about to sleep until `wanted` bytes are published, or fewer and the other
+    /// side is idle. False if there are some already: then it must not sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::available`].
+    pub fn prepare_sleep(&mut self, wanted: usize) -> Result<bool, Corrupt> {
+        let shared = self.map.shared(self.direction);
+        self.index.prepare_sleep(shared, wanted as u64)
+    }
+
+    /// Says that this side is awake.
+    pub fn wake_up(&self) {
+        self.index.wake_up(self.map.shared(self.direction));
     }
 }
 

@@ -1,15 +1,23 @@
 //! Rings, used from two threads of one process through two mappings of the same object.
 
-use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
 use super::*;
 
+const LIMIT: Duration = Duration::from_secs(60);
+
 fn both(capacity: usize) -> (Ends, Ends) {
     let (near, fd) = pair(capacity).unwrap();
     let far = receive(fd.as_fd(), capacity).unwrap();
     (near, far)
+}
+
+fn take_all(consumer: &mut Consumer) -> Vec<u8> {
+    let mut buffer = vec![0; consumer.available().unwrap()];
+    consumer.peek(0, &mut buffer);
+    consumer.take(buffer.len());
+    buffer
 }
 
 #[test]
@@ -20,18 +28,16 @@ fn bytes_arrive_in_order_across_the_seam_many_times() {
     for round in 0..10_000u64 {
         let count = (round * 37 % 500) as usize + 1;
         let bytes: Vec<u8> = (0..count).map(|n| (sent as usize + n) as u8).collect();
-        let mut writer = near.producer.writer().unwrap();
-        writer.write_all(&bytes).unwrap();
-        assert!(!writer.publish());
+        assert!(near.producer.room(count).unwrap() >= count, "round {round}");
+        near.producer.put(&bytes);
+        near.producer.publish();
+        assert!(!near.producer.wakes(true));
         sent += count as u64;
-        let mut reader = far.consumer.reader().unwrap();
-        let mut buffer = vec![0; reader.left()];
-        reader.read_exact(&mut buffer).unwrap();
-        assert!(!reader.consume());
-        for byte in buffer {
+        for byte in take_all(&mut far.consumer) {
             assert_eq!(byte, got as u8, "round {round}");
             got += 1;
         }
+        assert!(!far.consumer.release());
     }
     assert_eq!(sent, got);
 }
@@ -39,79 +45,107 @@ fn bytes_arrive_in_order_across_the_seam_many_times() {
 #[test]
 fn what_was_not_published_does_not_exist() {
     let (mut near, mut far) = both(4096);
-    near.producer.writer().unwrap().write_all(b"lost").unwrap();
+    near.producer.put(b"not yet");
     assert_eq!(far.consumer.available().unwrap(), 0);
-    let mut writer = near.producer.writer().unwrap();
-    writer.write_all(b"....kept").unwrap();
-    writer.patch(0, b"are ");
-    assert!(!writer.publish());
-    let mut text = String::new();
-    far.consumer.reader().unwrap().read_to_string(&mut text).unwrap();
-    assert_eq!(text, "are kept");
+    near.producer.publish();
+    assert_eq!(take_all(&mut far.consumer), b"not yet");
 }
 
 #[test]
-fn a_full_ring_refuses_and_takes_again() {
+fn a_full_ring_has_no_room_until_it_is_given_back() {
     let (mut near, mut far) = both(4096);
-    let mut writer = near.producer.writer().unwrap();
-    writer.write_all(&[7; 4096]).unwrap();
-    assert!(writer.write_all(b"x").is_err());
-    assert!(writer.overflowed());
-    assert!(!writer.publish());
+    near.producer.put(&[7; 4096]);
+    near.producer.publish();
     assert_eq!(near.producer.room(1).unwrap(), 0);
-    let mut reader = far.consumer.reader().unwrap();
-    reader.skip(10);
-    assert!(!reader.consume());
-    assert_eq!(near.producer.room(1).unwrap(), 10);
+    assert_eq!(take_all(&mut far.consumer), [7; 4096]);
+    assert_eq!(near.producer.room(1).unwrap(), 0, "taken, and not given back");
+    assert!(!far.consumer.release());
+    assert_eq!(near.producer.room(1).unwrap(), 4096);
 }
 
 #[test]
-fn both_directions_and_the_words_are_apart() {
+fn an_owner_may_free_by_its_own_account_and_read_back() {
     let (mut near, mut far) = both(4096);
-    for word in near.words.get() {
-        word.store(u64::MAX, Ordering::Relaxed);
-    }
-    let mut writer = far.producer.writer().unwrap();
-    writer.write_all(b"up").unwrap();
-    assert!(!writer.publish());
-    assert_eq!(far.consumer.available().unwrap(), 0);
-    assert_eq!(near.consumer.available().unwrap(), 2);
-    assert!(far.words.get().iter().all(|word| word.load(Ordering::Relaxed) == u64::MAX));
+    near.producer.put(b"first");
+    near.producer.put(b"second");
+    near.producer.publish();
+    assert_eq!(take_all(&mut far.consumer), b"firstsecond");
+    assert_eq!(near.producer.known_room(), 4096 - 11);
+    let mut back = [0; 6];
+    near.producer.read_back(5, &mut back);
+    assert_eq!(&back, b"second");
+    near.producer.free_to(5);
+    assert_eq!(near.producer.known_room(), 4096 - 6);
 }
 
 #[test]
-fn an_index_that_cannot_be_is_reported() {
+fn a_counter_that_cannot_be_is_reported() {
     let (mut near, mut far) = both(4096);
-    let shared = far.producer.map.shared(far.producer.direction);
-    shared.tail.store(4097, Ordering::Relaxed);
-    assert_eq!(near.consumer.available(), Err(Corrupt));
-    let mut writer = near.producer.writer().unwrap();
-    writer.write_all(b"x").unwrap();
-    assert!(!writer.publish());
-    let shared = far.consumer.map.shared(far.consumer.direction);
-    shared.head.store(2, Ordering::Relaxed);
-    assert_eq!(near.producer.room(4096), Err(Corrupt));
-    assert!(far.consumer.available().is_ok());
+    near.producer.map.shared(Direction::Down).tail.store(5000, Ordering::Relaxed);
+    assert_eq!(far.consumer.available(), Err(Corrupt), "more than a ring holds");
+    far.consumer.map.shared(Direction::Down).head.store(1, Ordering::Relaxed);
+    near.producer.put(&[0; 4096]);
+    near.producer.publish();
+    far.consumer.map.shared(Direction::Down).head.store(4097, Ordering::Relaxed);
+    assert_eq!(near.producer.room(1), Err(Corrupt), "read what was never written");
 }
 
 #[test]
-fn a_sleeper_is_woken_once() {
-    let (mut near, mut far) = both(4096);
-    assert!(far.consumer.prepare_sleep().unwrap());
-    let mut writer = near.producer.writer().unwrap();
-    writer.write_all(b"1").unwrap();
-    assert!(writer.publish(), "it sleeps");
-    let mut writer = near.producer.writer().unwrap();
-    writer.write_all(b"2").unwrap();
-    assert!(!writer.publish(), "it was woken");
-    assert!(!far.consumer.prepare_sleep().unwrap(), "there is something to read");
-}
-
-#[test]
-fn sizes_that_cannot_be_are_refused() {
-    for capacity in [0, 1, 4095, 4097, 6000] {
-        assert!(pair(capacity).is_err(), "{capacity}");
-    }
+fn nothing_but_such_a_pair_is_received() {
     let (_near, fd) = pair(4096).unwrap();
-    assert!(receive(fd.as_fd(), 8192).is_err());
+    for capacity in [0, 1, 100, 2048, 8192] {
+        assert!(receive(fd.as_fd(), capacity).is_err(), "{capacity}");
+    }
+    let file = std::fs::File::open("/dev/null").unwrap();
+    assert!(receive(file.as_fd(), 4096).is_err());
+}
+
+#[test]
+fn two_threads_that_sleep_whenever_they_can_pass_everything() {
+    let (mut near, mut far) = both(4096);
+    let count = 200_000u64;
+    let other = std::thread::spawn(move || {
+        let mut expected = 0;
+        while expected < count {
+            let before = far.words.before_sleep();
+            while far.consumer.available().unwrap() == 0 {
+                if far.consumer.prepare_sleep(1).unwrap() {
+                    far.words.sleep(before, LIMIT);
+                }
+                far.consumer.wake_up();
+            }
+            for number in take_all(&mut far.consumer).chunks(8) {
+                assert_eq!(u64::from_ne_bytes(number.try_into().unwrap()), expected);
+                expected += 1;
+            }
+            let _ = far.consumer.release();
+        }
+    });
+    for number in 0..count {
+        while near.producer.room(8).unwrap() < 8 {
+            std::thread::yield_now();
+        }
+        near.producer.put(&number.to_ne_bytes());
+        near.producer.publish();
+        if near.producer.wakes(false) {
+            near.words.wake();
+        }
+    }
+    other.join().unwrap();
+}
+
+#[test]
+fn a_sleeper_is_woken_by_the_amount_it_wants_or_by_an_idle_producer() {
+    let (mut near, mut far) = both(4096);
+    assert!(far.consumer.prepare_sleep(16).unwrap());
+    near.producer.put(&[1; 8]);
+    near.producer.publish();
+    assert!(!near.producer.wakes(false), "only half of it");
+    near.producer.put(&[1; 8]);
+    near.producer.publish();
+    assert!(near.producer.wakes(false));
+    assert!(!near.producer.wakes(true), "it was woken already");
+    take_all(&mut far.consumer);
+    assert!(far.consumer.prepare_sleep(16).unwrap());
+    assert!(near.producer.wakes(true), "nothing more comes");
 }

@@ -1,0 +1,132 @@
+//! Frames in the rings between a pool and one worker, and the words beside them.
+//!
+//! A frame is a word, its kind and length, then as many bytes, then up to seven that fill the last word.
+//! Tasks go down, outcomes come up, both in one order, so nothing has to be numbered. A message that is
+//! too large, or brings descriptors, goes over the socket; its frame says only that it does.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use offspring_platform::ring::{self, APART, Words};
+
+/// How many bytes each ring holds. Both are touched page by page as they are used.
+pub(crate) const CAPACITY: usize = 128 << 10;
+/// The largest frame that goes through a ring.
+pub(crate) const LARGEST: usize = CAPACITY / 4;
+/// Room that is kept for frames that are not tasks.
+pub(crate) const RESERVE: usize = 64;
+/// The size of what stands before the bytes of a frame.
+pub(crate) const HEAD: usize = 8;
+
+/// What a frame in a ring is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Note {
+    /// To the worker: a task; the function's name, then the argument.
+    Task = 1,
+    /// To the worker: a task that comes over the socket.
+    TaskElsewhere,
+    /// To the worker: end when you have done what came before.
+    Close,
+    /// From the worker: the result of the next task.
+    Done,
+    /// From the worker: how the next task failed.
+    Failed,
+    /// From the worker: the outcome of the next task comes over the socket.
+    Elsewhere,
+}
+
+/// What stands before the bytes of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) note: Note,
+    pub(crate) length: usize,
+}
+
+impl Head {
+    #[inline]
+    pub(crate) fn to_bytes(self) -> [u8; HEAD] {
+        (self.length as u64 | (self.note as u64) << 56).to_ne_bytes()
+    }
+
+    /// `None` when this is no head.
+    #[inline]
+    pub(crate) fn from_bytes(bytes: [u8; HEAD]) -> Option<Self> {
+        let word = u64::from_ne_bytes(bytes);
+        let note = match word >> 56 {
+            1 => Note::Task,
+            2 => Note::TaskElsewhere,
+            3 => Note::Close,
+            4 => Note::Done,
+            5 => Note::Failed,
+            6 => Note::Elsewhere,
+            _ => return None,
+        };
+        let length = usize::try_from(word & ((1 << 56) - 1)).ok()?;
+        (length <= LARGEST).then_some(Self { note, length })
+    }
+
+    /// How many bytes the frame takes in the ring.
+    #[inline]
+    pub(crate) fn size(self) -> usize {
+        HEAD + padded(self.length)
+    }
+}
+
+/// So many bytes in whole words.
+#[inline]
+pub(crate) fn padded(length: usize) -> usize {
+    length.next_multiple_of(HEAD)
+}
+
+/// The words that a worker and its owner share, by name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Status<'a>(&'a [AtomicU64]);
+
+impl<'a> Status<'a> {
+    pub(crate) fn of(words: &'a Words) -> Self {
+        const { assert!(3 * APART <= ring::USER_WORDS) }
+        Self(words.get())
+    }
+
+    /// Which tasks the worker has; see [`offspring_platform::ring::claim`].
+    pub(crate) fn claim(self) -> &'a AtomicU64 {
+        &self.0[0]
+    }
+
+    /// In a worker: says that it begins a task now.
+    #[inline]
+    pub(crate) fn begin(self, number: u64) {
+        self.0[APART].store(number, Ordering::Release);
+    }
+
+    /// The number of the task that was begun last.
+    pub(crate) fn begun(self) -> u64 {
+        self.0[APART].load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_survive_and_what_cannot_be_is_none() {
+        for note in [
+            Note::Task,
+            Note::TaskElsewhere,
+            Note::Close,
+            Note::Done,
+            Note::Failed,
+            Note::Elsewhere,
+        ] {
+            let head = Head { note, length: LARGEST };
+            assert_eq!(Head::from_bytes(head.to_bytes()), Some(head));
+        }
+        assert_eq!(Head::from_bytes([0; HEAD]), None);
+        assert_eq!(Head::from_bytes([0xff; HEAD]), None);
+        let long = (Note::Task as u64) << 56 | (LARGEST as u64 + 1);
+        assert_eq!(Head::from_bytes(long.to_ne_bytes()), None);
+        assert_eq!(Head { note: Note::Done, length: 1 }.size(), 16);
+        assert_eq!(Head { note: Note::Done, length: 8 }.size(), 16);
+    }
+}
