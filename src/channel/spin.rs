@@ -8,16 +8,16 @@ const MOST: Duration = Duration::from_micros(6);
 const EVERY: u32 = 64;
 
 /// How long it is worth to look before going to sleep.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Spin {
     /// How often in a row it did not pay.
     misses: u32,
+    /// On one processor, whoever we wait for does not run while we look.
     alone: bool,
 }
 
 impl Spin {
     pub(crate) fn new() -> Self {
-        // On one processor, whoever we wait for does not run while we look.
         let alone = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) < 2;
         Self { misses: 0, alone }
     }

@@ -2,20 +2,19 @@
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::Once;
 
 use crate::error::Panic;
 
 thread_local! {
+    /// Whether this thread runs user code for us. Apart from the next, because it is set for each task.
+    static WATCHING: Cell<bool> = const { Cell::new(false) };
+    /// Whether there is something in `NOTED`.
+    static SEEN: Cell<bool> = const { Cell::new(false) };
     /// The last panic of this thread, while it runs user code for us.
-    static NOTED: RefCell<Option<Noted>> = const { RefCell::new(None) };
-}
-
-enum Noted {
-    Watching,
-    Seen(Panic),
+    static NOTED: RefCell<Option<Panic>> = const { RefCell::new(None) };
 }
 
 /// No more of a message than this is sent to the parent.
@@ -26,21 +25,32 @@ const LONGEST: usize = 64 << 10;
 /// The hook that was there before, std's or the user's, still runs and prints.
 pub(crate) fn caught<T>(run: impl FnOnce() -> Result<T, Box<dyn Any + Send>>) -> Result<T, Panic> {
     install();
-    let outer = NOTED.replace(Some(Noted::Watching));
+    let outer = WATCHING.replace(true);
+    // That of an outer call, in whose unwinding this one runs; or one that the user's code caught.
+    let before = if SEEN.get() { forget_noted() } else { None };
     let result = run();
-    let noted = NOTED.replace(outer);
+    WATCHING.set(outer);
+    let noted = if SEEN.get() { forget_noted() } else { None };
+    if outer && before.is_some() {
+        NOTED.set(before);
+        SEEN.set(true);
+    }
     result.map_err(|payload| {
-        let panic = match noted {
-            Some(Noted::Seen(panic)) => panic,
+        let panic = noted.unwrap_or_else(|| {
             // `resume_unwind` runs no hook.
-            _ => Panic { message: text(&*payload), location: None, backtrace: None },
-        };
+            Panic { message: text(&*payload), location: None, backtrace: None }
+        });
         // A payload may panic when it is dropped.
         if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             std::mem::forget(second);
         }
         panic
     })
+}
+
+fn forget_noted() -> Option<Panic> {
+    SEEN.set(false);
+    NOTED.take()
 }
 
 fn install() {
@@ -59,20 +69,21 @@ fn install() {
 }
 
 fn note(info: &PanicHookInfo<'_>) {
-    // Threads that the user code started have a `None` here: their panics are theirs to report.
+    // Threads that the user code started are not watched: their panics are theirs to report.
+    if !WATCHING.try_with(Cell::get).unwrap_or(false) {
+        return;
+    }
     let _ = NOTED.try_with(|noted| {
         let Ok(mut noted) = noted.try_borrow_mut() else { return };
-        if noted.is_none() {
-            return;
-        }
         let backtrace = Backtrace::capture();
         let backtrace =
             (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
-        *noted = Some(Noted::Seen(Panic {
+        *noted = Some(Panic {
             message: text(info.payload()),
             location: info.location().map(ToString::to_string),
             backtrace,
-        }));
+        });
+        SEEN.set(true);
     });
 }
 

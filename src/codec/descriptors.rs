@@ -4,31 +4,95 @@
 //! and writes its index; while it is decoded, the index takes the received descriptor off the list.
 //! Outside of such a list a descriptor cannot be serialized, and that is an error, not a number that
 //! means something else elsewhere.
+//!
+//! Nearly all values have none, so the lists are looked at only when there is something on them; what is
+//! paid for each value is a number in thread-local memory.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::thread::LocalKey;
 
 /// A descriptor on its way, kept open until it was sent.
 pub(crate) type Carried = Arc<dyn AsFd + Send + Sync>;
 
 thread_local! {
-    static LEAVING: RefCell<Option<Vec<Carried>>> = const { RefCell::new(None) };
-    static ARRIVED: RefCell<Option<Vec<Option<OwnedFd>>>> = const { RefCell::new(None) };
+    /// How many values are being encoded: one may be while another is (a `Serialize` that starts a child).
+    static ENCODING: Cell<u32> = const { Cell::new(0) };
+    /// How many descriptors are on their list.
+    static LEAVING_COUNT: Cell<usize> = const { Cell::new(0) };
+    /// Those descriptors, each with the number of its value.
+    static LEAVING: RefCell<Vec<(u32, Carried)>> = const { RefCell::new(Vec::new()) };
+    /// How many values are being decoded.
+    static DECODING: Cell<u32> = const { Cell::new(0) };
+    /// What arrived with those that brought descriptors, each with the number of its value.
+    static ARRIVED: RefCell<Vec<(u32, Vec<OwnedFd>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Counts a value while it lives, also when the user's code panics.
+struct Counted(&'static LocalKey<Cell<u32>>);
+
+impl Counted {
+    fn new(counter: &'static LocalKey<Cell<u32>>) -> Self {
+        counter.set(counter.get() + 1);
+        Self(counter)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 /// Runs `encode`, and returns with its result the descriptors that were [`put`] meanwhile.
 pub(super) fn collect<T>(encode: impl FnOnce() -> T) -> (T, Vec<Carried>) {
-    let outer = Restore::new(&LEAVING, Some(Vec::new()));
+    struct Clear(u32);
+    impl Drop for Clear {
+        fn drop(&mut self) {
+            if LEAVING_COUNT.get() > 0 {
+                taken_off(self.0);
+            }
+        }
+    }
+    let _counted = Counted::new(&ENCODING);
+    let clear = Clear(ENCODING.get());
     let result = encode();
-    let collected = LEAVING.with_borrow_mut(Option::take);
-    drop(outer);
-    (result, collected.unwrap_or_default())
+    if LEAVING_COUNT.get() == 0 {
+        return (result, Vec::new());
+    }
+    (result, taken_off(clear.0))
+}
+
+/// Takes the descriptors of this value off the list.
+fn taken_off(value: u32) -> Vec<Carried> {
+    LEAVING.with_borrow_mut(|list| {
+        let first = list.iter().position(|(of, _)| *of >= value).unwrap_or(list.len());
+        let own = list.drain(first..).map(|(_, descriptor)| descriptor).collect();
+        LEAVING_COUNT.set(list.len());
+        own
+    })
 }
 
 /// Runs `decode`, which may [`take`] from `received`; what it leaves is closed.
 pub(super) fn provide<T>(received: Vec<OwnedFd>, decode: impl FnOnce() -> T) -> T {
-    let _outer = Restore::new(&ARRIVED, Some(received.into_iter().map(Some).collect()));
+    struct Clear(u32);
+    impl Drop for Clear {
+        fn drop(&mut self) {
+            let left = ARRIVED.with_borrow_mut(|list| match list.last() {
+                Some((of, _)) if *of == self.0 => list.pop(),
+                _ => None,
+            });
+            drop(left);
+        }
+    }
+    let _counted = Counted::new(&DECODING);
+    if received.is_empty() {
+        return decode();
+    }
+    let value = DECODING.get();
+    ARRIVED.with_borrow_mut(|list| list.push((value, received)));
+    let _clear = Clear(value);
     decode()
 }
 
@@ -36,12 +100,17 @@ pub(super) fn provide<T>(received: Vec<OwnedFd>, decode: impl FnOnce() -> T) -> 
 ///
 /// The same object twice is sent once. `None` when no value is being encoded.
 pub(crate) fn put(descriptor: &Carried) -> Option<u32> {
-    LEAVING.with_borrow_mut(|leaving| {
-        let list = leaving.as_mut()?;
-        let known = list.iter().position(|other| Arc::ptr_eq(other, descriptor));
+    let value = ENCODING.get();
+    if value == 0 {
+        return None;
+    }
+    LEAVING.with_borrow_mut(|list| {
+        let first = list.iter().position(|(of, _)| *of == value).unwrap_or(list.len());
+        let known = list[first..].iter().position(|(_, other)| Arc::ptr_eq(other, descriptor));
         let index = known.unwrap_or_else(|| {
-            list.push(descriptor.clone());
-            list.len() - 1
+            list.push((value, descriptor.clone()));
+            LEAVING_COUNT.set(list.len());
+            list.len() - 1 - first
         });
         u32::try_from(index).ok()
     })
@@ -51,29 +120,10 @@ pub(crate) fn put(descriptor: &Carried) -> Option<u32> {
 ///
 /// One that was sent once for two places is duplicated, so that both own one.
 pub(crate) fn take(index: u32) -> Option<OwnedFd> {
-    ARRIVED.with_borrow_mut(|arrived| {
-        let place = arrived.as_mut()?.get_mut(index as usize)?;
-        let copy = offspring_platform::fd::duplicate(place.as_ref()?.as_fd()).ok()?;
+    let value = DECODING.get();
+    ARRIVED.with_borrow(|list| {
+        let (_, received) = list.last().filter(|(of, _)| *of == value)?;
         // The original is kept for a second mention, and closed with the list.
-        Some(copy)
+        offspring_platform::fd::duplicate(received.get(index as usize)?.as_fd()).ok()
     })
-}
-
-/// Puts the outer list back, also when the user's code panics: a value may be encoded while another
-/// is (a `Serialize` that starts a child).
-struct Restore<T: 'static> {
-    place: &'static std::thread::LocalKey<RefCell<Option<T>>>,
-    outer: Option<T>,
-}
-
-impl<T> Restore<T> {
-    fn new(place: &'static std::thread::LocalKey<RefCell<Option<T>>>, inner: Option<T>) -> Self {
-        Self { place, outer: place.replace(inner) }
-    }
-}
-
-impl<T> Drop for Restore<T> {
-    fn drop(&mut self) {
-        self.place.set(self.outer.take());
-    }
 }

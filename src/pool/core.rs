@@ -16,7 +16,7 @@ use offspring_platform::poll::{self, Interest};
 use super::batch::{BatchId, Batches, Outcomes};
 use super::report::Report;
 use super::task::Waiting;
-use super::worker::Worker;
+use super::worker::{SLOW, Worker};
 use crate::Context;
 use crate::channel::Spin;
 use crate::codec::Encoded;
@@ -62,6 +62,8 @@ pub(super) struct Core {
     pub(super) report: Report,
     /// With this, workers wake the driver.
     pub(super) ringer: Ringer,
+    /// When tasks were handed out last.
+    pub(super) now: Instant,
     spin: Spin,
     /// A thread drives.
     driven: bool,
@@ -108,6 +110,7 @@ impl Shared {
             closing: false,
             report: Report::default(),
             ringer,
+            now: Instant::now(),
             spin: Spin::new(),
             driven: false,
             followers: 0,
@@ -199,7 +202,7 @@ impl Shared {
             core.followers -= 1;
             return core;
         }
-        let mut spin = std::mem::replace(&mut core.spin, Spin::new());
+        let mut spin = core.spin;
         let seen = core.has_served() && spin.look(|| core.has_news());
         core.spin = spin;
         if seen {
@@ -367,7 +370,7 @@ impl Core {
             return 1;
         }
         let room = |slot: &Slot| match &slot.worker {
-            Some(worker) if worker.ready => worker.room(),
+            Some(worker) if worker.ready => worker.room(self.now),
             // On its way: it will have time for the first ones.
             _ => 2,
         };
@@ -408,11 +411,19 @@ impl Core {
         let deadline = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
         // A worker of which more than the next outcome was wanted may be held up by a long task; and one
         // that is held up may have tasks that another could run.
-        let soon = (patient || self.is_uneven()).then_some(SOON);
+        let soon = match patient || self.is_uneven() {
+            true => Some(SOON),
+            false => self.has_tasks_behind_others().then_some(SLOW),
+        };
         Some(match (deadline, soon) {
             (Some(deadline), Some(soon)) => Some(deadline.min(soon)),
             (deadline, soon) => deadline.or(soon),
         })
+    }
+
+    fn has_tasks_behind_others(&self) -> bool {
+        let mut workers = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
+        workers.any(|worker| worker.in_flight > 1)
     }
 
     fn announce_awake(&mut self) {

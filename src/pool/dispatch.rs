@@ -72,6 +72,8 @@ impl Core {
             self.fail_waiting();
             return;
         }
+        self.now = Instant::now();
+        self.relieve();
         let mut touched = false;
         loop {
             if self.waiting.is_empty() {
@@ -122,7 +124,7 @@ impl Core {
     fn send_parcel(&mut self, parcel: &mut Parcel) {
         loop {
             let rooms = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
-            let with_room = rooms.filter(|worker| worker.room() > 0);
+            let with_room = rooms.filter(|worker| worker.room(self.now) > 0);
             let (mut able, mut least) = (0u64, u64::MAX);
             for worker in with_room {
                 able += 1;
@@ -137,13 +139,24 @@ impl Core {
             for slot in &mut self.slots {
                 let Some(worker) = &mut slot.worker else { continue };
                 let fair = (least + share).saturating_sub(worker.in_flight);
-                sent += worker.send(parcel, fair.min(worker.room()));
+                sent += worker.send(parcel, fair.min(worker.room(self.now)));
                 if parcel.is_empty() {
                     return;
                 }
             }
             if sent == 0 {
                 return;
+            }
+        }
+    }
+
+    /// Takes back what waits behind tasks that take long: it is older than what waits here.
+    fn relieve(&mut self) {
+        for slot in 0..self.slots.len() {
+            let Some(worker) = &mut self.slots[slot].worker else { continue };
+            if worker.is_held_up(self.now) {
+                let returned = worker.take_back();
+                self.put_back(returned);
             }
         }
     }

@@ -108,9 +108,22 @@ impl Worker {
         self.ready && !self.failed && self.exit.is_none() && self.keeper.is_some()
     }
 
-    /// How many more tasks it should have now.
-    pub(super) fn room(&self) -> u64 {
-        if self.serves() { self.pace.window().saturating_sub(self.in_flight) } else { 0 }
+    /// How many more tasks it should have at this time.
+    pub(super) fn room(&self, now: Instant) -> u64 {
+        if !self.serves() || self.is_slow(now) {
+            return 0;
+        }
+        self.pace.window().saturating_sub(self.in_flight)
+    }
+
+    /// Whether it has been at one task for so long that no other should wait behind it.
+    fn is_slow(&self, now: Instant) -> bool {
+        self.in_flight > 0 && now.saturating_duration_since(self.pace.since) >= SLOW
+    }
+
+    /// Whether tasks wait behind one that takes long.
+    pub(super) fn is_held_up(&self, now: Instant) -> bool {
+        self.in_flight > 1 && self.is_slow(now)
     }
 
     /// Puts as many tasks of the parcel into the ring as fit, `most` at most. Returns how many.
@@ -382,6 +395,8 @@ const SPAN: Duration = Duration::from_micros(200);
 /// And one more than the one it runs, so that it need not wait for the next.
 const LEAST: u64 = 2;
 const MOST: u64 = 4096;
+/// Nothing waits behind a task that takes longer than this.
+pub(super) const SLOW: Duration = Duration::from_millis(5);
 /// What an outcome takes in the ring, at least.
 const SMALLEST: u64 = 16;
 
@@ -415,6 +430,7 @@ impl Pace {
     fn window(&self) -> u64 {
         match self.average {
             0 => LEAST,
+            average if average >= nanoseconds(SLOW) => 1,
             average => (nanoseconds(SPAN) / average).clamp(LEAST, MOST),
         }
     }

@@ -24,6 +24,7 @@ struct State {
 }
 
 impl State {
+    #[inline]
     fn of(word: u64) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "the low half")]
         Self { claimed: word as u32, void: (word >> 32) as u32 }
@@ -46,6 +47,7 @@ pub enum Claimed {
 /// In a worker: claims the next `count` tasks.
 ///
 /// `last` is the number of the last task that it claimed or passed over.
+#[inline]
 pub fn claim(word: &AtomicU64, last: u64, count: u32) -> Claimed {
     #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32")]
     let last = last as u32;

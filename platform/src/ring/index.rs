@@ -64,12 +64,14 @@ impl ProducerIndex {
     }
 
     /// Where the next byte goes, as a count of bytes.
+    #[inline]
     pub(crate) fn position(&self) -> u64 {
         self.tail
     }
 
     /// How many bytes can be written. Looks at the other side only if `wanted` does not fit in what is
     /// known to be free.
+    #[inline]
     pub(crate) fn room(&mut self, shared: Shared<'_>, wanted: u64) -> Result<u64, Corrupt> {
         if self.known_room() < wanted {
             // Acquire: the consumer has read what we are going to overwrite.
@@ -83,18 +85,21 @@ impl ProducerIndex {
     }
 
     /// How many bytes can be written, without a look at the other side.
+    #[inline]
     pub(crate) fn known_room(&self) -> u64 {
         self.capacity - (self.tail - self.freed)
     }
 
     /// Lets the bytes before `position` be overwritten. For a producer that learns in another way than
     /// by `head` what the consumer is done with.
+    #[inline]
     pub(crate) fn free_to(&mut self, position: u64) {
         debug_assert!(self.freed <= position && position <= self.tail);
         self.freed = position;
     }
 
     /// Publishes `count` bytes that were written. The consumer is not woken by that: see [`Self::wakes`].
+    #[inline]
     pub(crate) fn publish(&mut self, shared: Shared<'_>, count: u64) {
         self.tail += count;
         // Release: the bytes are there before the counter says so.
@@ -103,6 +108,7 @@ impl ProducerIndex {
 
     /// Whether the consumer sleeps and must be woken now, after one or more [`Self::publish`]. `idle` if
     /// nothing more comes for a while: then it is woken however little there is.
+    #[inline]
     pub(crate) fn wakes(&self, shared: Shared<'_>, idle: bool) -> bool {
         fence(Ordering::SeqCst);
         let wanted = shared.consumer_sleeps.load(Ordering::Relaxed);
@@ -133,11 +139,13 @@ impl ConsumerIndex {
     }
 
     /// Where the next byte is, as a count of bytes.
+    #[inline]
     pub(crate) fn position(&self) -> u64 {
         self.head
     }
 
     /// How many bytes can be read. Looks at the other side only if nothing is known to be there.
+    #[inline]
     pub(crate) fn available(&mut self, shared: Shared<'_>) -> Result<u64, Corrupt> {
         if self.seen == self.head {
             // Acquire: the bytes are there.
@@ -151,11 +159,13 @@ impl ConsumerIndex {
     }
 
     /// Takes note that `count` bytes were read, without giving back their room.
+    #[inline]
     pub(crate) fn advance(&mut self, count: u64) {
         self.head += count;
     }
 
     /// Gives back the room of all that was read. True if the producer sleeps and must be woken.
+    #[inline]
     pub(crate) fn release(&mut self, shared: Shared<'_>) -> bool {
         // Release: our reads are done before the counter says so.
         shared.head.store(self.head, Ordering::Release);

@@ -123,6 +123,7 @@ impl Map {
         self.capacity
     }
 
+    #[inline]
     fn word(&self, number: usize) -> &AtomicU64 {
         assert!((number + 1) * size_of::<u64>() <= HEAD, "inside the words");
         let words = self.base.cast::<AtomicU64>();
@@ -133,6 +134,7 @@ impl Map {
         unsafe { &*word }
     }
 
+    #[inline]
     pub(super) fn user_words(&self) -> &[AtomicU64] {
         let first = std::ptr::from_ref(self.word(0));
         const { assert!(USER_WORDS * size_of::<u64>() <= HEAD / 2) }
@@ -140,6 +142,7 @@ impl Map {
         unsafe { std::slice::from_raw_parts(first, USER_WORDS) }
     }
 
+    #[inline]
     pub(super) fn shared(&self, direction: Direction) -> Shared<'_> {
         let first = USER_WORDS
             + match direction {
@@ -155,6 +158,7 @@ impl Map {
     }
 
     /// Where the byte with this count is, with at least `length` contiguous bytes after it.
+    #[inline]
     fn data(&self, direction: Direction, position: u64, length: usize) -> *mut u8 {
         assert!(length <= self.capacity, "no more than a ring holds");
         #[expect(clippy::cast_possible_truncation, reason = "masked to less than the capacity")]
@@ -176,6 +180,7 @@ impl Map {
     }
 
     /// Copies bytes into the ring of this process.
+    #[inline]
     pub(super) fn write(&self, position: u64, bytes: &[u8]) {
         let to = self.data(self.out, position, bytes.len());
         // SAFETY: `data` promises as many bytes, and those of `out` are writable. `bytes` is a reference, so it is not in this
@@ -184,6 +189,7 @@ impl Map {
     }
 
     /// Copies bytes out of a ring.
+    #[inline]
     pub(super) fn read(&self, direction: Direction, position: u64, buffer: &mut [u8]) {
         let from = self.data(direction, position, buffer.len());
         // SAFETY: `data` promises as many readable bytes, and `buffer` is not in this mapping. A peer that

@@ -138,6 +138,7 @@ impl Producer {
     /// # Errors
     ///
     /// [`Corrupt`] when the other side's index cannot be.
+    #[inline]
     pub fn room(&mut self, wanted: usize) -> Result<usize, Corrupt> {
         let shared = self.map.shared(self.direction);
         let room = self.index.room(shared, wanted as u64 + self.staged)?;
@@ -146,17 +147,20 @@ impl Producer {
 
     /// How many bytes fit now, for an owner that uses [`Producer::free_to`].
     #[must_use]
+    #[inline]
     pub fn known_room(&self) -> usize {
         narrow(self.index.known_room() - self.staged)
     }
 
     /// Where the next byte goes, as a count of all bytes so far.
     #[must_use]
+    #[inline]
     pub fn position(&self) -> u64 {
         self.index.position() + self.staged
     }
 
     /// Lets what was written before `position` be overwritten, whatever the other side says.
+    #[inline]
     pub fn free_to(&mut self, position: u64) {
         self.index.free_to(position);
     }
@@ -172,6 +176,7 @@ impl Producer {
     /// # Panics
     ///
     /// When they do not fit.
+    #[inline]
     pub fn put(&mut self, bytes: &[u8]) {
         assert!(bytes.len() <= self.known_room(), "the caller has asked for room");
         self.map.write(self.position(), bytes);
@@ -179,6 +184,7 @@ impl Producer {
     }
 
     /// Publishes what was written. See [`Producer::wakes`].
+    #[inline]
     pub fn publish(&mut self) {
         let count = std::mem::take(&mut self.staged);
         self.index.publish(self.map.shared(self.direction), count);
@@ -187,6 +193,7 @@ impl Producer {
     /// After [`Producer::publish`]: whether the other side sleeps and must be woken. `idle` if this side
     /// has nothing more to do for a while: then it must be woken however little it got.
     #[must_use = "the other side sleeps until it is woken"]
+    #[inline]
     pub fn wakes(&self, idle: bool) -> bool {
         self.index.wakes(self.map.shared(self.direction), idle)
     }
@@ -203,6 +210,7 @@ impl Producer {
     }
 
     /// Reads bytes that were written at `position` and not overwritten since.
+    #[inline]
     pub fn read_back(&self, position: u64, buffer: &mut [u8]) {
         self.map.read(self.direction, position, buffer);
     }
@@ -242,6 +250,7 @@ impl Consumer {
 
     /// Gives back the room of what was taken. True if the other side sleeps and must be woken.
     #[must_use = "the other side sleeps until it is woken"]
+    #[inline]
     pub fn release(&mut self) -> bool {
         self.index.release(self.map.shared(self.direction))
     }
@@ -264,6 +273,7 @@ impl Consumer {
 }
 
 /// A count of bytes inside one ring.
+#[inline]
 fn narrow(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
