@@ -1,0 +1,86 @@
+//! `fork`, `_exit` and `waitpid`: the least that a child process costs.
+
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::time::Instant;
+
+use crate::Outcome;
+
+/// A child that nobody collects for so long is stuck, and shall not run for ever.
+const LONGEST_LIFE: libc::c_uint = 900;
+
+/// A forked child.
+#[derive(Debug)]
+#[must_use = "a child that is not waited for stays as a zombie"]
+pub(crate) struct Child(libc::pid_t);
+
+impl Child {
+    /// Forks a child that does `work` and leaves at once.
+    pub(crate) fn fork(work: impl FnOnce()) -> io::Result<Self> {
+        #[expect(clippy::disallowed_methods, reason = "the bare limit of a fork is a fork")]
+        // SAFETY: this program has one thread, so the copy may go on like any other program.
+        let pid = unsafe { libc::fork() };
+        match pid {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                die_with_parent();
+                // The frames above belong to the parent: neither a return nor a panic may reach them.
+                let done = panic::catch_unwind(AssertUnwindSafe(work)).is_ok();
+                leave(if done { 0 } else { 101 })
+            }
+            pid => Ok(Self(pid)),
+        }
+    }
+
+    pub(super) fn of(pid: libc::pid_t) -> Self {
+        Self(pid)
+    }
+
+    /// Waits for the end of the child, which has to be a good one.
+    pub(crate) fn wait(self) -> Outcome<()> {
+        let mut status = 0;
+        loop {
+            // SAFETY: the status is a live integer of ours.
+            let pid = unsafe { libc::waitpid(self.0, &raw mut status, 0) };
+            if pid == self.0 {
+                break;
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error.into());
+            }
+        }
+        if status == 0 { Ok(()) } else { Err(format!("a bare child ended with {status}").into()) }
+    }
+}
+
+/// A bare child of a benchmark that was killed shall not spin on.
+fn die_with_parent() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: the call takes integers.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+    }
+    // SAFETY: the call takes an integer, and nothing else in this child uses the alarm.
+    unsafe { libc::alarm(LONGEST_LIFE) };
+}
+
+/// Ends this process without running what its parent registered for its own end.
+fn leave(status: i32) -> ! {
+    // SAFETY: the call takes an integer and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// Forks a child that leaves at once, and collects it. In seconds.
+pub(crate) fn fork_and_exit() -> Outcome<f64> {
+    let begin = Instant::now();
+    #[expect(clippy::disallowed_methods, reason = "the bare limit of a fork is a fork")]
+    // SAFETY: this program has one thread, and the child does nothing but leave.
+    let pid = unsafe { libc::fork() };
+    match pid {
+        -1 => return Err(io::Error::last_os_error().into()),
+        0 => leave(0),
+        pid => Child(pid).wait()?,
+    }
+    Ok(begin.elapsed().as_secs_f64())
+}

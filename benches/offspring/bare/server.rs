@@ -1,0 +1,67 @@
+//! A bare fork server: a small process that forks a child for each request, collects it and says so.
+
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::Instant;
+
+use super::passing;
+use super::process::Child;
+use crate::Outcome;
+use crate::feeding::work;
+
+/// Is not asked for.
+const QUIT: u64 = u64::MAX;
+/// What the server says when a child has ended well.
+const COLLECTED: u8 = 1;
+
+/// Forked from this process; to be started while this process is small.
+#[derive(Debug)]
+pub(crate) struct Server {
+    socket: UnixStream,
+    child: Child,
+}
+
+impl Server {
+    pub(crate) fn start() -> Outcome<Self> {
+        let (socket, theirs) = UnixStream::pair()?;
+        let child = Child::fork(|| serve(&theirs).expect("the parent asks"))?;
+        Ok(Self { socket, child })
+    }
+
+    /// A child that answers one number, collected by the server. In seconds.
+    pub(crate) fn start_and_exit(&mut self) -> Outcome<f64> {
+        let begin = Instant::now();
+        let (mut ours, theirs) = UnixStream::pair()?;
+        passing::send(&self.socket, 7, theirs.as_fd())?;
+        drop(theirs);
+        let mut answer = [0; 8];
+        ours.read_exact(&mut answer)?;
+        assert_eq!(u64::from_ne_bytes(answer), work(7));
+        let mut note = [0];
+        self.socket.read_exact(&mut note)?;
+        assert_eq!(note, [COLLECTED]);
+        Ok(begin.elapsed().as_secs_f64())
+    }
+
+    pub(crate) fn stop(self) -> Outcome<()> {
+        // A descriptor goes with every request, so with this one too.
+        passing::send(&self.socket, QUIT, self.socket.as_fd())?;
+        self.child.wait()
+    }
+}
+
+fn serve(mut socket: &UnixStream) -> Outcome<()> {
+    loop {
+        let (number, file) = passing::receive(socket)?;
+        if number == QUIT {
+            return Ok(());
+        }
+        let mut answers = UnixStream::from(file);
+        let child = Child::fork(|| {
+            answers.write_all(&work(number).to_ne_bytes()).expect("somebody listens");
+        })?;
+        child.wait()?;
+        socket.write_all(&[COLLECTED])?;
+    }
+}

@@ -1,0 +1,199 @@
+//! What it costs to start a process, have its answer and collect it; and to have a pool ready.
+
+use std::time::Instant;
+
+use offspring::{Context, SharedSlice};
+
+use crate::bare::{exec::Program, memory::Region, process, server::Server};
+use crate::feeding::work;
+use crate::plan::Plan;
+use crate::table::{Pair, Printer, Samples, Table, Target, time};
+use crate::{CONTEXTS, Outcome, system, workers};
+
+const GIB: usize = 1 << 30;
+
+/// What the parent holds in memory while it starts children.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parent {
+    Small,
+    /// Private memory in small pages, in GiB.
+    Large(usize),
+    /// A [`SharedSlice`] of 1 GiB that it has read.
+    Shared,
+}
+
+impl Parent {
+    fn id(self) -> String {
+        match self {
+            Self::Small => "small".into(),
+            Self::Large(gib) => format!("{gib}gib"),
+            Self::Shared => "shared".into(),
+        }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::Small => "small parent".into(),
+            Self::Large(gib) => format!("parent with {gib} GiB resident"),
+            Self::Shared => "parent with a SharedSlice of 1 GiB".into(),
+        }
+    }
+
+    /// Whether this much can be had and more left.
+    fn fits(self) -> bool {
+        let needed = match self {
+            Self::Small => return true,
+            Self::Large(gib) => gib * GIB,
+            Self::Shared => GIB,
+        };
+        system::available_memory().is_none_or(|free| free / 3 * 2 > needed as u64)
+    }
+
+    /// Makes it so while the result lives.
+    fn load(self) -> Outcome<Load> {
+        Ok(match self {
+            Self::Small => Load { _private: None, _shared: None },
+            Self::Large(gib) => Load { _private: Some(Region::ballast(gib * GIB)?), _shared: None },
+            Self::Shared => {
+                let slice = SharedSlice::from_iter((0..GIB as u64 / 8).map(work))?;
+                // Read once, so that it is mapped page by page as it is in a program that uses it.
+                let sum = slice.iter().fold(0u64, |sum, &word| sum.wrapping_add(word));
+                assert_ne!(sum, 0, "it was filled");
+                Load { _private: None, _shared: Some(slice) }
+            }
+        })
+    }
+}
+
+struct Load {
+    _private: Option<Region>,
+    _shared: Option<SharedSlice<u64>>,
+}
+
+/// The least that a start costs on each context.
+struct Limits {
+    program: Program,
+    server: Server,
+}
+
+impl Limits {
+    fn start(&mut self, context: Context) -> Outcome<f64> {
+        match context {
+            Context::Fork => process::fork_and_exit(),
+            Context::Spawn => self.program.start_and_exit(),
+            _ => self.server.start_and_exit(),
+        }
+    }
+
+    fn words(context: Context) -> &'static str {
+        match context {
+            Context::Fork => "fork, _exit, wait",
+            Context::Spawn => "exec of this program",
+            _ => "bare fork server",
+        }
+    }
+}
+
+pub(crate) fn measure(plan: &Plan, printer: &Printer) -> Outcome<()> {
+    // While this process is small: the server is a copy of it.
+    let mut limits = Limits { program: Program::this()?, server: Server::start()? };
+    let mut distributions = Table::new(
+        "Starts one by one: result there and process collected",
+        &["what", "starts", "p50", "p90", "p99", "max"],
+    );
+    let mut ratios = Table::of_ratios("Starting a process (start, result, collected)");
+    let mut small: Vec<(Context, Pair)> = Vec::new();
+    let mut flat = Table::new(
+        "The same, against a small parent (the column before is offspring too)",
+        &["what", "small parent", "this parent", "ratio", "target"],
+    );
+    let sizes = [Parent::Small, Parent::Large(1), Parent::Shared, Parent::Large(4)];
+    for parent in sizes.into_iter().take(plan.pick(3, 4)) {
+        let wanted = CONTEXTS.map(|context| {
+            // A slice that is shared matters to forks of its owner only.
+            (parent != Parent::Shared || context == Context::Fork)
+                && plan.wants(&format!("starts/{context}/{}", parent.id()))
+        });
+        if wanted == [false; 3] {
+            continue;
+        }
+        if !parent.fits() {
+            printer.note(&format!("starts/*/{}: skipped, too little memory is free", parent.id()));
+            continue;
+        }
+        let _load = parent.load()?;
+        for (context, _) in CONTEXTS.into_iter().zip(wanted).filter(|(_, wanted)| *wanted) {
+            let what = format!("{context}, {}", parent.words());
+            let pair = plan.starts().compare(|| limits.start(context), || start(context))?;
+            let limit = Limits::words(context);
+            ratios.pair(&format!("{what} (limit: {limit})"), &pair, target(context));
+            distribution(&mut distributions, &format!("{what}: {limit}"), &pair.bare);
+            distribution(&mut distributions, &format!("{what}: offspring"), &pair.ours);
+            if parent == Parent::Small {
+                small.push((context, pair));
+            } else if let Some((_, base)) = small.iter().find(|(other, _)| *other == context) {
+                flat.medians(&what, &base.ours, &pair.ours, flatness(context, parent));
+            }
+        }
+    }
+    printer.print(&ratios);
+    printer.print(&flat);
+    printer.print(&distributions);
+    ready(plan, printer, &mut limits)?;
+    limits.server.stop()
+}
+
+fn target(context: Context) -> Target {
+    Target::Ratio(if context == Context::ForkServer { 1.25 } else { 1.15 })
+}
+
+fn flatness(context: Context, parent: Parent) -> Target {
+    match (context, parent) {
+        (Context::Fork, Parent::Large(_)) => Target::Words("grows, as every fork"),
+        (Context::ForkServer, _) => Target::Ratio(1.3),
+        _ => Target::Ratio(1.1),
+    }
+}
+
+/// One child of ours. In seconds.
+fn start(context: Context) -> Outcome<f64> {
+    let begin = Instant::now();
+    let answer = context.process().start(7, work)?.join()?;
+    let took = begin.elapsed().as_secs_f64();
+    assert_eq!(answer, work(7));
+    Ok(took)
+}
+
+fn distribution(table: &mut Table, what: &str, samples: &Samples) {
+    let mut cells = vec![what.to_owned(), samples.count().to_string()];
+    cells.extend([50, 90, 99].map(|percent| time(samples.percentile(percent))));
+    cells.push(time(samples.max()));
+    table.row(cells);
+}
+
+/// From `build` until each of two workers has answered; against a supervisor and a worker, bare, one
+/// after the other, for they depend on each other.
+fn ready(plan: &Plan, printer: &Printer, limits: &mut Limits) -> Outcome<()> {
+    let mut table = Table::of_ratios("A pool of 2 workers, until both have answered");
+    for context in CONTEXTS {
+        if !plan.wants(&format!("ready/{context}")) {
+            continue;
+        }
+        let pair = plan.starts().compare(
+            || Ok(limits.start(context)? + limits.start(context)?),
+            || {
+                let begin = Instant::now();
+                let pool = context.pool().workers(2).build()?;
+                let seen = workers::greet(&pool)?;
+                let took = begin.elapsed().as_secs_f64();
+                assert_eq!(seen.len(), 2, "both workers answered");
+                workers::shut_down(pool)?;
+                Ok(took)
+            },
+        )?;
+        let what = format!("{context} (limit: twice {})", Limits::words(context));
+        table.pair(&what, &pair, Target::Ratio(1.3));
+    }
+    printer.print(&table);
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! What the system tells about processes; `None` where it does not.
+
+use std::fs;
+
+/// The largest resident memory of this process since [`forget_peak`].
+pub(crate) fn peak_memory() -> Option<u64> {
+    field(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
+}
+
+/// Lets the peak begin again at what is resident now (proc(5), `clear_refs`), and returns it.
+pub(crate) fn forget_peak() -> Option<u64> {
+    fs::write("/proc/self/clear_refs", "5").ok()?;
+    peak_memory()
+}
+
+/// The memory that a process shares with nobody.
+pub(crate) fn private_memory(process: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).ok()?;
+    Some(field(&text, "Private_Clean:")? + field(&text, "Private_Dirty:")?)
+}
+
+/// How many bytes can be had without swapping.
+pub(crate) fn available_memory() -> Option<u64> {
+    field(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
+}
+
+/// How many descriptors this process has open.
+pub(crate) fn descriptors() -> Option<usize> {
+    Some(fs::read_dir("/dev/fd").ok()?.count())
+}
+
+/// The number in a line like `VmHWM:  1234 kB`, in bytes.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let number: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(number << 10)
+}
+
+/// One line about the machine and the moment, since both decide the numbers.
+pub(crate) fn description(quick: bool) -> String {
+    let read = |path| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let mut text = format!(
+        "offspring {}, {} form, {cores} cores, {} {}",
+        env!("CARGO_PKG_VERSION"),
+        if quick { "quick" } else { "full" },
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+    );
+    if let Some(release) = read("/proc/sys/kernel/osrelease") {
+        text += &format!(", kernel {release}");
+    }
+    if let Some(load) = read("/proc/loadavg") {
+        text += &format!(", load at the start {load}");
+    }
+    text
+}
