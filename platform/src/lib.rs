@@ -22,7 +22,7 @@
 //!
 //! * [`fd`]: descriptors that belong to offspring itself, and what a forked child does with them.
 //! * [`socket`]: stream sockets that carry descriptors.
-//! * [`entry`], [`poll`], [`wait`], [`signal`], [`fork`], [`exit`], [`environment`], [`limits`], [`random`].
+//! * [`clock`], [`entry`], [`poll`], [`wait`], [`signal`], [`fork`], [`exit`], [`environment`], [`limits`], [`random`].
 //!
 //! And what needs nothing more than those: [`function`], functions that can be named across processes,
 //! and [`ring`], bytes from one process to another without a system call.
@@ -48,8 +48,8 @@ use macos as os;
 
 pub use os::{bell, guardian, image, lifeline, park, program, threads, watch};
 pub use unix::{
-    descriptors, entry, environment, exit, fd, fork, limits, peer, poll, random, shared, signal,
-    socket, spawn, wait,
+    clock, descriptors, entry, environment, exit, fd, fork, limits, peer, poll, random, shared,
+    signal, socket, spawn, wait,
 };
 
 pub use fork::allow_fork;

@@ -99,6 +99,16 @@ impl<'a> Status<'a> {
         self.0[APART].store(number, Ordering::Release);
     }
 
+    /// When the worker rang the bell last.
+    pub(crate) fn rung(self) -> &'a AtomicU64 {
+        &self.0[APART + 1]
+    }
+
+    /// When the owner woke the worker last.
+    pub(crate) fn woken(self) -> &'a AtomicU64 {
+        &self.0[2 * APART]
+    }
+
     /// The number of the task that was begun last.
     pub(crate) fn begun(self) -> u64 {
         self.0[APART].load(Ordering::Acquire)

@@ -4,9 +4,11 @@ use std::any::Any;
 use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use offspring_platform::bell::Ringer;
+use offspring_platform::clock::now;
 use offspring_platform::ring::claim::{Claimed, claim};
 use offspring_platform::ring::{self, Consumer, Ends, Producer, Words};
 use offspring_platform::{exit, signal};
@@ -176,7 +178,15 @@ impl Bench {
     /// Wakes the owner if it waits for as much as there is; if `idle`, for anything at all.
     #[inline]
     fn ring_if_asleep(&self, idle: bool) {
-        if self.outcomes.wakes(idle) && self.bell.ring().is_err() {
+        if self.outcomes.wakes(idle) {
+            self.ring();
+        }
+    }
+
+    #[cold]
+    fn ring(&self) {
+        Status::of(&self.words).rung().store(now(), Ordering::Relaxed);
+        if self.bell.ring().is_err() {
             // The program has closed our descriptors. The owner sees the end of this process instead.
             exit::now(exit::FELL_OUT);
         }
@@ -192,8 +202,11 @@ impl Bench {
         let before = self.words.before_sleep();
         match self.tasks.prepare_sleep(1) {
             Ok(true) => {
+                let since = now();
                 self.words.sleep(before, NAP);
                 self.tasks.wake_up();
+                let woken = Status::of(&self.words).woken().load(Ordering::Relaxed);
+                self.spin.slept(since, woken);
             }
             Ok(false) => {}
             Err(_) => exit::now(exit::FELL_OUT),

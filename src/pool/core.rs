@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use offspring_platform::bell::{self, Listener, Ringer};
+use offspring_platform::clock::now;
 use offspring_platform::fd::PrivateFd;
 use offspring_platform::poll::{self, Interest};
 
@@ -216,9 +217,11 @@ impl Shared {
         core.driven = true;
         let watched = core.watched();
         drop(core);
+        let since = now();
         let ready = self.poll(&watched, timeout);
         let mut core = self.lock();
         core.driven = false;
+        core.learn(since);
         core.announce_awake();
         core.hear(&ready);
         core.look();
@@ -424,6 +427,14 @@ impl Core {
     fn has_tasks_behind_others(&self) -> bool {
         let mut workers = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
         workers.any(|worker| worker.in_flight > 1)
+    }
+
+    /// After a sleep that began at this time: was it worth it?
+    fn learn(&mut self, since: u64) {
+        let workers = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
+        if let Some(first) = workers.map(|worker| worker.rung()).filter(|at| *at >= since).min() {
+            self.spin.slept(since, first);
+        }
     }
 
     fn announce_awake(&mut self) {

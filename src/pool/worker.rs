@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use offspring_platform::clock::now;
 use offspring_platform::lifeline::Keeper;
 use offspring_platform::ring::claim::take_back;
 use offspring_platform::ring::{Consumer, Corrupt, Ends, Producer, Words};
@@ -178,9 +180,15 @@ impl Worker {
         if std::mem::take(&mut self.staged) {
             self.tasks.publish();
             if self.tasks.wakes(true) {
+                Status::of(&self.words).woken().store(now(), Ordering::Relaxed);
                 self.words.wake();
             }
         }
+    }
+
+    /// When it rang the bell last.
+    pub(super) fn rung(&self) -> u64 {
+        Status::of(&self.words).rung().load(Ordering::Relaxed)
     }
 
     /// Tells it to end when it has done what it has.
@@ -429,7 +437,8 @@ impl Pace {
 
     fn window(&self) -> u64 {
         match self.average {
-            0 => LEAST,
+            // Nothing waits behind a task of which nothing is known.
+            0 => 1,
             average if average >= nanoseconds(SLOW) => 1,
             average => (nanoseconds(SPAN) / average).clamp(LEAST, MOST),
         }

@@ -1,5 +1,6 @@
 //! What Linux and macOS do alike.
 
+pub mod clock;
 pub mod descriptors;
 pub mod entry;
 pub mod environment;
