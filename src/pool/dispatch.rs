@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use offspring_platform::{descriptors, lifeline, ring};
 
-use super::batch::{BatchId, Outcome, What};
-use super::core::Core;
+use super::batch::{BatchId, What};
+use super::core::{Core, Slot};
 use super::task::{Large, Parcel, Waiting};
 use super::worker::Worker;
 use crate::Context;
 use crate::channel::{Kind, Link, lane};
 use crate::codec::{self, Encoded};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Phase};
 use crate::launch::message::{Role, Standard};
 use crate::launch::{self, execute::Execute};
 use crate::supervisor::protocol::Start;
@@ -74,7 +74,7 @@ impl Core {
         }
         self.now = Instant::now();
         self.relieve();
-        let mut touched = false;
+        let mut touched = self.send_pinned();
         loop {
             if self.waiting.is_empty() {
                 self.even_out();
@@ -106,6 +106,30 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Sends the tasks that are for one worker each. Whether there were any.
+    fn send_pinned(&mut self) -> bool {
+        let mut touched = false;
+        for slot in &mut self.slots {
+            let Some(worker) = &mut slot.worker else { continue };
+            while worker.serves() {
+                let Some(next) = slot.pinned.pop_front() else { break };
+                let left = match next {
+                    Waiting::Parcel(mut parcel) => {
+                        worker.send(&mut parcel, u64::MAX);
+                        (!parcel.is_empty()).then_some(Waiting::Parcel(parcel))
+                    }
+                    Waiting::Large(large) => worker.send_large(large).err().map(Waiting::Large),
+                };
+                touched = true;
+                if let Some(left) = left {
+                    slot.pinned.push_front(left);
+                    break;
+                }
+            }
+        }
+        touched
     }
 
     /// To a worker that has nothing else, so that nothing waits behind it, and it is not waited for.
@@ -198,11 +222,107 @@ impl Core {
                 self.fail_as_broken(waiting.batch(), index);
             }
         }
+        for slot in 0..self.slots.len() {
+            for waiting in std::mem::take(&mut self.slots[slot].pinned) {
+                self.fail_as_broken(waiting.batch(), waiting.index());
+            }
+        }
     }
 
-    fn fail_as_broken(&mut self, batch: BatchId, index: u64) {
+    /// Settles tasks that never began, and will not.
+    pub(super) fn settle_cancelled(&mut self, waiting: &Waiting) {
+        for index in waiting.index()..waiting.index() + waiting.count() {
+            self.fail_as_cancelled(waiting.batch(), index, Phase::NotStarted);
+        }
+    }
+
+    pub(super) fn fail_as_cancelled(&mut self, batch: BatchId, index: u64, phase: Phase) {
+        let number = self.batches.number(batch, index);
+        let error = Error::new(ErrorKind::Cancelled, "run a task")
+            .at(phase)
+            .in_context(self.context)
+            .of_task(number, self.batches.name(batch));
+        self.settle(batch, index, What::Failed(error));
+    }
+
+    /// Makes sure that a single task does not run, or ends the worker that runs it.
+    pub(super) fn cancel(&mut self, batch: BatchId) {
+        if self.batches.has_outcome(batch) || !self.batches.cancel(batch) {
+            return;
+        }
+        let found = self.waiting.iter().position(|waiting| waiting.batch() == batch);
+        if let Some(waiting) = found.and_then(|place| self.waiting.remove(place)) {
+            self.waiting_count -= waiting.count();
+            return self.settle_cancelled(&waiting);
+        }
+        for slot in 0..self.slots.len() {
+            let Some(worker) = &mut self.slots[slot].worker else { continue };
+            if worker.has_tasks_of(batch) {
+                // Settles it, if it had not begun.
+                let returned = worker.take_back();
+                self.put_back(returned);
+            }
+        }
+        self.look();
+        if self.batches.has_outcome(batch) {
+            return;
+        }
+        for slot in &mut self.slots {
+            let Some(worker) = &mut slot.worker else { continue };
+            if worker.has_tasks_of(batch) {
+                worker.killed_for = Some(batch);
+                worker.kill();
+            }
+        }
+    }
+
+    /// Puts fresh workers in the place of all. Tasks that have begun are finished by the old ones.
+    pub(super) fn recycle(&mut self) {
+        for slot in 0..self.slots.len() {
+            self.retire(slot);
+        }
+        self.dispatch();
+    }
+
+    /// Tells a worker to end after the task it runs.
+    fn retire(&mut self, slot: usize) {
+        let Some(worker) = &mut self.slots[slot].worker else { return };
+        if !worker.serves() {
+            return;
+        }
+        let returned = worker.take_back();
+        worker.close();
+        self.put_back(returned);
+    }
+
+    /// Changes the number of workers. Those that stay are not touched.
+    pub(super) fn resize(&mut self, count: usize) -> Result<(), Error> {
+        if self.broken.is_some() || self.closing {
+            return Ok(());
+        }
+        self.target = count;
+        if self.slots.len() < count {
+            self.slots.resize_with(count, Slot::default);
+        }
+        for slot in 0..self.slots.len() {
+            if slot >= count {
+                self.retire(slot);
+                // What only it could have done.
+                for waiting in std::mem::take(&mut self.slots[slot].pinned) {
+                    self.settle_cancelled(&waiting);
+                }
+            } else if self.slots[slot].worker.is_none() {
+                self.start_worker(slot)?;
+            }
+        }
+        self.dispatch();
+        Ok(())
+    }
+
+    pub(super) fn fail_as_broken(&mut self, batch: BatchId, index: u64) {
         if let Some(error) = &self.broken {
-            let error = error.again().of_task(index, self.batches.name(batch));
+            let number = self.batches.number(batch, index);
+            let error = error.again().of_task(number, self.batches.name(batch));
             self.settle(batch, index, What::Failed(error));
         }
     }
@@ -210,16 +330,12 @@ impl Core {
     /// Keeps an outcome until it is taken, if its batch still exists.
     pub(super) fn settle(&mut self, batch: BatchId, index: u64, what: What) {
         self.report.tasks += 1;
-        if let Some(outcomes) = self.batches.outcomes(batch) {
-            outcomes.list.push_back(Outcome { index, what });
-        }
+        self.batches.settle(batch, index, |_| what);
     }
 
     /// Tells all workers to end when they have done what they have.
     pub(super) fn close(&mut self) {
         self.closing = true;
-        self.waiting.clear();
-        self.waiting_count = 0;
         for slot in &mut self.slots {
             if let Some(worker) = &mut slot.worker {
                 worker.close();

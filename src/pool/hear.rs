@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use offspring_platform::wait::was_killed;
 
-use super::batch::{BatchId, From, Large, Outcome, What};
+use super::batch::{BatchId, From, Large, What};
 use super::core::{Core, Source};
 use super::worker::Worker;
 use crate::Exit;
@@ -120,12 +120,12 @@ impl Core {
         from: From,
     ) {
         self.report.tasks += 1;
-        let Some(outcomes) = self.batches.outcomes(batch) else { return };
-        let start = outcomes.bytes.len();
-        outcomes.bytes.resize(start + length, 0);
-        worker.outcomes.peek(HEAD, &mut outcomes.bytes[start..]);
-        let what = What::Done { start, length, from };
-        outcomes.list.push_back(Outcome { index, what });
+        self.batches.settle(batch, index, |bytes| {
+            let start = bytes.len();
+            bytes.resize(start + length, 0);
+            worker.outcomes.peek(HEAD, &mut bytes[start..]);
+            What::Done { start, length, from }
+        });
     }
 
     /// Whether the failure could be read.
@@ -143,7 +143,7 @@ impl Core {
             .in_context(self.context)
             .of_process(from.pid)
             .of_worker(from.worker)
-            .of_task(index, self.batches.name(batch));
+            .of_task(self.batches.number(batch, index), self.batches.name(batch));
         self.settle(batch, index, What::Failed(error));
     }
 
@@ -283,6 +283,10 @@ impl Core {
         let (started, waiting) = worker.what_is_left();
         self.put_back(waiting);
         for (batch, index) in started {
+            if worker.killed_for == Some(batch) {
+                self.fail_as_cancelled(batch, index, Phase::Started);
+                continue;
+            }
             let error = Error::new(ErrorKind::Died, TASK).at(Phase::Started).ended(exit);
             let error = match exit {
                 Exit::Code(0) => error.advice("a task must return, not exit"),
@@ -290,7 +294,8 @@ impl Core {
             };
             self.fail(batch, index, error, From { worker: slot, pid: worker.pid });
         }
-        if exit != Exit::Code(0) || !self.closing && !worker.failed {
+        let expected = worker.closing || worker.failed;
+        if worker.killed_for.is_none() && (exit != Exit::Code(0) || !expected) {
             self.report.abnormal.push(exit);
         }
         if !worker.ready && !worker.failed {
@@ -318,7 +323,7 @@ impl Core {
     }
 
     fn replace(&mut self, slot: usize) {
-        if self.closing || self.broken.is_some() {
+        if self.closing || self.broken.is_some() || slot >= self.target {
             return;
         }
         self.slots[slot].generation += 1;

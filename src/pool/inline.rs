@@ -4,7 +4,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use once_cell::unsync::OnceCell;
 
@@ -25,6 +25,8 @@ pub(super) struct Inline {
     id: Arc<u64>,
     initialiser: Initialiser,
     tasks: AtomicU64,
+    submitted: AtomicU64,
+    ended: AtomicBool,
 }
 
 /// One task.
@@ -51,11 +53,21 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 impl Inline {
     pub(super) fn new(initialiser: Initialiser) -> Self {
         let id = Arc::new(NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { id, initialiser, tasks: AtomicU64::new(0) }
+        let (tasks, submitted) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { id, initialiser, tasks, submitted, ended: AtomicBool::new(false) }
+    }
+
+    /// The number of the next task that is submitted.
+    pub(super) fn next_number(&self) -> u64 {
+        self.submitted.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Runs a task in this thread.
     pub(super) fn run(&self, task: &Task<'_>) -> What {
+        if self.ended.load(Ordering::Relaxed) {
+            let error = Error::new(ErrorKind::Cancelled, "run a task").detail("the pool was ended");
+            return What::Failed(error.in_context(Context::Inline).of_task(task.index, task.name));
+        }
         self.tasks.fetch_add(1, Ordering::Relaxed);
         // Taken out while user code runs: a task may use this very pool, or another.
         let mut place =
@@ -105,14 +117,18 @@ impl Inline {
         Ok(RefCell::new(state))
     }
 
-    pub(super) fn shutdown(self) -> Report {
+    pub(super) fn shutdown(&self) -> Report {
+        self.recycle();
         Report { tasks: self.tasks.load(Ordering::Relaxed), ..Report::default() }
     }
-}
 
-impl Drop for Inline {
+    pub(super) fn terminate(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.recycle();
+    }
+
     /// Drops the state of this thread; those of other threads go when the threads end.
-    fn drop(&mut self) {
+    pub(super) fn recycle(&self) {
         // Fails only while this thread ends, and then its states go anyway.
         let _ = PLACES.try_with(|places| {
             let place = places.try_borrow_mut().ok().and_then(|mut places| places.remove(&self.id));

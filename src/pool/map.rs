@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::batch::{BatchId, From, Large, Outcome, Outcomes, What};
+use super::batch::{BatchId, From, Kind, Large, Outcome, Outcomes, What};
 use super::inline::Task;
 use super::task::{self, LARGEST, Parcel, Waiting};
 use super::{Inner, Pool};
@@ -71,7 +71,7 @@ where
     ) -> Self {
         let name = function.as_ref().map_or("?", |(_, name)| name);
         let batch = match &pool.inner {
-            Inner::Processes(shared) => Some(shared.lock().batches.open(name)),
+            Inner::Processes(shared) => Some(shared.lock().batches.open(name, Kind::Map)),
             Inner::Inline(_) => None,
         };
         Self {
@@ -245,7 +245,6 @@ where
     }
 
     /// Adds a task to the parcel. Gives the message back if it does not belong there.
-    #[expect(clippy::type_complexity, reason = "a panic, an error, or neither")]
     fn encode_small(
         &mut self,
         batch: BatchId,

@@ -5,25 +5,29 @@ mod batch;
 mod builder;
 mod core;
 mod dispatch;
+mod handle;
 mod hear;
 mod inline;
 mod map;
 mod report;
+mod submit;
 mod task;
 mod worker;
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Context;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::function;
 
 pub use builder::PoolBuilder;
+pub use handle::Task;
 pub use map::{Enumerated, Map, MapUnordered};
 pub use report::{Report, WorkerInfo, worker};
 
@@ -98,17 +102,86 @@ impl<S> Pool<S> {
         }
     }
 
-    /// Lets running tasks finish, ends all workers, and says how it went.
+    /// Lets all tasks finish, ends all workers, and says how it went.
     ///
     /// # Errors
     ///
     /// What broke the pool, if something did: see [`ErrorKind::Init`](crate::ErrorKind::Init). The
     /// workers are gone in any case.
     pub fn shutdown(self) -> Result<Report, Error> {
-        match self.inner {
+        match &self.inner {
             Inner::Processes(shared) => shared.shutdown(),
             Inner::Inline(inline) => Ok(inline.shutdown()),
         }
+    }
+
+    /// Ends all workers at once, running tasks included. Tasks without an outcome fail with
+    /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled), in whatever thread waits for them.
+    ///
+    /// The same as dropping the pool, for one that other threads still use.
+    pub fn terminate(&self) {
+        match &self.inner {
+            Inner::Processes(shared) => shared.terminate(),
+            Inner::Inline(inline) => inline.terminate(),
+        }
+    }
+
+    /// Waits until all workers have made their state and can run tasks, for `limit` at most.
+    ///
+    /// Not needed before tasks are given to the pool: they wait by themselves.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut) after that time, and what broke the pool.
+    pub fn ready(&self, limit: Duration) -> Result<(), Error> {
+        match &self.inner {
+            Inner::Processes(shared) => shared.ready(Instant::now().checked_add(limit)),
+            Inner::Inline(_) => Ok(()),
+        }
+    }
+
+    /// Replaces all workers by fresh ones, with fresh states. Tasks that have begun are finished by the
+    /// old ones; all others are run by the new.
+    ///
+    /// On Inline the calling thread makes a new state.
+    pub fn recycle(&self) {
+        match &self.inner {
+            Inner::Processes(shared) => {
+                let mut core = shared.lock();
+                core.recycle();
+                core.wake_driver();
+                shared.release(core);
+            }
+            Inner::Inline(inline) => inline.recycle(),
+        }
+    }
+
+    /// Changes the number of workers. Those that stay keep their states; those that go finish the task
+    /// that they have begun. On Inline nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for no workers at all, and what prevents new
+    /// workers from being started.
+    pub fn resize(&self, count: usize) -> Result<(), Error> {
+        let Inner::Processes(shared) = &self.inner else { return Ok(()) };
+        if count == 0 {
+            return Err(Error::new(ErrorKind::Invalid, "resize a pool")
+                .in_context(self.context())
+                .detail("a pool needs at least one worker"));
+        }
+        let mut core = shared.lock();
+        let resized = core.resize(count);
+        core.wake_driver();
+        shared.release(core);
+        resized
+    }
+}
+
+impl<S> Drop for Pool<S> {
+    fn drop(&mut self) {
+        // Tasks may still hold on to the rest.
+        self.terminate();
     }
 }
 

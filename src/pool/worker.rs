@@ -65,6 +65,10 @@ pub(super) struct Worker {
     pub(super) ready: bool,
     /// It said why it will end; what is left is its end.
     pub(super) failed: bool,
+    /// It was told to end.
+    pub(super) closing: bool,
+    /// It was killed because of this task.
+    pub(super) killed_for: Option<BatchId>,
     pub(super) exit: Option<Exit>,
     pub(super) must_greet_by: Instant,
     pub(super) pace: Pace,
@@ -98,6 +102,8 @@ impl Worker {
             greeted: false,
             ready: false,
             failed: false,
+            closing: false,
+            killed_for: None,
             exit: None,
             must_greet_by,
             pace: Pace::new(),
@@ -107,7 +113,7 @@ impl Worker {
 
     /// Whether it takes tasks at all.
     pub(super) fn serves(&self) -> bool {
-        self.ready && !self.failed && self.exit.is_none() && self.keeper.is_some()
+        self.ready && !self.failed && !self.closing && self.exit.is_none() && self.keeper.is_some()
     }
 
     /// How many more tasks it should have at this time.
@@ -193,6 +199,9 @@ impl Worker {
 
     /// Tells it to end when it has done what it has.
     pub(super) fn close(&mut self) {
+        if std::mem::replace(&mut self.closing, true) {
+            return;
+        }
         // There is room for it: `RESERVE`.
         self.tasks.put(&Head { note: Note::Close, length: 0 }.to_bytes());
         self.staged = true;
@@ -349,6 +358,18 @@ impl Worker {
             Flight::Large(large) => large.batch == wanted,
             Flight::Void { .. } => false,
         })
+    }
+
+    /// Whether it runs a task of this batch now.
+    pub(super) fn runs(&self, wanted: BatchId) -> bool {
+        let begun = Status::of(&self.words).begun();
+        let first = self.flights.iter().find(|flight| !matches!(flight, Flight::Void { .. }));
+        begun >= self.first
+            && match first {
+                Some(Flight::Small { batch, .. }) => *batch == wanted,
+                Some(Flight::Large(large)) => large.batch == wanted,
+                _ => false,
+            }
     }
 
     /// Whether there are outcomes in the ring.
