@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as Polled, Poll};
 use std::time::{Duration, Instant};
 
@@ -34,8 +34,9 @@ enum Place {
         shared: Arc<Shared>,
         batch: BatchId,
     },
-    /// On Inline it has run when it is submitted.
-    Done(What),
+    /// On Inline it has run when it is submitted. Never locked: it lets threads share the handle, which
+    /// what a panic carries would not.
+    Done(Mutex<What>),
     /// The result was given out.
     Taken,
 }
@@ -92,7 +93,7 @@ impl<R> Task<R> {
 
     pub(super) fn done(what: What, name: &'static str, number: u64) -> Self {
         Self {
-            place: Place::Done(what),
+            place: Place::Done(Mutex::new(what)),
             context: Context::Inline,
             name,
             number,
@@ -179,6 +180,7 @@ impl<R: DeserializeOwned + 'static> Task<R> {
         match std::mem::replace(&mut self.place, Place::Taken) {
             Place::Taken => None,
             Place::Done(what) => {
+                let what = what.into_inner().unwrap_or_else(PoisonError::into_inner);
                 Some(open(Outcome { index: 0, what }, &[], self.context, self.number, self.name))
             }
             Place::Pool { shared, batch } => {
