@@ -103,6 +103,8 @@ impl Core {
                 break;
             }
         }
+        // Some may have been taken back to even out what they were sent with.
+        touched |= self.send_pinned();
         if touched {
             for slot in &mut self.slots {
                 let Some(worker) = &mut slot.worker else { continue };
@@ -219,8 +221,12 @@ impl Core {
     /// Whether a worker has nothing to do, and another more than the task it runs.
     pub(super) fn is_uneven(&self) -> bool {
         let workers = || self.slots.iter().filter_map(|slot| slot.worker.as_ref());
-        workers().any(|worker| worker.in_flight > 1)
-            && workers().any(|worker| worker.serves() && worker.in_flight == 0)
+        // One for whom something is pinned has that to do.
+        let idle = |slot: &Slot| {
+            let serves = |worker: &Worker| worker.serves() && worker.in_flight == 0;
+            slot.pinned.is_empty() && slot.worker.as_deref().is_some_and(serves)
+        };
+        workers().any(|worker| worker.in_flight > 1) && self.slots.iter().any(idle)
     }
 
     /// The pool gave up: whatever waits fails with its error.

@@ -136,6 +136,7 @@ impl Worker {
 
     /// Puts as many tasks of the parcel into the ring as fit, `most` at most. Returns how many.
     pub(super) fn send(&mut self, parcel: &mut Parcel, most: u64) -> u64 {
+        self.forget_void();
         let room = self.tasks.known_room().saturating_sub(RESERVE);
         let (count, frames) = parcel.peek(most, room);
         if count == 0 {
@@ -159,6 +160,7 @@ impl Worker {
 
     /// Sends a task over the socket. False if the ring has no room for its mark.
     pub(super) fn send_large(&mut self, large: Large) -> Result<(), Large> {
+        self.forget_void();
         let name = large.function.to_bytes();
         let head = Head { note: Note::TaskElsewhere, length: name.len() };
         if self.tasks.known_room() < head.size() + RESERVE {
@@ -236,6 +238,19 @@ impl Worker {
         self.first += 1;
         self.in_flight -= 1;
         Some(landed)
+    }
+
+    /// If all that it had was taken back, and it has passed over that: gives back the room, for which no
+    /// outcome will come. Whether there was any.
+    fn forget_void(&mut self) -> bool {
+        if self.in_flight > 0 || self.flights.is_empty() || !self.tasks.is_drained() {
+            return false;
+        }
+        self.flights.clear();
+        self.first = self.last + 1;
+        self.front = self.tasks.position();
+        self.tasks.free_to(self.front);
+        true
     }
 
     /// The size of the frame at a place of the ring of tasks.
@@ -383,7 +398,9 @@ impl Worker {
         if !self.ready || self.elsewhere {
             return Ok(true);
         }
-        self.outcomes.prepare_sleep(self.pace.amount(self.in_flight))
+        let sleep = self.outcomes.prepare_sleep(self.pace.amount(self.in_flight))?;
+        // Tasks may wait for the room. If it passes over them later than this, it rings when it is done.
+        Ok(sleep && !self.forget_void())
     }
 
     /// Whether the owner is woken later than by the next outcome.

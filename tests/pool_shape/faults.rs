@@ -1,6 +1,7 @@
 //! Workers that die or stop in the middle of much work: what they had begun fails, all else is right.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use offspring::{Context, ErrorKind, Phase};
@@ -15,6 +16,7 @@ pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
     all_workers_killed_at_once,
     a_worker_is_stopped_and_goes_on,
     all_workers_are_stopped_and_go_on,
+    the_only_worker_is_stopped_again_and_again,
 ];
 
 fn one_of_a_thousand_kills_its_worker(context: Context) -> Outcome {
@@ -134,5 +136,30 @@ fn all_workers_are_stopped_and_go_on(context: Context) -> Outcome {
     let after = pids(&pool)?;
     assert_eq!(after[1], before[1]);
     assert_ne!(after[0], before[0]);
+    Ok(())
+}
+
+/// What was sent ahead to a worker that does not run is taken back and sent again, time after time.
+fn the_only_worker_is_stopped_again_and_again(context: Context) -> Outcome {
+    let pool = context.pool().workers(1).build()?;
+    let pid = pids(&pool)?[0];
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| -> Outcome {
+        scope.spawn(|| {
+            for _ in 0..4 {
+                kill(pid, libc::SIGSTOP);
+                std::thread::sleep(Duration::from_millis(500));
+                kill(pid, libc::SIGCONT);
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        let inputs = (0u64..).take_while(|_| !over.load(Ordering::Relaxed));
+        for (n, result) in (0..).zip(pool.map(inputs, |(), n| n)) {
+            assert_eq!(result?, n);
+        }
+        Ok(())
+    })?;
+    assert_eq!(pids(&pool)?, [pid], "nobody was replaced");
     Ok(())
 }

@@ -165,6 +165,13 @@ impl Producer {
         self.index.free_to(position);
     }
 
+    /// Whether the other side has said, by [`Consumer::release`], that it has taken all there is.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        // Acquire: it has read what we are going to overwrite.
+        self.map.shared(self.direction).head.load(Ordering::Acquire) == self.position()
+    }
+
     /// The most that ever fits.
     #[must_use]
     pub fn capacity(&self) -> usize {
