@@ -54,7 +54,7 @@ pub(crate) struct Expected {
     pub(crate) job: Job,
     /// Its place among the inputs, or its number.
     pub(crate) index: u64,
-    /// How many kills there had been when it was given to the pool.
+    /// How many kills could not befall it any more when it was given to the pool.
     pub(crate) kills_before: u64,
     pub(crate) cancelled: bool,
 }

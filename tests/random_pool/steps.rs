@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use offspring::{Context, ErrorKind, Pool, Task};
 
-use crate::harness::Outcome;
 use crate::harness::props::{Random, kill};
+use crate::harness::{Outcome, eventually, leaks};
 use crate::model::{Act, Answer, Expected, History, Job};
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -17,6 +17,8 @@ struct World<'a> {
     pool: &'a Pool<u64>,
     random: &'a mut Random,
     history: History,
+    /// Of that many kills, those who were killed are gone.
+    felt: u64,
     open: Vec<(Task<Answer>, Expected)>,
     next: u64,
     submitted: u64,
@@ -34,6 +36,7 @@ pub(crate) fn run(context: Context, random: &mut Random, steps: u64, kills: bool
         pool: &pool,
         random,
         history: History::default(),
+        felt: 0,
         open: Vec::new(),
         next: 0,
         submitted: 0,
@@ -42,7 +45,8 @@ pub(crate) fn run(context: Context, random: &mut Random, steps: u64, kills: bool
     let done = (0..steps).try_for_each(|_| world.step(kills));
     let done = done.and_then(|()| world.finish());
     let log = std::mem::take(&mut world.log);
-    let (open, history, end) = (std::mem::take(&mut world.open), world.history, world.random.below(3));
+    let (open, history, end) =
+        (std::mem::take(&mut world.open), world.history, world.random.below(3));
     drop(world);
     if let Err(error) = done {
         let last = &log[log.len().saturating_sub(60)..];
@@ -75,7 +79,9 @@ fn end_with(
         if !task.is_done() {
             return Err(format!("a task is open after the end {end}: {:?}", expected.index).into());
         }
-        expected.check(&task.join(), history).map_err(|why| format!("after the end {end}: {why}"))?;
+        expected
+            .check(&task.join(), history)
+            .map_err(|why| format!("after the end {end}: {why}"))?;
     }
     Ok(())
 }
@@ -128,7 +134,7 @@ impl World<'_> {
     }
 
     fn expect(&self, job: Job, index: u64) -> Expected {
-        Expected { job, index, kills_before: self.history.kills, cancelled: false }
+        Expected { job, index, kills_before: self.felt, cancelled: false }
     }
 
     fn keep(&mut self, task: Task<Answer>, job: Job) {
@@ -184,7 +190,7 @@ impl World<'_> {
         if again.as_ref().map_err(|error| error.kind()) != Err(ErrorKind::Closed) {
             return Err(format!("joined twice: {again:?}").into());
         }
-        self.open.swap_remove(place);
+        drop(self.open.swap_remove(place));
         Ok(())
     }
 
@@ -222,6 +228,11 @@ impl World<'_> {
             self.log.push(format!("kill {place}"));
             self.history.kills += 1;
             kill(pids[place], libc::SIGKILL);
+            // Otherwise it may still begin what comes next.
+            if self.random.below(2) == 0 {
+                eventually("it is gone", || !leaks::is_alive(pids[place]));
+                self.felt = self.history.kills;
+            }
         }
         Ok(())
     }
