@@ -85,10 +85,10 @@ fn a_running_task_costs_its_worker_only(context: Context) -> Outcome {
     tasks[1].cancel();
     eventually("it is settled", || tasks[1].is_done());
     gate.open();
-    for (n, task) in (0..).zip(tasks) {
+    for (n, task) in tasks.into_iter().enumerate() {
         match n {
             1 => check(task.join(), 1, Phase::Started),
-            _ => assert_eq!(task.join()?, pids[n as usize]),
+            _ => assert_eq!(task.join()?, pids[n]),
         }
     }
     for (n, task) in (0..).zip(behind) {
