@@ -77,6 +77,17 @@ fn no_thread_stays_for_a_future_that_was_dropped(context: Context) -> Outcome {
     assert!(block_on(&mut both), "the quick one is first");
     drop(both);
     eventually("nobody awaits the other, so nobody drives for it", || waiters() == 0);
+    let mut alone = never()?;
+    assert!(poll_once(&mut alone, Waker::noop()).is_pending());
+    eventually("somebody drives for it", || waiters() == 1);
+    // So that it mostly sleeps when the future goes.
+    std::thread::sleep(Duration::from_millis(20));
+    drop(alone);
+    eventually("nobody drives for it any more", || waiters() == 0);
+    drop(pool);
+
+    let pool = context.pool().workers(1).build()?;
+    let never = || pool.submit((), |(), ()| -> u64 { crate::harness::sleep_for_ever() });
     let mut second = never()?;
     assert!(poll_once(&mut second, Waker::noop()).is_pending());
     assert_eq!(second.join_timeout(Duration::from_millis(1))?, None);

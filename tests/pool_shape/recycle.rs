@@ -15,10 +15,10 @@ pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
     processes_are_fresh,
     a_running_task_finishes_first,
     queued_tasks_keep_their_results,
-    in_the_middle_of_a_map,
+    recycled_in_the_middle_of_a_map,
     and_shutdown_right_after,
     and_drop_right_after,
-    before_anybody_is_up,
+    recycled_before_anybody_is_up,
 ];
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -104,7 +104,7 @@ fn queued_tasks_keep_their_results(context: Context) -> Outcome {
     Ok(())
 }
 
-fn in_the_middle_of_a_map(context: Context) -> Outcome {
+fn recycled_in_the_middle_of_a_map(context: Context) -> Outcome {
     let mut random = Random::new();
     for times in 1..=3usize {
         let pool = context.pool().workers(3).build()?;
@@ -174,7 +174,7 @@ fn and_drop_right_after(context: Context) -> Outcome {
     Ok(())
 }
 
-fn before_anybody_is_up(context: Context) -> Outcome {
+fn recycled_before_anybody_is_up(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     pool.recycle();
     pool.recycle();

@@ -13,9 +13,9 @@ pub(crate) const CASES: &[Case] = crate::cases![to_nothing_is_refused, results_s
 
 pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
     those_that_stay_are_the_same,
-    before_anybody_is_up,
+    resized_before_anybody_is_up,
     a_running_task_finishes,
-    in_the_middle_of_a_map,
+    resized_in_the_middle_of_a_map,
     a_worker_that_goes_and_never_began,
     no_descriptors_for_more,
 ];
@@ -74,7 +74,7 @@ fn those_that_stay_are_the_same(context: Context) -> Outcome {
     Ok(())
 }
 
-fn before_anybody_is_up(context: Context) -> Outcome {
+fn resized_before_anybody_is_up(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let init = |log: std::path::PathBuf| note(&log, who().0);
     let pool = context.pool().workers(4).init(log.path(), init).build()?;
@@ -115,7 +115,7 @@ fn a_running_task_finishes(context: Context) -> Outcome {
     Ok(())
 }
 
-fn in_the_middle_of_a_map(context: Context) -> Outcome {
+fn resized_in_the_middle_of_a_map(context: Context) -> Outcome {
     let mut random = Random::new();
     let pool = context.pool().workers(2).build()?;
     let mut ordered = pool.map(0..6000u64, |(), n| n);
