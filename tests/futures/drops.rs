@@ -124,7 +124,7 @@ fn wakers_that_use_the_pool(context: Context) -> Outcome {
     eventually("the second is woken, and dropped", || done.load(Ordering::SeqCst) == 3);
     block_on(task)?;
     // And one that is dropped with its task.
-    let mut task = pool.submit((), |(), ()| -> () { crate::harness::sleep_for_ever() })?;
+    let mut task = pool.submit((), |(), ()| -> u8 { crate::harness::sleep_for_ever() })?;
     assert!(poll_once(&mut task, &busy()?).is_pending());
     drop(task);
     eventually("it is dropped", || done.load(Ordering::SeqCst) == 4);

@@ -132,7 +132,7 @@ fn wedged_tasks_are_cancelled(context: Context) -> Outcome {
 fn cancelling_twice_and_dropping(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = context.pool().workers(1).build()?;
-    let forever = |(): &mut (), log: PathBuf| -> () {
+    let forever = |(): &mut (), log: PathBuf| -> u8 {
         note(&log, "begun");
         harness::sleep_for_ever()
     };

@@ -156,7 +156,7 @@ fn a_dropped_task_with_a_result_that_is_there(context: Context) -> Outcome {
 
 fn a_panic_that_nobody_sees(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
-    drop(pool.submit((), |(), ()| -> () { panic!("on purpose") })?);
+    drop(pool.submit((), |(), ()| -> u8 { panic!("on purpose") })?);
     assert_eq!(pool.submit(5u8, |(), n| n)?.join()?, 5);
     assert_eq!(pool.shutdown()?.tasks(), 2);
     Ok(())
@@ -216,7 +216,7 @@ fn the_pid_is_that_of_the_worker_while_it_runs(context: Context) -> Outcome {
 
 fn a_death_is_seen_without_a_join(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
-    let task = pool.submit((), |(), ()| -> () { std::process::abort() })?;
+    let task = pool.submit((), |(), ()| -> u8 { std::process::abort() })?;
     eventually("the death is an outcome", || task.is_done());
     let error = task.join().unwrap_err();
     assert_eq!((error.kind(), error.phase()), (ErrorKind::Died, Phase::Started), "{error}");
