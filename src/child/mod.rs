@@ -117,9 +117,7 @@ pub(crate) fn live(birth: Birth) -> ! {
     }
     match launch.role {
         Role::Call { function } => call::run(link, function, message),
-        Role::Worker { index, generation, function } => {
-            worker::run(link, launch.context, index, generation, function)
-        }
+        Role::Worker(role) => worker::run(link, launch.context, role),
         // Those enter elsewhere.
         Role::Supervisor { .. } => leave(&mut link, Refusal::ProgramChanged),
     }

@@ -5,7 +5,7 @@
 //! Others that wait meanwhile sleep until the driver has news. Whoever adds work sends it itself; if a
 //! socket did not take all, the driver is woken, so that it also waits for room.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -16,23 +16,16 @@ use offspring_platform::fd::PrivateFd;
 use offspring_platform::poll::{self, Interest};
 
 use super::batch::{BatchId, Batches, Kind, Outcomes};
-use super::report::Report;
+use super::report::Account;
+use super::settings::{Reuse, Settings};
 use super::task::Waiting;
 use super::worker::{SLOW, Worker};
 use crate::Context;
 use crate::channel::Spin;
-use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
-use crate::function::Name;
 use crate::launch::Specification;
+use crate::start::check_settings;
 use crate::supervisor::{self, Supervisor};
-
-/// How each worker makes its state.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Initialiser {
-    pub(super) function: Option<Name>,
-    pub(super) message: Arc<Encoded>,
-}
 
 /// One place for a worker.
 #[derive(Debug, Default)]
@@ -40,6 +33,8 @@ pub(super) struct Slot {
     pub(super) worker: Option<Box<Worker>>,
     /// How many workers were here before.
     pub(super) generation: u64,
+    /// When a new worker is to be started, after some did not come up.
+    pub(super) start_at: Option<Instant>,
     /// Tasks for whoever works here, and for nobody else.
     pub(super) pinned: VecDeque<Waiting>,
 }
@@ -48,10 +43,9 @@ pub(super) struct Slot {
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) context: Context,
-    pub(super) specification: Specification,
+    pub(super) settings: Settings,
     pub(super) supervisor: Supervisor,
     pub(super) slots: Vec<Slot>,
-    pub(super) initialiser: Initialiser,
     /// Tasks that no worker has.
     pub(super) waiting: VecDeque<Waiting>,
     /// How many those are.
@@ -60,10 +54,14 @@ pub(super) struct Core {
     pub(super) next_child: u64,
     /// Workers that failed to come up since the last that did.
     pub(super) failures: u32,
+    /// So many slots wait until a new worker is to be started.
+    pub(super) late_starts: usize,
     /// Why the pool is of no use any more.
     pub(super) broken: Option<Error>,
     pub(super) closing: bool,
-    pub(super) report: Report,
+    pub(super) account: Account,
+    /// How often tasks were begun again that ended with their worker.
+    pub(super) retried: HashMap<(BatchId, u64), u32>,
     /// With this, workers wake the driver.
     pub(super) ringer: Ringer,
     /// When tasks were handed out last.
@@ -75,6 +73,8 @@ pub(super) struct Core {
     pub(super) ended: bool,
     /// A thread was started to drive for the sake of wakers.
     has_waiter: bool,
+    /// There was a map.
+    mapped: bool,
     /// How many single tasks were submitted.
     pub(super) submitted: u64,
     /// A thread drives.
@@ -103,32 +103,38 @@ impl Shared {
     pub(super) fn start(
         context: Context,
         workers: usize,
-        initialiser: Initialiser,
+        settings: Settings,
     ) -> Result<Self, Error> {
-        let specification = Specification::default();
-        let supervisor = Supervisor::start(context, &specification, supervisor::NAME)?;
+        check_settings(&settings.specification)?;
+        let own = Specification {
+            start_timeout: settings.specification.start_timeout,
+            ..Specification::default()
+        };
+        let supervisor = Supervisor::start(context, &own, supervisor::NAME)?;
         let (listener, ringer) =
             bell::new().map_err(|error| Error::system("start a pool", error))?;
         let mut core = Core {
             context,
-            specification,
+            settings,
             supervisor,
             slots: Vec::new(),
-            initialiser,
             waiting: VecDeque::new(),
             waiting_count: 0,
             batches: Batches::default(),
             next_child: 1,
             failures: 0,
+            late_starts: 0,
             broken: None,
             closing: false,
-            report: Report::default(),
+            account: Account::default(),
+            retried: HashMap::new(),
             ringer,
             now: Instant::now(),
             spin: Spin::new(),
             target: workers,
             ended: false,
             has_waiter: false,
+            mapped: false,
             submitted: 0,
             driven: false,
             followers: 0,
@@ -321,7 +327,7 @@ impl Shared {
     }
 
     /// Lets all tasks finish, ends the workers and the supervisor.
-    pub(super) fn shutdown(&self) -> Result<Report, Error> {
+    pub(super) fn shutdown(&self) -> Result<Account, Error> {
         let mut core = self.lock();
         while core.broken.is_none() && (core.waiting_count > 0 || core.has_tasks()) {
             core.look_unless_driven();
@@ -333,10 +339,9 @@ impl Shared {
         }
         let broken = core.broken.as_ref().map(Error::again);
         core.end("the pool was shut down");
-        let report = std::mem::take(&mut core.report);
-        self.tell_followers(&core);
-        self.wake(core);
-        broken.map_or(Ok(report), Err)
+        let account = std::mem::take(&mut core.account);
+        self.release(core);
+        broken.map_or(Ok(account), Err)
     }
 
     /// Ends everything now. Tasks without an outcome fail.
@@ -483,6 +488,14 @@ impl Core {
         })
     }
 
+    /// Opens a batch for the tasks of a map.
+    pub(super) fn begin_map(&mut self, name: &'static str) -> BatchId {
+        if self.settings.reuse == Reuse::PerMap && std::mem::replace(&mut self.mapped, true) {
+            self.recycle();
+        }
+        self.batches.open(name, Kind::Map)
+    }
+
     /// Opens a batch for a task that is submitted, unless so many have no outcome yet.
     pub(super) fn open_single(
         &mut self,
@@ -530,6 +543,9 @@ impl Core {
     pub(super) fn look(&mut self) {
         self.hear_rings();
         self.dispatch();
+        if self.late_starts > 0 {
+            self.start_late();
+        }
     }
 
     /// Forgets a batch: its tasks that have not begun will not, and its outcomes are dropped.
@@ -560,13 +576,14 @@ impl Core {
         if self.broken.is_some() {
             return 1;
         }
-        let room = |slot: &Slot| match &slot.worker {
+        let room = |(index, slot): (usize, &Slot)| match &slot.worker {
             Some(worker) if worker.ready => worker.room(self.now),
             // On its way: it will have time for the first ones.
             Some(worker) if !worker.closing => 2,
-            _ => 0,
+            // One takes its place, or will after a pause.
+            _ => u64::from(index < self.target),
         };
-        let wanted: u64 = self.slots.iter().map(room).sum();
+        let wanted: u64 = self.slots.iter().enumerate().map(room).sum();
         wanted.saturating_sub(self.waiting_count)
     }
 
@@ -654,9 +671,9 @@ impl Core {
 
     fn next_deadline(&self) -> Option<Instant> {
         let workers = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
-        workers
+        let greetings = workers
             .filter(|worker| !worker.greeted && worker.keeper.is_some())
-            .map(|worker| worker.must_greet_by)
-            .min()
+            .map(|worker| worker.must_greet_by);
+        greetings.chain(self.slots.iter().filter_map(|slot| slot.start_at)).min()
     }
 }

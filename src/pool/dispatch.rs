@@ -13,8 +13,9 @@ use crate::Context;
 use crate::channel::{Kind, Link, lane};
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind, Phase};
-use crate::launch::message::{Role, Standard};
-use crate::launch::{self, execute::Execute};
+use crate::launch::message::{Role, WorkerRole};
+use crate::launch::{self, Specification, execute::Execute};
+use crate::start::tell_surroundings;
 use crate::supervisor::protocol::Start;
 
 const DOING: &str = "start a worker";
@@ -24,25 +25,40 @@ impl Core {
     /// nothing is waited for.
     pub(super) fn start_worker(&mut self, slot: usize) -> Result<(), Error> {
         let fail = |error| Error::system(DOING, error);
-        let role = Role::Worker {
+        let settings = &self.settings;
+        let role = Role::Worker(WorkerRole {
             index: slot as u64,
             generation: self.slots[slot].generation,
-            function: self.initialiser.function,
+            initialiser: settings.initialiser.function,
+            finaliser: settings.finaliser,
+            timed: settings.deadlines.task.is_some(),
+            growth_limit: settings.growth_limit,
+            pinned: settings.pin,
+        });
+        let name = match &settings.specification.name {
+            Some(name) => format!("{name}:w{slot}"),
+            None => format!("offspring:w{slot}"),
         };
-        let name = format!("offspring:w{slot}");
-        let mut told = launch::prepare(self.context, &self.specification, role, &name)?;
-        told.standard = [Standard::Null, Standard::Keep, Standard::Keep];
+        let unnamed = Specification { name: None, ..settings.specification.clone() };
+        let mut told = launch::prepare(self.context, &unnamed, role, &name)?;
+        let mut sent = Encoded::default();
+        tell_surroundings(&mut told, &settings.specification, &mut sent);
         let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
         let (keeper, end) = lifeline::new().map_err(fail)?;
         let (rings, shared_rings) = ring::pair(lane::CAPACITY).map_err(fail)?;
+        let shared_rings = Arc::new(shared_rings);
         let bell = self.ringer.to_send().map_err(fail)?;
 
         let execute = (self.context == Context::Spawn)
             .then_some(Execute { nonce: told.nonce, environment: None });
-        let mut request = codec::encode(&Start { execute })
+        let deadlines = settings.deadlines;
+        let mut request = codec::encode(&Start { execute, deadlines })
             .map_err(|error| Error::system(DOING, std::io::Error::other(error)))?;
         for descriptor in [theirs, end] {
             request.descriptors.push(Arc::new(descriptor.into_owned().map_err(fail)?));
+        }
+        if !deadlines.is_empty() {
+            request.descriptors.push(shared_rings.clone());
         }
         let child = self.next_child;
         self.next_child += 1;
@@ -52,18 +68,38 @@ impl Core {
         }
 
         let mut link = Link::new(ours);
-        link.queue(Kind::Launch, 0, launch::encode(&told, Encoded::default())?);
-        let mut arguments = self.initialiser.message.descriptors.clone();
-        arguments.push(Arc::new(shared_rings));
+        link.queue(Kind::Launch, 0, launch::encode(&told, sent)?);
+        let initial = &settings.initialiser.message;
+        let mut arguments = initial.descriptors.clone();
+        arguments.push(shared_rings);
         arguments.push(Arc::new(bell));
-        let bytes = self.initialiser.message.bytes.clone();
+        let bytes = initial.bytes.clone();
         link.queue(Kind::Arguments, 0, Encoded { bytes, descriptors: arguments });
         link.flush().map_err(fail)?;
 
-        let must_greet_by = Instant::now() + self.specification.start_timeout;
-        let worker = Worker::new(child, link, keeper, rings, must_greet_by);
+        let must_greet_by = Instant::now() + settings.specification.start_timeout;
+        let worker = Worker::new(child, link, keeper, rings, must_greet_by, settings.most_tasks());
         self.slots[slot].worker = Some(Box::new(worker));
         Ok(())
+    }
+
+    /// Starts the workers whose pause is over.
+    pub(super) fn start_late(&mut self) {
+        let now = Instant::now();
+        let idle = self.closing || self.broken.is_some();
+        for slot in 0..self.slots.len() {
+            let due = self.slots[slot].start_at.is_some_and(|at| idle || at <= now);
+            if !due {
+                continue;
+            }
+            self.slots[slot].start_at = None;
+            self.late_starts -= 1;
+            if !idle && slot < self.target {
+                if let Err(error) = self.start_worker(slot) {
+                    self.give_up(error);
+                }
+            }
+        }
     }
 
     /// Hands waiting tasks to workers that have room, to all alike.
@@ -311,7 +347,7 @@ impl Core {
                 for waiting in std::mem::take(&mut self.slots[slot].pinned) {
                     self.settle_cancelled(&waiting);
                 }
-            } else if self.slots[slot].worker.is_none() {
+            } else if self.slots[slot].worker.is_none() && self.slots[slot].start_at.is_none() {
                 self.start_worker(slot)?;
             }
         }
@@ -329,13 +365,14 @@ impl Core {
 
     /// Keeps an outcome until it is taken, if its batch still exists.
     pub(super) fn settle(&mut self, batch: BatchId, index: u64, what: What) {
-        self.report.tasks += 1;
+        self.account.tasks += 1;
         self.batches.settle(batch, index, |_| what);
     }
 
     /// Tells all workers to end when they have done what they have.
     pub(super) fn close(&mut self) {
         self.closing = true;
+        self.start_late();
         for slot in &mut self.slots {
             if let Some(worker) = &mut slot.worker {
                 worker.close();

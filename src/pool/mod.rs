@@ -10,6 +10,7 @@ mod hear;
 mod inline;
 mod map;
 mod report;
+mod settings;
 mod submit;
 mod task;
 mod worker;
@@ -30,6 +31,7 @@ pub use builder::PoolBuilder;
 pub use handle::Task;
 pub use map::{Enumerated, Map, MapUnordered};
 pub use report::{Report, WorkerInfo, worker};
+pub use settings::Reuse;
 
 use self::core::Shared;
 use inline::Inline;
@@ -62,19 +64,21 @@ use inline::Inline;
 ///     Ok(())
 /// }
 /// ```
-pub struct Pool<S> {
+pub struct Pool<S, X = ()> {
     inner: Inner,
     in_flight: usize,
     /// The state lives in the workers; on Inline, in the threads that drive the pool.
     state: PhantomData<fn() -> S>,
+    /// What workers return at their end.
+    value: PhantomData<fn() -> X>,
 }
 
 enum Inner {
     Processes(Arc<Shared>),
-    Inline(Inline),
+    Inline(Box<Inline>),
 }
 
-impl<S> fmt::Debug for Pool<S> {
+impl<S, X> fmt::Debug for Pool<S, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = std::any::type_name::<S>();
         let mut text = f.debug_struct("Pool");
@@ -83,7 +87,7 @@ impl<S> fmt::Debug for Pool<S> {
     }
 }
 
-impl<S> Pool<S> {
+impl<S, X> Pool<S, X> {
     /// The context of the workers.
     #[must_use]
     pub fn context(&self) -> Context {
@@ -99,19 +103,6 @@ impl<S> Pool<S> {
         match &self.inner {
             Inner::Processes(shared) => shared.lock().worker_count(),
             Inner::Inline(_) => 1,
-        }
-    }
-
-    /// Lets all tasks finish, ends all workers, and says how it went.
-    ///
-    /// # Errors
-    ///
-    /// What broke the pool, if something did: see [`ErrorKind::Init`](crate::ErrorKind::Init). The
-    /// workers are gone in any case.
-    pub fn shutdown(self) -> Result<Report, Error> {
-        match &self.inner {
-            Inner::Processes(shared) => shared.shutdown(),
-            Inner::Inline(inline) => Ok(inline.shutdown()),
         }
     }
 
@@ -178,14 +169,30 @@ impl<S> Pool<S> {
     }
 }
 
-impl<S> Drop for Pool<S> {
+impl<S, X: DeserializeOwned + 'static> Pool<S, X> {
+    /// Lets all tasks finish, ends all workers, and says how it went.
+    ///
+    /// # Errors
+    ///
+    /// What broke the pool, if something did: see [`ErrorKind::Init`](crate::ErrorKind::Init). The
+    /// workers are gone in any case.
+    pub fn shutdown(self) -> Result<Report<X>, Error> {
+        let account = match &self.inner {
+            Inner::Processes(shared) => shared.shutdown()?,
+            Inner::Inline(inline) => inline.shutdown(),
+        };
+        Ok(Report::of(account, self.context()))
+    }
+}
+
+impl<S, X> Drop for Pool<S, X> {
     fn drop(&mut self) {
         // Tasks may still hold on to the rest.
         self.terminate();
     }
 }
 
-impl<S: 'static> Pool<S> {
+impl<S: 'static, X> Pool<S, X> {
     /// Runs `function` on each input, and returns the results in the order of the inputs.
     ///
     /// Lazy: at most [`PoolBuilder::in_flight`] inputs are taken ahead of the results that were
@@ -202,7 +209,7 @@ impl<S: 'static> Pool<S> {
     /// # Panics
     ///
     /// When the input iterator panics, or the `Serialize` of an input: in `next`, in this process.
-    pub fn map<I, A, R, F>(&self, inputs: I, function: F) -> Map<'_, S, I::IntoIter, A, R, F>
+    pub fn map<I, A, R, F>(&self, inputs: I, function: F) -> Map<'_, S, X, I::IntoIter, A, R, F>
     where
         I: IntoIterator<Item = A>,
         A: Serialize + DeserializeOwned + 'static,
@@ -223,7 +230,7 @@ impl<S: 'static> Pool<S> {
         &self,
         inputs: I,
         function: F,
-    ) -> MapUnordered<'_, S, I::IntoIter, A, R, F>
+    ) -> MapUnordered<'_, S, X, I::IntoIter, A, R, F>
     where
         I: IntoIterator<Item = A>,
         A: Serialize + DeserializeOwned + 'static,
@@ -233,7 +240,7 @@ impl<S: 'static> Pool<S> {
         MapUnordered::new(self.feed::<_, A, R, F>(inputs, function))
     }
 
-    fn feed<I, A, R, F>(&self, inputs: I, function: F) -> map::Feed<'_, S, I::IntoIter, A, R, F>
+    fn feed<I, A, R, F>(&self, inputs: I, function: F) -> map::Feed<'_, S, X, I::IntoIter, A, R, F>
     where
         I: IntoIterator<Item = A>,
         A: Serialize + DeserializeOwned + 'static,

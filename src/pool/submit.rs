@@ -17,7 +17,7 @@ use crate::function::{self, Name};
 
 const DOING: &str = "submit a task";
 
-impl<S: 'static> Pool<S> {
+impl<S: 'static, X> Pool<S, X> {
     /// Gives the pool one task, and returns at once, with a handle on which its result can be waited for.
     ///
     /// When [`PoolBuilder::in_flight`](crate::PoolBuilder::in_flight) submitted tasks have no outcome yet,

@@ -71,6 +71,8 @@ pub(super) struct Worker {
     pub(super) killed_for: Option<BatchId>,
     pub(super) exit: Option<Exit>,
     pub(super) must_greet_by: Instant,
+    /// How many more tasks it may be sent.
+    quota: Option<u64>,
     pub(super) pace: Pace,
     /// Frames were put into the ring and not published.
     staged: bool,
@@ -83,6 +85,7 @@ impl Worker {
         keeper: Keeper,
         rings: Ends,
         must_greet_by: Instant,
+        quota: Option<u64>,
     ) -> Self {
         let Ends { producer, consumer, words } = rings;
         Self {
@@ -106,6 +109,7 @@ impl Worker {
             killed_for: None,
             exit: None,
             must_greet_by,
+            quota,
             pace: Pace::new(),
             staged: false,
         }
@@ -121,7 +125,8 @@ impl Worker {
         if !self.serves() || self.is_slow(now) {
             return 0;
         }
-        self.pace.window().saturating_sub(self.in_flight)
+        let room = self.pace.window().saturating_sub(self.in_flight);
+        self.quota.map_or(room, |quota| room.min(quota))
     }
 
     /// Whether it has been at one task for so long that no other should wait behind it.
@@ -137,6 +142,7 @@ impl Worker {
     /// Puts as many tasks of the parcel into the ring as fit, `most` at most. Returns how many.
     pub(super) fn send(&mut self, parcel: &mut Parcel, most: u64) -> u64 {
         let room = self.tasks.known_room().saturating_sub(RESERVE);
+        let most = self.quota.map_or(most, |quota| most.min(quota));
         let (count, frames) = parcel.peek(most, room);
         if count == 0 {
             return 0;
@@ -179,6 +185,12 @@ impl Worker {
         self.in_flight += count;
         self.last += count;
         self.staged = true;
+        if let Some(quota) = &mut self.quota {
+            *quota -= count;
+            if *quota == 0 {
+                self.close();
+            }
+        }
     }
 
     /// Publishes what was put into the ring, and wakes the worker.
@@ -267,10 +279,15 @@ impl Worker {
 
     /// Of a worker that has ended, and whose outcomes were all read: the tasks that it had begun, and
     /// those that it had not. More than one was begun only if outcomes were lost in a broken channel.
-    pub(super) fn what_is_left(&mut self) -> (Vec<(BatchId, u64)>, Vec<Waiting>) {
-        let begun = Status::of(&self.words).begun().clamp(self.first - 1, self.last);
+    pub(super) fn what_is_left(&mut self) -> (Vec<Waiting>, Vec<Waiting>) {
+        let begun = self.begun();
         let waiting = self.split_after(begun);
-        (self.lose(), waiting)
+        (self.split_after(self.first - 1), waiting)
+    }
+
+    /// The number of the task that it began last.
+    pub(super) fn begun(&self) -> u64 {
+        Status::of(&self.words).begun().clamp(self.first - 1, self.last)
     }
 
     /// All tasks in flight, without a look at what the worker says.
