@@ -64,7 +64,8 @@ pub use offspring_platform::allow_fork;
 #[doc(inline)]
 pub use offspring_platform::wait::Exit;
 pub use pool::{
-    Enumerated, Map, MapUnordered, Pool, PoolBuilder, Report, Reuse, Task, WorkerInfo, worker,
+    Enumerated, Map, MapUnordered, Pool, PoolBuilder, Report, Reuse, SlowTask, Stats, Task,
+    WorkerInfo, WorkerReport, worker,
 };
 pub use process::{Process, ProcessBuilder, ProcessGroup, Stdio};
 pub use shared::SharedSlice;

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use offspring_platform::bell::Ringer;
-use offspring_platform::clock::{nanoseconds, now};
+use offspring_platform::clock::{coarse, nanoseconds, now};
 use offspring_platform::ring::claim::{Claimed, claim};
 use offspring_platform::ring::{self, Consumer, Ends, Producer, Words};
 use offspring_platform::{affinity, exit, memory, signal};
@@ -103,6 +103,8 @@ pub(super) fn run(mut link: Link, context: Context, role: WorkerRole) -> ! {
         role,
         most_memory: growth,
         looked: 0,
+        time: coarse(),
+        milliseconds: 0,
         link,
         tasks: consumer,
         outcomes: producer,
@@ -136,6 +138,10 @@ struct Bench {
     most_memory: Option<u64>,
     /// When it was asked how much it has.
     looked: u64,
+    /// When the last task or the last wait ended, roughly: one look at the clock for each task.
+    time: u64,
+    /// What the last task took.
+    milliseconds: u32,
     link: Link,
     tasks: Consumer,
     outcomes: Producer,
@@ -215,6 +221,13 @@ impl Bench {
     /// There is nothing to do: says so, looks a little longer, sleeps.
     #[cold]
     fn wait(&mut self) {
+        Status::of(&self.words).begin_waiting(now());
+        self.wait_for_task();
+        self.time = coarse();
+        Status::of(&self.words).end_waiting(now());
+    }
+
+    fn wait_for_task(&mut self) {
         self.ring_if_asleep(true);
         if self.spin.look(|| !matches!(self.tasks.available(), Ok(0))) {
             return;
@@ -296,6 +309,10 @@ impl Bench {
         if self.role.timed {
             Status::of(&self.words).set_running_since(0);
         }
+        let time = coarse();
+        let took = (time - self.time) / 1_000_000;
+        self.time = time;
+        self.milliseconds = u32::try_from(took).unwrap_or(u32::MAX);
         // Sent at once and not collected: whatever the next task does, this one has its outcome.
         self.answer(outcome);
     }
@@ -327,7 +344,7 @@ impl Bench {
     /// Puts `output` into the ring.
     fn publish(&mut self, note: Note) {
         let bytes = &self.output.bytes;
-        let head = Head { note, length: bytes.len() };
+        let head = Head { note, length: bytes.len(), milliseconds: self.milliseconds };
         let size = head.size();
         loop {
             match self.outcomes.room(size) {
@@ -347,12 +364,14 @@ impl Bench {
     #[cold]
     fn wait_for_room(&mut self, size: usize) {
         self.ring_if_asleep(true);
+        Status::of(&self.words).begin_waiting(now());
         let before = self.words.before_sleep();
         match self.outcomes.prepare_sleep(size) {
             Ok(true) => self.words.sleep(before, NAP),
             Ok(false) => {}
             Err(_) => exit::now(exit::FELL_OUT),
         }
+        Status::of(&self.words).add_waited(now() - since);
     }
 
     /// Whether this process has more memory; asked not more often than it matters.

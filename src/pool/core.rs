@@ -6,6 +6,7 @@
 //! socket did not take all, the driver is woken, so that it also waits for room.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use offspring_platform::fd::PrivateFd;
 use offspring_platform::poll::{self, Interest};
 
 use super::batch::{BatchId, Batches, Kind, Outcomes};
-use super::report::Account;
+use super::report::{Account, Stats, WorkerReport};
 use super::settings::{Reuse, Settings};
 use super::task::Waiting;
 use super::worker::{SLOW, Worker};
@@ -90,6 +91,9 @@ pub(super) struct Shared {
     news: Condvar,
     /// Wakes the driver out of its poll.
     listener: Listener,
+    /// What encoding arguments and decoding results took, in nanoseconds.
+    pub(super) encoding: AtomicU64,
+    pub(super) decoding: AtomicU64,
 }
 
 /// When a worker sleeps longer than expected, and others have nothing to do, its tasks are looked after
@@ -143,7 +147,8 @@ impl Shared {
         for index in 0..workers {
             core.start_worker(index)?;
         }
-        Ok(Self { core: Mutex::new(core), news: Condvar::new(), listener })
+        let (encoding, decoding) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Self { core: Mutex::new(core), news: Condvar::new(), listener, encoding, decoding })
     }
 
     /// The state. In a forked child, which has a copy of its parent's pool, that of a lost pool.
@@ -351,6 +356,35 @@ impl Shared {
         core.wake_driver();
         self.tell_followers(&core);
         self.wake(core);
+    }
+
+    pub(super) fn report(&self) -> Account {
+        let mut core = self.lock();
+        core.look_unless_driven();
+        let mut account = core.account.so_far();
+        for (index, slot) in core.slots.iter().enumerate() {
+            if let Some(worker) = &slot.worker {
+                account.ended(WorkerReport::of(worker, index, slot.generation, None));
+            }
+        }
+        self.release(core);
+        account
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let core = self.lock();
+        let workers = || core.slots.iter().filter_map(|slot| slot.worker.as_ref());
+        Stats {
+            workers: core.target,
+            ready: workers().filter(|worker| worker.serves()).count(),
+            tasks_waiting: core.waiting_count,
+            tasks_in_flight: workers().map(|worker| worker.in_flight).sum(),
+            tasks_done: core.account.tasks,
+            bytes_waiting: core.waiting.iter().map(Waiting::size).sum(),
+            bytes_in_flight: workers().map(|worker| worker.bytes_in_flight()).sum(),
+            encoding: Duration::from_nanos(self.encoding.load(Ordering::Relaxed)),
+            decoding: Duration::from_nanos(self.decoding.load(Ordering::Relaxed)),
+        }
     }
 
     /// Waits until all workers are ready.

@@ -199,7 +199,9 @@ impl Core {
             for slot in &mut self.slots {
                 let Some(worker) = &mut slot.worker else { continue };
                 let fair = (least + share).saturating_sub(worker.in_flight);
-                sent += worker.send(parcel, fair.min(worker.room(self.now)));
+                // Whole chunks, even if the last does not quite fit.
+                let most = fair.min(worker.room(self.now)).next_multiple_of(parcel.chunk);
+                sent += worker.send(parcel, most);
                 if parcel.is_empty() {
                     return;
                 }

@@ -1,11 +1,12 @@
 //! What workers and the supervisor say, and what follows from it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use offspring_platform::wait::was_killed;
 
 use super::batch::{BatchId, From, Large, What};
 use super::core::{Core, Source};
+use super::report::{SlowTask, WorkerReport};
 use super::settings::pause_after;
 use super::task::Waiting;
 use super::worker::Worker;
@@ -109,12 +110,18 @@ impl Core {
                 break;
             };
             match head.note {
-                Note::Elsewhere => worker.elsewhere = true,
+                Note::Elsewhere => {
+                    worker.elsewhere = true;
+                    worker.took = head.milliseconds;
+                }
                 // Its end follows, and then what it has not begun goes back.
                 Note::Leaving => worker.closing = true,
                 Note::Done => match worker.land() {
                     Some((batch, index)) => {
                         landed += 1;
+                        if head.milliseconds > 0 {
+                            self.note_slow(batch, index, slot, head.milliseconds);
+                        }
                         self.settle_small(worker, batch, index, head.length, from);
                     }
                     None => whole = false,
@@ -165,6 +172,14 @@ impl Core {
         whole
     }
 
+    #[cold]
+    fn note_slow(&mut self, batch: BatchId, index: u64, worker: usize, milliseconds: u32) {
+        let name = self.batches.name(batch);
+        let index = self.batches.number(batch, index);
+        let took = Duration::from_millis(milliseconds.into());
+        self.account.slow(SlowTask { name, index, worker, took });
+    }
+
     fn fail(&mut self, batch: BatchId, index: u64, error: Error, from: From) {
         let error = error
             .in_context(self.context)
@@ -196,6 +211,7 @@ impl Core {
         match frame.kind {
             Kind::Hello if !worker.greeted => {
                 worker.greeted = true;
+                worker.times.greeted = Some(Instant::now());
                 // The supervisor says it too, but perhaps later than the worker's first outcome.
                 worker.pid = i32::try_from(frame.id).unwrap_or(worker.pid);
             }
@@ -210,6 +226,7 @@ impl Core {
             }
             Kind::Done if worker.greeted && !worker.ready && frame.id == INITIALISER => {
                 worker.ready = true;
+                worker.times.ready = Some(Instant::now());
                 self.failures = 0;
             }
             Kind::Failed if worker.greeted && !worker.ready && frame.id == INITIALISER => {
@@ -237,6 +254,9 @@ impl Core {
                 worker.elsewhere = false;
                 let Some((batch, index)) = worker.land() else { return false };
                 worker.release(1);
+                if worker.took > 0 {
+                    self.note_slow(batch, index, slot, worker.took);
+                }
                 let from = From { worker: slot, pid: worker.pid };
                 if frame.kind == Kind::Failed {
                     return self.settle_failed(batch, index, &frame.bytes, from);
@@ -333,9 +353,21 @@ impl Core {
             self.task_ended(slot, &worker, task, end, begun);
         }
         let expected = worker.closing || worker.failed;
-        if worker.killed_for.is_none() && (exit != Exit::Code(0) || !expected) {
+        let abnormal = worker.killed_for.is_none() && (exit != Exit::Code(0) || !expected);
+        if abnormal {
             self.account.abnormal.push(exit);
         }
+        let why = match () {
+            () if worker.killed_for.is_some() => "its task was cancelled",
+            () if end.expired.is_some() => "it took too long",
+            () if end.out_of_memory => "memory ran out",
+            () if abnormal => "it died",
+            () if worker.failed => "it did not come up",
+            () => "it was to be replaced, or the pool ended",
+        };
+        let generation = self.slots[slot].generation;
+        let ended = WorkerReport::of(&worker, slot, generation, Some((exit, why)));
+        self.account.ended(ended);
         if !worker.ready && !worker.failed {
             self.worker_failed(slot, &worker, self.why_not_ready(&worker, end));
         }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use once_cell::unsync::OnceCell;
 
 use super::batch::{From, Large, What};
-use super::report::{Account, Value};
+use super::report::{Account, Stats, Value};
 use super::settings::{Reuse, Settings};
 use crate::Context;
 use crate::child::worker::{Whoami, working_as};
@@ -134,6 +134,15 @@ impl Inline {
         let values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
         let values = { values }.drain(..).collect();
         Account { tasks: self.tasks.load(Ordering::Relaxed), values, ..Account::default() }
+    }
+
+    pub(super) fn report(&self) -> Account {
+        Account { tasks: self.tasks.load(Ordering::Relaxed), ..Account::default() }
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let tasks_done = self.tasks.load(Ordering::Relaxed);
+        Stats { workers: 1, ready: 1, tasks_done, ..Stats::default() }
     }
 
     /// At the beginning of a map.

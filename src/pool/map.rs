@@ -7,6 +7,7 @@ use std::iter::FusedIterator;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -25,6 +26,14 @@ const BURST: u64 = 256;
 const BURST_SIZE: usize = 16 << 10;
 const BURST_TIME: Duration = Duration::from_micros(20);
 
+/// One in so many is timed: looking at the clock costs about as much as encoding a number.
+const SAMPLE: u64 = 64;
+
+fn add_sample(sum: &AtomicU64, since: Instant) {
+    let took = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    sum.fetch_add(took.saturating_mul(SAMPLE), Ordering::Relaxed);
+}
+
 /// A result as it waits to be given out.
 enum Held<R> {
     Ready(Result<R, TaskError>),
@@ -32,9 +41,26 @@ enum Held<R> {
     Panicked(Box<dyn Any + Send>),
 }
 
+/// The pool of a map: the user's, or one of its own.
+pub(super) enum Lender<'pool, S, X> {
+    Borrowed(&'pool Pool<S, X>),
+    Owned(Box<Pool<S, X>>),
+}
+
+impl<S, X> std::ops::Deref for Lender<'_, S, X> {
+    type Target = Pool<S, X>;
+
+    fn deref(&self) -> &Pool<S, X> {
+        match self {
+            Self::Borrowed(pool) => pool,
+            Self::Owned(pool) => pool,
+        }
+    }
+}
+
 /// What ordered and unordered maps have in common: inputs in, results out.
 pub(super) struct Feed<'pool, S, X, I, A, R, F> {
-    pool: &'pool Pool<S, X>,
+    pool: Lender<'pool, S, X>,
     inputs: I,
     function: Result<(Name, &'static str), Error>,
     batch: Option<BatchId>,
@@ -47,6 +73,12 @@ pub(super) struct Feed<'pool, S, X, I, A, R, F> {
     arrived: u64,
     /// Results handed to the user so far.
     given: u64,
+    /// The first failure ends it.
+    fail_fast: bool,
+    /// It has ended early.
+    over: bool,
+    /// So many inputs that follow each other go to one worker.
+    chunk: u64,
     /// How many more tasks the workers could take when they were asked last.
     wanted: u64,
     /// Tasks to be sent together. When the user's iterator panics, they leave with the next call.
@@ -65,7 +97,7 @@ where
     R: DeserializeOwned + 'static,
 {
     pub(super) fn new(
-        pool: &'pool Pool<S, X>,
+        pool: Lender<'pool, S, X>,
         inputs: I,
         function: Result<(Name, &'static str), Error>,
     ) -> Self {
@@ -87,6 +119,9 @@ where
             taken: 0,
             arrived: 0,
             given: 0,
+            fail_fast: false,
+            over: false,
+            chunk: 1,
             wanted: 1,
             parcel: None,
             spare: Vec::new(),
@@ -129,7 +164,8 @@ where
     }
 
     fn room(&self) -> u64 {
-        self.allowed().min(self.wanted)
+        // Whole chunks, so that a worker gets one together.
+        self.allowed().min(self.wanted.next_multiple_of(self.chunk))
     }
 
     /// Takes inputs while workers have room for them, and sends them.
@@ -143,7 +179,7 @@ where
     /// Takes inputs that leave together, and sends them. False if no more should be taken now.
     fn take_burst(&mut self) -> bool {
         let start = Instant::now();
-        for count in 1..=self.room().min(BURST) {
+        for count in 1..=self.room().min(BURST.max(self.chunk)) {
             // The user's code, with no lock held: it may panic, block, or use this pool.
             let input = match catch_unwind(AssertUnwindSafe(|| self.inputs.next())) {
                 Ok(Some(input)) => input,
@@ -163,7 +199,8 @@ where
             // A look at the clock costs about as much as a small task.
             let late = (count < 16 || count % 16 == 0) && start.elapsed() > BURST_TIME;
             let large = |parcel: &Parcel| parcel.size() > BURST_SIZE;
-            if late || self.parcel.as_ref().is_some_and(large) {
+            let whole = count % self.chunk == 0;
+            if whole && (late || self.parcel.as_ref().is_some_and(large)) {
                 break;
             }
         }
@@ -260,16 +297,20 @@ where
             self.exchange(false);
         }
         let spare = &mut self.spare;
-        let parcel = self
-            .parcel
-            .get_or_insert_with(|| Parcel::with_memory(batch, next, std::mem::take(spare)));
+        let parcel = self.parcel.get_or_insert_with(|| {
+            Parcel::with_memory(batch, next, self.chunk, std::mem::take(spare))
+        });
         let begun = parcel.begin(function, &mut self.encoded);
+        let sample = (next % SAMPLE == 0).then(Instant::now);
         // A panic in the user's `Serialize` must not leave half a task.
         let encoded = catch_unwind(AssertUnwindSafe(|| {
             let encoded = codec::encode_into(&input, &mut self.encoded);
             drop(input);
             encoded
         }));
+        if let (Some(since), Inner::Processes(shared)) = (sample, &self.pool.inner) {
+            add_sample(&shared.encoding, since);
+        }
         if let Ok(Ok(())) = encoded {
             return Ok(Ok(parcel.end(begun, &mut self.encoded).err()));
         }
@@ -328,7 +369,12 @@ where
         from: From,
         decode: impl FnOnce() -> Result<R, codec::CodecError>,
     ) -> Held<R> {
-        match catch_unwind(AssertUnwindSafe(decode)) {
+        let sample = (index % SAMPLE == 0).then(Instant::now);
+        let decoded = catch_unwind(AssertUnwindSafe(decode));
+        if let (Some(since), Inner::Processes(shared)) = (sample, &self.pool.inner) {
+            add_sample(&shared.decoding, since);
+        }
+        match decoded {
             Ok(Ok(result)) => Held::Ready(Ok(result)),
             Ok(Err(error)) => {
                 let name = self.function.as_ref().map_or("?", |(_, name)| name);
@@ -349,6 +395,11 @@ where
     fn give(&mut self, held: Held<R>) -> Result<R, TaskError> {
         self.given += 1;
         match held {
+            Held::Ready(Err(error)) if self.fail_fast => {
+                self.over = true;
+                self.cancel();
+                Err(error)
+            }
             Held::Ready(result) => result,
             Held::Panicked(panic) => {
                 self.halted = false;
@@ -358,6 +409,9 @@ where
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
+        if self.over {
+            return (0, Some(0));
+        }
         let under_way = usize::try_from(self.taken - self.given).unwrap_or(usize::MAX);
         if self.exhausted {
             return (under_way, Some(under_way));
@@ -368,11 +422,21 @@ where
     }
 }
 
+impl<S, X, I, A, R, F> Feed<'_, S, X, I, A, R, F> {
+    /// What has not begun will not; what runs is let finish.
+    fn cancel(&mut self) {
+        if let (Inner::Processes(shared), Some(batch)) = (&self.pool.inner, self.batch.take()) {
+            let mut core = shared.lock();
+            core.close_batch(batch);
+            core.wake_driver();
+            shared.release(core);
+        }
+    }
+}
+
 impl<S, X, I, A, R, F> Drop for Feed<'_, S, X, I, A, R, F> {
     fn drop(&mut self) {
-        if let (Inner::Processes(shared), Some(batch)) = (&self.pool.inner, self.batch) {
-            shared.lock().close_batch(batch);
-        }
+        self.cancel();
     }
 }
 
@@ -396,12 +460,26 @@ pub struct Enumerated<'pool, S, X, I, A, R, F> {
 }
 
 impl<'pool, S, X, I, A, R, F> Map<'pool, S, X, I, A, R, F> {
+    fn feed(&mut self) -> &mut Feed<'pool, S, X, I, A, R, F> {
+        &mut self.feed
+    }
+
     pub(super) fn new(feed: Feed<'pool, S, X, I, A, R, F>) -> Self {
         Self { feed, held: VecDeque::new() }
     }
 }
 
+impl<'pool, S, X, I, A, R, F> Enumerated<'pool, S, X, I, A, R, F> {
+    fn feed(&mut self) -> &mut Feed<'pool, S, X, I, A, R, F> {
+        &mut self.feed
+    }
+}
+
 impl<'pool, S, X, I, A, R, F> MapUnordered<'pool, S, X, I, A, R, F> {
+    fn feed(&mut self) -> &mut Feed<'pool, S, X, I, A, R, F> {
+        &mut self.0.feed
+    }
+
     pub(super) fn new(feed: Feed<'pool, S, X, I, A, R, F>) -> Self {
         Self(Enumerated { feed, held: VecDeque::new() })
     }
@@ -421,7 +499,7 @@ where
     type Item = Result<R, TaskError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
+        while !self.feed.over {
             if let Some(Some(_)) = self.held.front() {
                 let held = self.held.pop_front().flatten()?;
                 return Some(self.feed.give(held));
@@ -439,6 +517,7 @@ where
                 return None;
             }
         }
+        None
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -455,6 +534,9 @@ where
     type Item = (u64, Result<R, TaskError>);
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.feed.over {
+            return None;
+        }
         if self.held.is_empty() {
             let (feed, held) = (&mut self.feed, &mut self.held);
             feed.more(|index, result| held.push_back((index, result)));
@@ -487,6 +569,25 @@ where
 
 macro_rules! same_for_all {
     ($($map:ident),*) => {$(
+        impl<S, X, I, A, R, F> $map<'_, S, X, I, A, R, F> {
+            /// Ends with the first failure: it is the last result, tasks that have not begun never will,
+            /// and the results of those that have are dropped.
+            pub fn fail_fast(mut self) -> Self {
+                self.feed().fail_fast = true;
+                self
+            }
+
+            /// Hands inputs to workers in groups of `count` that follow each other, instead of as many as
+            /// fit the pace of the workers. A failing task still takes none of its group with it.
+            /// Default: 1, which also allows any larger number. 0 is taken for 1.
+            ///
+            /// Nothing on Inline.
+            pub fn chunk_size(mut self, count: usize) -> Self {
+                self.feed().chunk = count.max(1) as u64;
+                self
+            }
+        }
+
         impl<S, X, I, A, R, F> ExactSizeIterator for $map<'_, S, X, I, A, R, F>
         where
             I: ExactSizeIterator<Item = A>,

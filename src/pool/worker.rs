@@ -60,6 +60,8 @@ pub(super) struct Worker {
     front: u64,
     /// The next outcome comes over the socket.
     pub(super) elsewhere: bool,
+    /// What the task of that outcome took, in milliseconds.
+    pub(super) took: u32,
     pub(super) greeted: bool,
     /// Its state is made.
     pub(super) ready: bool,
@@ -71,6 +73,9 @@ pub(super) struct Worker {
     pub(super) killed_for: Option<BatchId>,
     pub(super) exit: Option<Exit>,
     pub(super) must_greet_by: Instant,
+    pub(super) times: Times,
+    /// How many tasks of it have an outcome.
+    pub(super) done: u64,
     /// How many more tasks it may be sent.
     quota: Option<u64>,
     pub(super) pace: Pace,
@@ -102,6 +107,7 @@ impl Worker {
             last: 0,
             front: 0,
             elsewhere: false,
+            took: 0,
             greeted: false,
             ready: false,
             failed: false,
@@ -109,6 +115,8 @@ impl Worker {
             killed_for: None,
             exit: None,
             must_greet_by,
+            times: Times { asked: Instant::now(), greeted: None, ready: None },
+            done: 0,
             quota,
             pace: Pace::new(),
             staged: false,
@@ -166,7 +174,7 @@ impl Worker {
     /// Sends a task over the socket. False if the ring has no room for its mark.
     pub(super) fn send_large(&mut self, large: Large) -> Result<(), Large> {
         let name = large.function.to_bytes();
-        let head = Head { note: Note::TaskElsewhere, length: name.len() };
+        let head = Head::new(Note::TaskElsewhere, name.len());
         if self.tasks.known_room() < head.size() + RESERVE {
             return Err(large);
         }
@@ -204,6 +212,16 @@ impl Worker {
         }
     }
 
+    /// How long it has waited for something to do.
+    pub(super) fn waited(&self) -> Duration {
+        Duration::from_nanos(Status::of(&self.words).waited(now()))
+    }
+
+    /// How many bytes are in its rings and were not taken.
+    pub(super) fn bytes_in_flight(&self) -> u64 {
+        self.tasks.position() - self.front
+    }
+
     /// When it rang the bell last.
     pub(super) fn rung(&self) -> u64 {
         Status::of(&self.words).rung().load(Ordering::Relaxed)
@@ -215,7 +233,7 @@ impl Worker {
             return;
         }
         // There is room for it: `RESERVE`.
-        self.tasks.put(&Head { note: Note::Close, length: 0 }.to_bytes());
+        self.tasks.put(&Head::new(Note::Close, 0).to_bytes());
         self.staged = true;
         self.publish();
     }
@@ -246,6 +264,7 @@ impl Worker {
         };
         self.front += self.size_at(self.front);
         self.first += 1;
+        self.done += 1;
         self.in_flight -= 1;
         Some(landed)
     }
@@ -426,6 +445,14 @@ impl Worker {
     pub(super) fn socket(&self) -> (Arc<offspring_platform::fd::PrivateFd>, bool) {
         (self.link.socket(), self.link.has_output())
     }
+}
+
+/// When a worker got how far.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) asked: Instant,
+    pub(super) greeted: Option<Instant>,
+    pub(super) ready: Option<Instant>,
 }
 
 /// How fast a worker is.
