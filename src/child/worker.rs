@@ -371,7 +371,7 @@ impl Bench {
             Ok(false) => {}
             Err(_) => exit::now(exit::FELL_OUT),
         }
-        Status::of(&self.words).add_waited(now() - since);
+        Status::of(&self.words).end_waiting(now());
     }
 
     /// Whether this process has more memory; asked not more often than it matters.
