@@ -47,6 +47,7 @@ mod codec;
 mod context;
 mod entry;
 mod error;
+pub mod fork;
 mod function;
 mod inline;
 mod launch;

@@ -17,7 +17,7 @@ use crate::Context;
 use crate::channel::lane::{self, HEAD, Head, LARGEST, Note, Status};
 use crate::channel::{Frame, Kind, Link, Spin};
 use crate::codec::{self, Encoded};
-use crate::function::{self, Failure, Finder, Name};
+use crate::function::{self, Failure, Finder, Inherited, Name};
 
 /// What [`worker`](crate::worker) tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,7 @@ pub(super) fn run(
     index: u64,
     generation: u64,
     initialiser: Option<Name>,
+    inherited: Option<Inherited<'_>>,
 ) -> ! {
     signal::leave_interrupts_to_parent();
     super::send(&mut link, Kind::Hello, std::process::id().into(), Encoded::default());
@@ -97,7 +98,7 @@ pub(super) fn run(
         words,
         bell,
         spin: Spin::new(),
-        finder: Finder::default(),
+        finder: Finder::with(inherited),
         input: Vec::new(),
         output: Encoded::default(),
         last: 0,
@@ -118,7 +119,7 @@ fn answer(link: &mut Link, id: u64, outcome: Result<Encoded, Failure>) {
 }
 
 /// Where a worker works: what comes in, what goes out, and the state.
-struct Bench {
+struct Bench<'a> {
     link: Link,
     tasks: Consumer,
     outcomes: Producer,
@@ -126,7 +127,7 @@ struct Bench {
     /// Wakes the owner.
     bell: Ringer,
     spin: Spin,
-    finder: Finder,
+    finder: Finder<'a>,
     /// The argument, out of reach of everybody else.
     input: Vec<u8>,
     output: Encoded,
@@ -136,7 +137,7 @@ struct Bench {
     state: Option<Box<dyn Any>>,
 }
 
-impl Bench {
+impl Bench<'_> {
     fn work(mut self) -> ! {
         loop {
             let head = self.next_head();

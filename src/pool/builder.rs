@@ -120,14 +120,16 @@ impl<S> PoolBuilder<S> {
         }
         let inner = match self.context {
             Context::Inline => Inner::Inline(Inline::new(initialiser)),
-            _ => Inner::Processes(Arc::new(Shared::start(self.context, workers, initialiser)?)),
+            _ => {
+                Inner::Processes(Arc::new(Shared::start(self.context, workers, initialiser, None)?))
+            }
         };
         Ok(Pool { inner, in_flight, state: PhantomData })
     }
 }
 
 /// As the environment says, or as many as there are processors for us.
-fn default_workers(context: Context) -> Result<usize, Error> {
+pub(super) fn default_workers(context: Context) -> Result<usize, Error> {
     let Some(text) = std::env::var_os("OFFSPRING_WORKERS") else {
         return Ok(std::thread::available_parallelism().map_or(1, NonZero::get));
     };

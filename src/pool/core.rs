@@ -22,7 +22,7 @@ use crate::Context;
 use crate::channel::Spin;
 use crate::codec::Encoded;
 use crate::error::Error;
-use crate::function::Name;
+use crate::function::{Inherited, Name};
 use crate::launch::Specification;
 use crate::supervisor::{self, Supervisor};
 
@@ -86,14 +86,15 @@ pub(super) struct Shared {
 const SOON: Duration = Duration::from_millis(1);
 
 impl Shared {
-    /// Starts a supervisor and its workers.
+    /// Starts a supervisor and its workers, which run what they inherit if they are forked.
     pub(super) fn start(
         context: Context,
         workers: usize,
         initialiser: Initialiser,
+        inherited: Option<Inherited<'_>>,
     ) -> Result<Self, Error> {
         let specification = Specification::default();
-        let supervisor = Supervisor::start(context, &specification, supervisor::NAME)?;
+        let supervisor = Supervisor::start(context, &specification, supervisor::NAME, inherited)?;
         let (listener, ringer) =
             bell::new().map_err(|error| Error::system("start a pool", error))?;
         let mut core = Core {

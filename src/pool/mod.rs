@@ -6,6 +6,7 @@ mod builder;
 mod core;
 mod dispatch;
 mod hear;
+mod inherited;
 mod inline;
 mod map;
 mod report;
@@ -24,6 +25,7 @@ use crate::error::Error;
 use crate::function;
 
 pub use builder::PoolBuilder;
+pub(crate) use inherited::{Indexed, Landed, index_of};
 pub use map::{Enumerated, Map, MapUnordered};
 pub use report::{Report, WorkerInfo, worker};
 
