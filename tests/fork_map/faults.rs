@@ -37,8 +37,9 @@ enum End {
 const ENDS: [End; 5] = [End::Panic, End::ExitWell, End::ExitBadly, End::Abort, End::Kill];
 
 fn kill(pid: u32) {
+    let pid = i32::try_from(pid).expect("a pid");
     // SAFETY: no memory is involved.
-    unsafe { libc::kill(pid as i32, libc::SIGKILL) };
+    unsafe { libc::kill(pid, libc::SIGKILL) };
 }
 
 #[expect(clippy::exit, reason = "it is one of the ways")]
