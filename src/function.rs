@@ -2,6 +2,7 @@
 
 use std::any::{Any, type_name};
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -63,6 +64,8 @@ pub(crate) enum Failure {
     Arguments(String),
     Result(String),
     Function(String),
+    /// What the initialiser of a worker returned as its error.
+    Init(String),
 }
 
 impl Failure {
@@ -77,6 +80,7 @@ impl Failure {
                 Error::new(ErrorKind::EncodeResult, doing).at(Phase::Started).detail(text)
             }
             Self::Function(text) => Error::new(ErrorKind::Protocol, doing).detail(text),
+            Self::Init(text) => Error::new(ErrorKind::Init, doing).detail(text),
         }
     }
 
@@ -159,6 +163,51 @@ where
     }
 }
 
+/// `Fn(A) -> Result<S, E>`: the initialiser of a worker that can fail.
+struct Fallible<F, A, S, E>(PhantomData<fn(F, A, S, E)>);
+
+impl<F, A, S, E> Body<Calls> for Fallible<F, A, S, E>
+where
+    F: Fn(A) -> Result<S, E> + Copy + 'static,
+    A: DeserializeOwned + 'static,
+    S: 'static,
+    E: Display + 'static,
+{
+    type Function = F;
+
+    fn run(function: F, call: &mut Call<'_>) {
+        call.outcome = Some(perform(|| {
+            let argument = call.argument::<A>()?;
+            let state = function(argument).map_err(|error| Failure::Init(error.to_string()))?;
+            *call.state = Some(Box::new(state));
+            Ok(())
+        }));
+    }
+}
+
+/// `Fn(S) -> X`: what a worker does at its end.
+struct Final<F, S, X>(PhantomData<fn(F, S) -> X>);
+
+impl<F, S, X> Body<Calls> for Final<F, S, X>
+where
+    F: Fn(S) -> X + Copy + 'static,
+    S: 'static,
+    X: Serialize + 'static,
+{
+    type Function = F;
+
+    fn run(function: F, call: &mut Call<'_>) {
+        call.outcome = Some(perform(|| {
+            let state = call.state.take().and_then(|state| state.downcast::<S>().ok());
+            let state = state.ok_or_else(|| {
+                Failure::Function(format!("the worker has no state of type `{}`", type_name::<S>()))
+            })?;
+            let value = function(*state);
+            call.result(value)
+        }));
+    }
+}
+
 /// `Fn(&mut S, A) -> R`: a task of a pool.
 struct Stateful<F, S, A, R>(PhantomData<fn(F, S, A) -> R>);
 
@@ -211,6 +260,27 @@ where
     S: 'static,
 {
     name_of(function::describe::<Calls, Initial<F, A, S>>(function))
+}
+
+/// Names an initialiser that can fail to a child.
+pub(crate) fn fallible<F, A, S, E>(function: F) -> Result<Name, Error>
+where
+    F: Fn(A) -> Result<S, E> + Copy + 'static,
+    A: DeserializeOwned + 'static,
+    S: 'static,
+    E: Display + 'static,
+{
+    name_of(function::describe::<Calls, Fallible<F, A, S, E>>(function))
+}
+
+/// Names what a worker does at its end to a child.
+pub(crate) fn finale<F, S, X>(function: F) -> Result<Name, Error>
+where
+    F: Fn(S) -> X + Copy + 'static,
+    S: 'static,
+    X: Serialize + 'static,
+{
+    name_of(function::describe::<Calls, Final<F, S, X>>(function))
 }
 
 /// Names a task's function to a child.

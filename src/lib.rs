@@ -66,7 +66,9 @@ pub use error::{Error, ErrorKind, Panic, Phase, TaskError};
 pub use offspring_platform::allow_fork;
 #[doc(inline)]
 pub use offspring_platform::wait::Exit;
-pub use pool::{Enumerated, Map, MapUnordered, Pool, PoolBuilder, Report, WorkerInfo, worker};
+pub use pool::{
+    Enumerated, Map, MapUnordered, Pool, PoolBuilder, Report, Reuse, Task, WorkerInfo, worker,
+};
 pub use process::{Process, ProcessBuilder, ProcessGroup, Stdio};
 pub use shared::SharedSlice;
 

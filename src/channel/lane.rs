@@ -33,6 +33,8 @@ pub(crate) enum Note {
     Failed,
     /// From the worker: the outcome of the next task comes over the socket.
     Elsewhere,
+    /// From the worker: it will end, and does not begin what else was sent.
+    Leaving,
 }
 
 /// What stands before the bytes of a frame.
@@ -59,6 +61,7 @@ impl Head {
             4 => Note::Done,
             5 => Note::Failed,
             6 => Note::Elsewhere,
+            7 => Note::Leaving,
             _ => return None,
         };
         let length = usize::try_from(word & ((1 << 56) - 1)).ok()?;
@@ -97,6 +100,31 @@ impl<'a> Status<'a> {
     #[inline]
     pub(crate) fn begin(self, number: u64) {
         self.0[APART].store(number, Ordering::Release);
+    }
+
+    /// In a worker with a deadline: when it began the task, or zero when it has none.
+    pub(crate) fn set_running_since(self, time: u64) {
+        self.0[APART + 2].store(time, Ordering::Release);
+    }
+
+    /// The number of the task that runs, and since when; zero if none does, or has a deadline.
+    pub(crate) fn running(self) -> (u64, u64) {
+        loop {
+            let number = self.begun();
+            let since = self.0[APART + 2].load(Ordering::Acquire);
+            if self.begun() == number {
+                return (number, since);
+            }
+        }
+    }
+
+    /// In a worker: its state is made.
+    pub(crate) fn set_initialised(self) {
+        self.0[APART + 3].store(1, Ordering::Release);
+    }
+
+    pub(crate) fn is_initialised(self) -> bool {
+        self.0[APART + 3].load(Ordering::Acquire) != 0
     }
 
     /// When the worker rang the bell last.

@@ -125,9 +125,7 @@ pub(crate) fn live(birth: Birth<'_>) -> ! {
     }
     match launch.role {
         Role::Call { function } => call::run(link, function, message, inherited),
-        Role::Worker { index, generation, function } => {
-            worker::run(link, launch.context, index, generation, function, inherited)
-        }
+        Role::Worker(role) => worker::run(link, launch.context, role, inherited),
         // Those enter elsewhere.
         Role::Supervisor { .. } => leave(&mut link, Refusal::ProgramChanged),
     }

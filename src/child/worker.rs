@@ -8,16 +8,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use offspring_platform::bell::Ringer;
-use offspring_platform::clock::now;
+use offspring_platform::clock::{nanoseconds, now};
 use offspring_platform::ring::claim::{Claimed, claim};
 use offspring_platform::ring::{self, Consumer, Ends, Producer, Words};
-use offspring_platform::{exit, signal};
+use offspring_platform::{affinity, exit, memory, signal};
 
 use crate::Context;
 use crate::channel::lane::{self, HEAD, Head, LARGEST, Note, Status};
 use crate::channel::{Frame, Kind, Link, Spin};
 use crate::codec::{self, Encoded};
 use crate::function::{self, Failure, Finder, Inherited, Name};
+use crate::launch::message::WorkerRole;
 
 /// What [`worker`](crate::worker) tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,12 @@ pub(crate) fn working_as<T>(who: Whoami, run: impl FnOnce() -> T) -> T {
 /// The sequence number under which the outcome of the initialiser is reported.
 pub(crate) const INITIALISER: u64 = 0;
 
+/// That of what the worker says at its end.
+pub(crate) const FINALISER: u64 = u64::MAX;
+
+/// How often a worker looks at its own memory, at most.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// The status of a worker whose state panicked when it was dropped: that of any program that panics.
 const PANICKED: i32 = 101;
 
@@ -58,13 +65,16 @@ const NAP: Duration = Duration::from_secs(10);
 pub(super) fn run(
     mut link: Link,
     context: Context,
-    index: u64,
-    generation: u64,
-    initialiser: Option<Name>,
+    role: WorkerRole,
     inherited: Option<Inherited<'_>>,
 ) -> ! {
     signal::leave_interrupts_to_parent();
+    if role.pinned {
+        // A worker that may run everywhere is slower at most.
+        let _ = affinity::pin(usize::try_from(role.index).unwrap_or(0));
+    }
     super::send(&mut link, Kind::Hello, std::process::id().into(), Encoded::default());
+    let WorkerRole { index, generation, initialiser, .. } = role;
     let who = Whoami { context, index, generation, tasks_done: 0 };
     let mut first = match link.wait_for_frame(None) {
         Ok(Some(frame)) if frame.kind == Kind::Arguments => frame,
@@ -91,7 +101,13 @@ pub(super) fn run(
         answer(&mut link, INITIALISER, Ok(Encoded::default()));
     }
     let Ends { producer, consumer, words } = rings;
+    Status::of(&words).set_initialised();
+    let growth =
+        role.growth_limit.and_then(|limit| Some(memory::resident()?.saturating_add(limit)));
     let bench = Bench {
+        role,
+        most_memory: growth,
+        looked: 0,
         link,
         tasks: consumer,
         outcomes: producer,
@@ -120,6 +136,11 @@ fn answer(link: &mut Link, id: u64, outcome: Result<Encoded, Failure>) {
 
 /// Where a worker works: what comes in, what goes out, and the state.
 struct Bench<'a> {
+    role: WorkerRole,
+    /// It ends when it has more.
+    most_memory: Option<u64>,
+    /// When it was asked how much it has.
+    looked: u64,
     link: Link,
     tasks: Consumer,
     outcomes: Producer,
@@ -147,6 +168,9 @@ impl Bench<'_> {
                         Claimed::Yes => {
                             self.last += 1;
                             self.run(head);
+                            if self.most_memory.is_some_and(|most| self.has_more_than(most)) {
+                                self.leave();
+                            }
                         }
                         Claimed::PassOver(0) => exit::now(exit::FELL_OUT),
                         Claimed::PassOver(count) => self.pass_over(count),
@@ -255,6 +279,10 @@ impl Bench<'_> {
 
     fn run(&mut self, head: Head) {
         // From here on, a crash is this task's: the user's code decodes the argument.
+        if self.role.timed {
+            // First the time: a task must not be taken for one that began with the last.
+            Status::of(&self.words).set_running_since(now());
+        }
         Status::of(&self.words).begin(self.last);
         self.output.clear();
         let outcome = match self.take(head) {
@@ -270,6 +298,9 @@ impl Bench<'_> {
             None => Err(Failure::Function("the task names no function".into())),
         };
         self.who.tasks_done += 1;
+        if self.role.timed {
+            Status::of(&self.words).set_running_since(0);
+        }
         // Sent at once and not collected: whatever the next task does, this one has its outcome.
         self.answer(outcome);
     }
@@ -329,8 +360,34 @@ impl Bench<'_> {
         }
     }
 
-    fn close(self) -> ! {
-        // Its destructor is the user's code, which may panic.
+    /// Whether this process has more memory; asked not more often than it matters.
+    #[cold]
+    fn has_more_than(&mut self, most: u64) -> bool {
+        let now = now();
+        if now < self.looked + nanoseconds(LOOK) {
+            return false;
+        }
+        self.looked = now;
+        memory::resident().is_some_and(|has| has > most)
+    }
+
+    /// Ends in an orderly way, without being told to.
+    fn leave(mut self) -> ! {
+        self.output.clear();
+        self.publish(Note::Leaving);
+        self.ring_if_asleep(true);
+        self.close()
+    }
+
+    fn close(mut self) -> ! {
+        // Both are the user's code, which may panic.
+        if let Some(function) = self.role.finaliser {
+            let state = &mut self.state;
+            let value = working_as(self.who, || {
+                function::call(function, state, [].as_slice().into(), Vec::new())
+            });
+            answer(&mut self.link, FINALISER, value);
+        }
         let state = self.state;
         if super::panic::caught(|| catch_unwind(AssertUnwindSafe(|| drop(state)))).is_err() {
             super::end_with(PANICKED);

@@ -70,6 +70,7 @@ impl Error {
             ErrorKind::DecodeResult => "the result could not be decoded",
             ErrorKind::Init => "the workers could not be initialised",
             ErrorKind::Protocol => "the peer broke the protocol",
+            ErrorKind::Busy => "the pool has as many tasks as it may hold",
             ErrorKind::Closed => "it was used up before",
             ErrorKind::Invalid => "the setting is not possible",
             ErrorKind::System => "the system refused",

@@ -56,6 +56,8 @@ pub enum ErrorKind {
     Protocol,
     /// The object was used up or closed before.
     Closed,
+    /// The pool has as many tasks as it may hold; see [`Pool::try_submit`](crate::Pool::try_submit).
+    Busy,
     /// A setting is not possible.
     Invalid,
     /// A call to the operating system failed; see [`StdError::source`].

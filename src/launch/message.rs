@@ -39,9 +39,26 @@ pub(crate) enum Role {
     /// Runs one function and ends.
     Call { function: Name },
     /// Runs tasks until it is told to close.
-    Worker { index: u64, generation: u64, function: Option<Name> },
+    Worker(WorkerRole),
     /// Starts and watches children for its owner.
     Supervisor { forks: bool },
+}
+
+/// What a worker is told.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct WorkerRole {
+    pub(crate) index: u64,
+    pub(crate) generation: u64,
+    /// Makes its state.
+    pub(crate) initialiser: Option<Name>,
+    /// Takes its state at an orderly end.
+    pub(crate) finaliser: Option<Name>,
+    /// Somebody wants to know since when a task runs.
+    pub(crate) timed: bool,
+    /// It ends when it has grown by so many bytes since its state was made.
+    pub(crate) growth_limit: Option<u64>,
+    /// It stays on one processor.
+    pub(crate) pinned: bool,
 }
 
 /// What a standard stream of the child shall be.

@@ -3,11 +3,12 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::task::Waker;
 
 use crate::error::Error;
 
 /// Names a batch; never names another, also not later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct BatchId {
     place: usize,
     id: u64,
@@ -59,11 +60,34 @@ pub(super) struct Outcomes {
     pub(super) list: VecDeque<Outcome>,
 }
 
+/// What kind of tasks belong together.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// Those of one `map`.
+    Map,
+    /// One for each worker, and for no other.
+    Pinned,
+    /// One that was submitted.
+    Single {
+        /// Its number among those submitted.
+        number: u64,
+        /// It has an outcome, or had one that was given out.
+        settled: bool,
+        /// Nobody will ask for its outcome.
+        detached: bool,
+        /// To be woken when it has its outcome.
+        waker: Option<Waker>,
+    },
+}
+
 /// Tasks of one function that belong together.
 #[derive(Debug)]
 struct Batch {
     id: u64,
     name: &'static str,
+    kind: Kind,
+    /// What has not begun will not.
+    cancelled: bool,
     outcomes: Outcomes,
 }
 
@@ -73,14 +97,21 @@ pub(super) struct Batches {
     places: Vec<Option<Batch>>,
     free: Vec<usize>,
     next: u64,
+    /// How many single tasks have no outcome yet.
+    pub(super) unsettled: usize,
+    /// How many of those somebody wants to be woken for.
+    pub(super) awaited: usize,
+    /// To be woken as soon as the lock is released: what they do is none of our code.
+    pub(super) to_wake: Vec<Waker>,
 }
 
 impl Batches {
     /// A new batch, of tasks of this name.
-    pub(super) fn open(&mut self, name: &'static str) -> BatchId {
+    pub(super) fn open(&mut self, name: &'static str, kind: Kind) -> BatchId {
         let id = self.next;
         self.next += 1;
-        let batch = Batch { id, name, outcomes: Outcomes::default() };
+        self.unsettled += usize::from(matches!(kind, Kind::Single { .. }));
+        let batch = Batch { id, name, kind, cancelled: false, outcomes: Outcomes::default() };
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
             self.places.len() - 1
@@ -91,12 +122,18 @@ impl Batches {
 
     /// Forgets a batch; outcomes that are there or still come are dropped.
     pub(super) fn close(&mut self, batch: BatchId) {
+        if let Some(Batch { kind: Kind::Single { waker, settled, .. }, .. }) = self.get(batch) {
+            let (awaited, settled) = (waker.is_some(), *settled);
+            self.awaited -= usize::from(awaited);
+            self.unsettled -= usize::from(!settled);
+        }
         if self.get(batch).is_some() {
             self.places[batch.place] = None;
             self.free.push(batch.place);
         }
     }
 
+    #[inline]
     fn get(&mut self, batch: BatchId) -> Option<&mut Batch> {
         self.places.get_mut(batch.place)?.as_mut().filter(|found| found.id == batch.id)
     }
@@ -106,21 +143,90 @@ impl Batches {
         self.get(batch).map_or("?", |batch| batch.name)
     }
 
-    /// Where to put an outcome; `None` if nobody wants it any more.
+    /// What errors call the task with this index.
+    pub(super) fn number(&mut self, batch: BatchId, index: u64) -> u64 {
+        match self.get(batch) {
+            Some(Batch { kind: Kind::Single { number, .. }, .. }) => *number,
+            _ => index,
+        }
+    }
+
+    /// Whether its tasks are each for one worker, whose slot is their index.
+    pub(super) fn is_pinned(&mut self, batch: BatchId) -> bool {
+        self.get(batch).is_some_and(|batch| matches!(batch.kind, Kind::Pinned))
+    }
+
+    /// From here on, none of its tasks that has not begun will. False if it is gone.
+    pub(super) fn cancel(&mut self, batch: BatchId) -> bool {
+        self.get(batch).map(|batch| batch.cancelled = true).is_some()
+    }
+
+    pub(super) fn is_cancelled(&mut self, batch: BatchId) -> bool {
+        self.get(batch).is_some_and(|batch| batch.cancelled)
+    }
+
+    /// Adds an outcome, if somebody wants it. `write` adds the bytes of a small result.
     #[inline]
-    pub(super) fn outcomes(&mut self, batch: BatchId) -> Option<&mut Outcomes> {
-        self.get(batch).map(|batch| &mut batch.outcomes)
+    pub(super) fn settle(
+        &mut self,
+        batch: BatchId,
+        index: u64,
+        write: impl FnOnce(&mut Vec<u8>) -> What,
+    ) {
+        let Some(found) = self.get(batch) else { return };
+        let what = write(&mut found.outcomes.bytes);
+        found.outcomes.list.push_back(Outcome { index, what });
+        if let Kind::Single { settled, detached, waker, .. } = &mut found.kind {
+            *settled = true;
+            let (detached, waker) = (*detached, waker.take());
+            self.unsettled -= 1;
+            if let Some(waker) = waker {
+                self.awaited -= 1;
+                self.to_wake.push(waker);
+            }
+            if detached {
+                self.places[batch.place] = None;
+                self.free.push(batch.place);
+            }
+        }
+    }
+
+    /// Nobody will ask for the outcome of this single task, which goes on.
+    pub(super) fn detach(&mut self, batch: BatchId) {
+        let Some(found) = self.get(batch) else { return };
+        if let Kind::Single { settled, detached, waker, .. } = &mut found.kind {
+            if *settled {
+                return self.close(batch);
+            }
+            *detached = true;
+            let awaited = waker.take().is_some();
+            self.awaited -= usize::from(awaited);
+        }
+    }
+
+    /// Wakes `waker` when this single task has its outcome.
+    pub(super) fn wake_when_settled(&mut self, batch: BatchId, new: &Waker) {
+        let Some(found) = self.get(batch) else { return };
+        if let Kind::Single { waker, .. } = &mut found.kind {
+            let before = waker.replace(new.clone()).is_some();
+            self.awaited += usize::from(!before);
+        }
+    }
+
+    /// Whether an outcome of it is there.
+    pub(super) fn has_outcome(&mut self, batch: BatchId) -> bool {
+        self.get(batch).is_some_and(|batch| !batch.outcomes.list.is_empty())
     }
 
     /// Gives out what is there, in exchange for memory that is not needed. False if there is nothing.
     pub(super) fn take(&mut self, batch: BatchId, into: &mut Outcomes) -> bool {
-        let Some(outcomes) = self.outcomes(batch) else { return false };
-        if outcomes.list.is_empty() {
+        let Some(found) = self.get(batch) else { return false };
+        if found.outcomes.list.is_empty() {
             return false;
         }
         into.bytes.clear();
         into.list.clear();
-        std::mem::swap(outcomes, into);
+        std::mem::swap(&mut found.outcomes, into);
         true
     }
 }

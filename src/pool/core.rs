@@ -5,8 +5,9 @@
 //! Others that wait meanwhile sleep until the driver has news. Whoever adds work sends it itself; if a
 //! socket did not take all, the driver is woken, so that it also waits for room.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use offspring_platform::bell::{self, Listener, Ringer};
@@ -14,24 +15,18 @@ use offspring_platform::clock::now;
 use offspring_platform::fd::PrivateFd;
 use offspring_platform::poll::{self, Interest};
 
-use super::batch::{BatchId, Batches, Outcomes};
-use super::report::Report;
+use super::batch::{BatchId, Batches, Kind, Outcomes};
+use super::report::Account;
+use super::settings::{Reuse, Settings};
 use super::task::Waiting;
 use super::worker::{SLOW, Worker};
 use crate::Context;
 use crate::channel::Spin;
-use crate::codec::Encoded;
-use crate::error::Error;
-use crate::function::{Inherited, Name};
+use crate::error::{Error, ErrorKind};
+use crate::function::Inherited;
 use crate::launch::Specification;
+use crate::start::check_settings;
 use crate::supervisor::{self, Supervisor};
-
-/// How each worker makes its state.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Initialiser {
-    pub(super) function: Option<Name>,
-    pub(super) message: Arc<Encoded>,
-}
 
 /// One place for a worker.
 #[derive(Debug, Default)]
@@ -39,16 +34,19 @@ pub(super) struct Slot {
     pub(super) worker: Option<Box<Worker>>,
     /// How many workers were here before.
     pub(super) generation: u64,
+    /// When a new worker is to be started, after some did not come up.
+    pub(super) start_at: Option<Instant>,
+    /// Tasks for whoever works here, and for nobody else.
+    pub(super) pinned: VecDeque<Waiting>,
 }
 
 /// The state of a pool.
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) context: Context,
-    pub(super) specification: Specification,
+    pub(super) settings: Settings,
     pub(super) supervisor: Supervisor,
     pub(super) slots: Vec<Slot>,
-    pub(super) initialiser: Initialiser,
     /// Tasks that no worker has.
     pub(super) waiting: VecDeque<Waiting>,
     /// How many those are.
@@ -57,17 +55,31 @@ pub(super) struct Core {
     pub(super) next_child: u64,
     /// Workers that failed to come up since the last that did.
     pub(super) failures: u32,
+    /// So many slots wait until a new worker is to be started.
+    pub(super) late_starts: usize,
     /// Why the pool is of no use any more.
     pub(super) broken: Option<Error>,
     pub(super) closing: bool,
-    pub(super) report: Report,
+    pub(super) account: Account,
+    /// How often tasks were begun again that ended with their worker.
+    pub(super) retried: HashMap<(BatchId, u64), u32>,
     /// With this, workers wake the driver.
     pub(super) ringer: Ringer,
     /// When tasks were handed out last.
     pub(super) now: Instant,
     spin: Spin,
+    /// How many workers there shall be.
+    pub(super) target: usize,
+    /// All is over.
+    pub(super) ended: bool,
+    /// A thread was started to drive for the sake of wakers.
+    has_waiter: bool,
+    /// There was a map.
+    mapped: bool,
+    /// How many single tasks were submitted.
+    pub(super) submitted: u64,
     /// A thread drives.
-    driven: bool,
+    pub(super) driven: bool,
     /// So many threads wait for the driver.
     followers: usize,
 }
@@ -84,36 +96,48 @@ pub(super) struct Shared {
 /// When a worker sleeps longer than expected, and others have nothing to do, its tasks are looked after
 /// again after this time.
 const SOON: Duration = Duration::from_millis(1);
+/// How long the thread that drives for wakers stays when there are none.
+const LINGER: Duration = Duration::from_millis(100);
 
 impl Shared {
     /// Starts a supervisor and its workers, which run what they inherit if they are forked.
     pub(super) fn start(
         context: Context,
         workers: usize,
-        initialiser: Initialiser,
+        settings: Settings,
         inherited: Option<Inherited<'_>>,
     ) -> Result<Self, Error> {
-        let specification = Specification::default();
-        let supervisor = Supervisor::start(context, &specification, supervisor::NAME, inherited)?;
+        check_settings(&settings.specification)?;
+        let own = Specification {
+            start_timeout: settings.specification.start_timeout,
+            ..Specification::default()
+        };
+        let supervisor = Supervisor::start(context, &own, supervisor::NAME, inherited)?;
         let (listener, ringer) =
             bell::new().map_err(|error| Error::system("start a pool", error))?;
         let mut core = Core {
             context,
-            specification,
+            settings,
             supervisor,
             slots: Vec::new(),
-            initialiser,
             waiting: VecDeque::new(),
             waiting_count: 0,
             batches: Batches::default(),
             next_child: 1,
             failures: 0,
+            late_starts: 0,
             broken: None,
             closing: false,
-            report: Report::default(),
+            account: Account::default(),
+            retried: HashMap::new(),
             ringer,
             now: Instant::now(),
             spin: Spin::new(),
+            target: workers,
+            ended: false,
+            has_waiter: false,
+            mapped: false,
+            submitted: 0,
             driven: false,
             followers: 0,
         };
@@ -163,14 +187,16 @@ impl Shared {
                 break;
             }
             let before = core.appetite();
-            core = self.wait(core);
+            core = self.wait(core, None);
             if hungry && core.appetite() > before {
                 core.batches.take(batch, outcomes);
                 break;
             }
         }
         self.tell_followers(&core);
-        core.appetite()
+        let appetite = core.appetite();
+        self.wake(core);
+        appetite
     }
 
     /// Adds tasks, and sends what can be sent. Returns how many more the workers could take.
@@ -186,23 +212,44 @@ impl Shared {
         core.appetite()
     }
 
+    /// Releases the lock, and tells all who wait for what was found meanwhile.
+    pub(super) fn release(&self, core: MutexGuard<'_, Core>) {
+        self.tell_followers(&core);
+        self.wake(core);
+    }
+
+    /// Releases the lock, and wakes those who wait for single tasks that have their outcomes.
+    fn wake(&self, mut core: MutexGuard<'_, Core>) {
+        if core.batches.to_wake.is_empty() {
+            return;
+        }
+        let wakers = std::mem::take(&mut core.batches.to_wake);
+        drop(core);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     fn tell_followers(&self, core: &Core) {
         if core.followers > 0 {
             self.news.notify_all();
         }
     }
 
-    /// Waits until something has happened that may concern the caller.
-    pub(super) fn wait<'a>(&'a self, mut core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
-        if !core.supervisor.is_ours() {
-            core.disown();
+    /// Waits until something has happened that may concern the caller, or until a deadline.
+    pub(super) fn wait<'a>(
+        &'a self,
+        mut core: MutexGuard<'a, Core>,
+        deadline: Option<Instant>,
+    ) -> MutexGuard<'a, Core> {
+        if !core.batches.to_wake.is_empty() {
+            self.wake(core);
+            return self.lock();
+        }
+        if core.ended {
             return core;
         }
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         if core.driven {
-            core.followers += 1;
-            core = self.news.wait(core).unwrap_or_else(PoisonError::into_inner);
-            core.followers -= 1;
-            return core;
+            return self.follow(core, left);
         }
         let mut spin = core.spin;
         let seen = core.has_served() && spin.look(|| core.has_news());
@@ -214,6 +261,10 @@ impl Shared {
         let Some(timeout) = core.announce_sleep() else {
             core.look();
             return core;
+        };
+        let timeout = match (timeout, left) {
+            (Some(timeout), Some(left)) => Some(timeout.min(left)),
+            (timeout, left) => timeout.or(left),
         };
         core.driven = true;
         let watched = core.watched();
@@ -227,6 +278,24 @@ impl Shared {
         core.hear(&ready);
         core.look();
         self.tell_followers(&core);
+        core
+    }
+
+    /// Sleeps until the thread that drives has news.
+    fn follow<'a>(
+        &'a self,
+        mut core: MutexGuard<'a, Core>,
+        limit: Option<Duration>,
+    ) -> MutexGuard<'a, Core> {
+        core.followers += 1;
+        let mut core = match limit {
+            None => self.news.wait(core).unwrap_or_else(PoisonError::into_inner),
+            Some(limit) => {
+                let waited = self.news.wait_timeout(core, limit);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        core.followers -= 1;
         core
     }
 
@@ -259,28 +328,90 @@ impl Shared {
             .collect()
     }
 
-    /// Lets workers finish, ends them and the supervisor.
-    pub(super) fn shutdown(&self) -> Result<Report, Error> {
+    /// Lets all tasks finish, ends the workers and the supervisor.
+    pub(super) fn shutdown(&self) -> Result<Account, Error> {
         let mut core = self.lock();
+        while core.broken.is_none() && (core.waiting_count > 0 || core.has_tasks()) {
+            core.look_unless_driven();
+            core = self.wait(core, None);
+        }
         core.close();
         while core.broken.is_none() && core.slots.iter().any(|slot| slot.worker.is_some()) {
-            core = self.wait(core);
+            core = self.wait(core, None);
         }
-        core.slots.clear();
-        core.supervisor.finish();
-        match core.broken.take() {
-            Some(error) => Err(error),
-            None => Ok(std::mem::take(&mut core.report)),
+        let broken = core.broken.as_ref().map(Error::again);
+        core.end("the pool was shut down");
+        let account = std::mem::take(&mut core.account);
+        self.release(core);
+        broken.map_or(Ok(account), Err)
+    }
+
+    /// Ends everything now. Tasks without an outcome fail.
+    pub(super) fn terminate(&self) {
+        let mut core = self.lock();
+        core.end("the pool was ended");
+        core.wake_driver();
+        self.tell_followers(&core);
+        self.wake(core);
+    }
+
+    /// Waits until all workers are ready.
+    pub(super) fn ready(&self, deadline: Option<Instant>) -> Result<(), Error> {
+        let mut core = self.lock();
+        loop {
+            core.look_unless_driven();
+            if let Some(error) = &core.broken {
+                return Err(error.again());
+            }
+            let ready = |slot: &Slot| slot.worker.as_ref().is_some_and(|worker| worker.serves());
+            if core.slots[..core.target].iter().all(ready) {
+                return Ok(());
+            }
+            if deadline.is_some_and(|at| at <= Instant::now()) {
+                return Err(Error::new(ErrorKind::TimedOut, "wait for the workers of a pool")
+                    .in_context(core.context)
+                    .detail("not all of them were ready in time"));
+            }
+            core = self.wait(core, deadline);
         }
+    }
+
+    /// In a thread that was started for it: drives while somebody is to be woken.
+    pub(super) fn drive_for_wakers(&self) {
+        let mut core = self.lock();
+        loop {
+            if core.batches.awaited == 0 && core.batches.to_wake.is_empty() {
+                // The next is mostly not long in coming, and a thread costs more than a short sleep.
+                core = self.follow(core, Some(LINGER));
+                if core.batches.awaited == 0 && core.batches.to_wake.is_empty() {
+                    core.has_waiter = false;
+                    return;
+                }
+            }
+            core.look_unless_driven();
+            core = self.wait(core, None);
+        }
+    }
+
+    /// Makes sure that somebody drives for the sake of a waker. The lock is held.
+    pub(super) fn start_waiter(shared: &Arc<Self>, core: &mut Core) -> bool {
+        if core.has_waiter {
+            shared.tell_followers(core);
+            return true;
+        }
+        let own = shared.clone();
+        let started = std::thread::Builder::new()
+            .name("offspring-waiter".into())
+            .spawn(move || own.drive_for_wakers());
+        core.has_waiter = started.is_ok();
+        core.has_waiter
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
         let core = self.core.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // Their lifelines go first, so that no worker begins anything while the supervisor ends.
-        core.slots.clear();
-        core.supervisor.finish();
+        core.end("the pool was dropped");
     }
 }
 
@@ -314,11 +445,11 @@ impl Core {
     }
 
     pub(super) fn worker_count(&self) -> usize {
-        self.slots.len()
+        self.target
     }
 
     /// Makes the thread that drives look at the list of sockets again.
-    fn wake_driver(&self) {
+    pub(super) fn wake_driver(&self) {
         // Fails only if somebody has closed the descriptor; then the driver's own fails as well.
         let _ = self.ringer.ring();
     }
@@ -334,15 +465,89 @@ impl Core {
     /// Puts tasks that were with a worker before all others.
     pub(super) fn put_back(&mut self, returned: Vec<Waiting>) {
         for waiting in returned.into_iter().rev() {
+            let batch = waiting.batch();
+            if self.batches.is_cancelled(batch) {
+                self.settle_cancelled(&waiting);
+                continue;
+            }
+            if self.batches.is_pinned(batch) {
+                let slot = usize::try_from(waiting.index()).ok();
+                if let Some(slot) = slot.and_then(|slot| self.slots.get_mut(slot)) {
+                    slot.pinned.push_front(waiting);
+                }
+                continue;
+            }
             self.waiting_count += waiting.count();
             self.waiting.push_front(waiting);
         }
     }
 
+    /// Whether a worker has tasks.
+    fn has_tasks(&self) -> bool {
+        self.slots.iter().any(|slot| {
+            slot.worker.as_ref().is_some_and(|worker| worker.in_flight > 0)
+                || !slot.pinned.is_empty()
+        })
+    }
+
+    /// Opens a batch for the tasks of a map.
+    pub(super) fn begin_map(&mut self, name: &'static str) -> BatchId {
+        if self.settings.reuse == Reuse::PerMap && std::mem::replace(&mut self.mapped, true) {
+            self.recycle();
+        }
+        self.batches.open(name, Kind::Map)
+    }
+
+    /// Opens a batch for a task that is submitted, unless so many have no outcome yet.
+    pub(super) fn open_single(
+        &mut self,
+        name: &'static str,
+        most: usize,
+    ) -> Option<(BatchId, u64)> {
+        if self.batches.unsettled >= most {
+            return None;
+        }
+        let number = self.submitted;
+        self.submitted += 1;
+        let kind = Kind::Single { number, settled: false, detached: false, waker: None };
+        Some((self.batches.open(name, kind), number))
+    }
+
+    /// Ends all workers and the supervisor; what has no outcome gets one.
+    fn end(&mut self, why: &str) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        if self.broken.is_none() {
+            let error = Error::new(ErrorKind::Cancelled, "run a task");
+            self.broken = Some(error.in_context(self.context).detail(why));
+        }
+        for slot in 0..self.slots.len() {
+            // Their lifelines go first, so that no worker begins anything while the supervisor ends.
+            if let Some(mut worker) = self.slots[slot].worker.take() {
+                for (batch, index) in worker.lose() {
+                    self.fail_as_broken(batch, index);
+                }
+            }
+        }
+        self.fail_waiting();
+        self.supervisor.finish();
+    }
+
+    /// See [`Core::look`]; the one who drives will do it.
+    pub(super) fn look_unless_driven(&mut self) {
+        if !self.driven {
+            self.look();
+        }
+    }
+
     /// Takes outcomes out of the rings, and hands out tasks in their place.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         self.hear_rings();
         self.dispatch();
+        if self.late_starts > 0 {
+            self.start_late();
+        }
     }
 
     /// Forgets a batch: its tasks that have not begun will not, and its outcomes are dropped.
@@ -373,12 +578,14 @@ impl Core {
         if self.broken.is_some() {
             return 1;
         }
-        let room = |slot: &Slot| match &slot.worker {
+        let room = |(index, slot): (usize, &Slot)| match &slot.worker {
             Some(worker) if worker.ready => worker.room(self.now),
             // On its way: it will have time for the first ones.
-            _ => 2,
+            Some(worker) if !worker.closing => 2,
+            // One takes its place, or will after a pause.
+            _ => u64::from(index < self.target),
         };
-        let wanted: u64 = self.slots.iter().map(room).sum();
+        let wanted: u64 = self.slots.iter().enumerate().map(room).sum();
         wanted.saturating_sub(self.waiting_count)
     }
 
@@ -466,9 +673,9 @@ impl Core {
 
     fn next_deadline(&self) -> Option<Instant> {
         let workers = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
-        workers
+        let greetings = workers
             .filter(|worker| !worker.greeted && worker.keeper.is_some())
-            .map(|worker| worker.must_greet_by)
-            .min()
+            .map(|worker| worker.must_greet_by);
+        greetings.chain(self.slots.iter().filter_map(|slot| slot.start_at)).min()
     }
 }

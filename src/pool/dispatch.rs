@@ -5,16 +5,17 @@ use std::time::{Duration, Instant};
 
 use offspring_platform::{descriptors, lifeline, ring};
 
-use super::batch::{BatchId, Outcome, What};
-use super::core::Core;
+use super::batch::{BatchId, What};
+use super::core::{Core, Slot};
 use super::task::{Large, Parcel, Waiting};
 use super::worker::Worker;
 use crate::Context;
 use crate::channel::{Kind, Link, lane};
 use crate::codec::{self, Encoded};
-use crate::error::{Error, ErrorKind};
-use crate::launch::message::{Role, Standard};
-use crate::launch::{self, execute::Execute};
+use crate::error::{Error, ErrorKind, Phase};
+use crate::launch::message::{Role, WorkerRole};
+use crate::launch::{self, Specification, execute::Execute};
+use crate::start::tell_surroundings;
 use crate::supervisor::protocol::Start;
 
 const DOING: &str = "start a worker";
@@ -24,25 +25,40 @@ impl Core {
     /// nothing is waited for.
     pub(super) fn start_worker(&mut self, slot: usize) -> Result<(), Error> {
         let fail = |error| Error::system(DOING, error);
-        let role = Role::Worker {
+        let settings = &self.settings;
+        let role = Role::Worker(WorkerRole {
             index: slot as u64,
             generation: self.slots[slot].generation,
-            function: self.initialiser.function,
+            initialiser: settings.initialiser.function,
+            finaliser: settings.finaliser,
+            timed: settings.deadlines.task.is_some(),
+            growth_limit: settings.growth_limit,
+            pinned: settings.pin,
+        });
+        let name = match &settings.specification.name {
+            Some(name) => format!("{name}:w{slot}"),
+            None => format!("offspring:w{slot}"),
         };
-        let name = format!("offspring:w{slot}");
-        let mut told = launch::prepare(self.context, &self.specification, role, &name)?;
-        told.standard = [Standard::Null, Standard::Keep, Standard::Keep];
+        let unnamed = Specification { name: None, ..settings.specification.clone() };
+        let mut told = launch::prepare(self.context, &unnamed, role, &name)?;
+        let mut sent = Encoded::default();
+        tell_surroundings(&mut told, &settings.specification, &mut sent);
         let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
         let (keeper, end) = lifeline::new().map_err(fail)?;
         let (rings, shared_rings) = ring::pair(lane::CAPACITY).map_err(fail)?;
+        let shared_rings = Arc::new(shared_rings);
         let bell = self.ringer.to_send().map_err(fail)?;
 
         let execute = (self.context == Context::Spawn)
             .then_some(Execute { nonce: told.nonce, environment: None });
-        let mut request = codec::encode(&Start { execute })
+        let deadlines = settings.deadlines;
+        let mut request = codec::encode(&Start { execute, deadlines })
             .map_err(|error| Error::system(DOING, std::io::Error::other(error)))?;
         for descriptor in [theirs, end] {
             request.descriptors.push(Arc::new(descriptor.into_owned().map_err(fail)?));
+        }
+        if !deadlines.is_empty() {
+            request.descriptors.push(shared_rings.clone());
         }
         let child = self.next_child;
         self.next_child += 1;
@@ -52,18 +68,38 @@ impl Core {
         }
 
         let mut link = Link::new(ours);
-        link.queue(Kind::Launch, 0, launch::encode(&told, Encoded::default())?);
-        let mut arguments = self.initialiser.message.descriptors.clone();
-        arguments.push(Arc::new(shared_rings));
+        link.queue(Kind::Launch, 0, launch::encode(&told, sent)?);
+        let initial = &settings.initialiser.message;
+        let mut arguments = initial.descriptors.clone();
+        arguments.push(shared_rings);
         arguments.push(Arc::new(bell));
-        let bytes = self.initialiser.message.bytes.clone();
+        let bytes = initial.bytes.clone();
         link.queue(Kind::Arguments, 0, Encoded { bytes, descriptors: arguments });
         link.flush().map_err(fail)?;
 
-        let must_greet_by = Instant::now() + self.specification.start_timeout;
-        let worker = Worker::new(child, link, keeper, rings, must_greet_by);
+        let must_greet_by = Instant::now() + settings.specification.start_timeout;
+        let worker = Worker::new(child, link, keeper, rings, must_greet_by, settings.most_tasks());
         self.slots[slot].worker = Some(Box::new(worker));
         Ok(())
+    }
+
+    /// Starts the workers whose pause is over.
+    pub(super) fn start_late(&mut self) {
+        let now = Instant::now();
+        let idle = self.closing || self.broken.is_some();
+        for slot in 0..self.slots.len() {
+            let due = self.slots[slot].start_at.is_some_and(|at| idle || at <= now);
+            if !due {
+                continue;
+            }
+            self.slots[slot].start_at = None;
+            self.late_starts -= 1;
+            if !idle && slot < self.target {
+                if let Err(error) = self.start_worker(slot) {
+                    self.give_up(error);
+                }
+            }
+        }
     }
 
     /// Hands waiting tasks to workers that have room, to all alike.
@@ -74,7 +110,7 @@ impl Core {
         }
         self.now = Instant::now();
         self.relieve();
-        let mut touched = false;
+        let mut touched = self.send_pinned();
         loop {
             if self.waiting.is_empty() {
                 self.even_out();
@@ -106,6 +142,30 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Sends the tasks that are for one worker each. Whether there were any.
+    fn send_pinned(&mut self) -> bool {
+        let mut touched = false;
+        for slot in &mut self.slots {
+            let Some(worker) = &mut slot.worker else { continue };
+            while worker.serves() {
+                let Some(next) = slot.pinned.pop_front() else { break };
+                let left = match next {
+                    Waiting::Parcel(mut parcel) => {
+                        worker.send(&mut parcel, u64::MAX);
+                        (!parcel.is_empty()).then_some(Waiting::Parcel(parcel))
+                    }
+                    Waiting::Large(large) => worker.send_large(large).err().map(Waiting::Large),
+                };
+                touched = true;
+                if let Some(left) = left {
+                    slot.pinned.push_front(left);
+                    break;
+                }
+            }
+        }
+        touched
     }
 
     /// To a worker that has nothing else, so that nothing waits behind it, and it is not waited for.
@@ -198,28 +258,121 @@ impl Core {
                 self.fail_as_broken(waiting.batch(), index);
             }
         }
+        for slot in 0..self.slots.len() {
+            for waiting in std::mem::take(&mut self.slots[slot].pinned) {
+                self.fail_as_broken(waiting.batch(), waiting.index());
+            }
+        }
     }
 
-    fn fail_as_broken(&mut self, batch: BatchId, index: u64) {
+    /// Settles tasks that never began, and will not.
+    pub(super) fn settle_cancelled(&mut self, waiting: &Waiting) {
+        for index in waiting.index()..waiting.index() + waiting.count() {
+            self.fail_as_cancelled(waiting.batch(), index, Phase::NotStarted);
+        }
+    }
+
+    pub(super) fn fail_as_cancelled(&mut self, batch: BatchId, index: u64, phase: Phase) {
+        let number = self.batches.number(batch, index);
+        let error = Error::new(ErrorKind::Cancelled, "run a task")
+            .at(phase)
+            .in_context(self.context)
+            .of_task(number, self.batches.name(batch));
+        self.settle(batch, index, What::Failed(error));
+    }
+
+    /// Makes sure that a single task does not run, or ends the worker that runs it.
+    pub(super) fn cancel(&mut self, batch: BatchId) {
+        if self.batches.has_outcome(batch) || !self.batches.cancel(batch) {
+            return;
+        }
+        let found = self.waiting.iter().position(|waiting| waiting.batch() == batch);
+        if let Some(waiting) = found.and_then(|place| self.waiting.remove(place)) {
+            self.waiting_count -= waiting.count();
+            return self.settle_cancelled(&waiting);
+        }
+        for slot in 0..self.slots.len() {
+            let Some(worker) = &mut self.slots[slot].worker else { continue };
+            if worker.has_tasks_of(batch) {
+                // Settles it, if it had not begun.
+                let returned = worker.take_back();
+                self.put_back(returned);
+            }
+        }
+        self.look();
+        if self.batches.has_outcome(batch) {
+            return;
+        }
+        for slot in &mut self.slots {
+            let Some(worker) = &mut slot.worker else { continue };
+            if worker.has_tasks_of(batch) {
+                worker.killed_for = Some(batch);
+                worker.kill();
+            }
+        }
+    }
+
+    /// Puts fresh workers in the place of all. Tasks that have begun are finished by the old ones.
+    pub(super) fn recycle(&mut self) {
+        for slot in 0..self.slots.len() {
+            self.retire(slot);
+        }
+        self.dispatch();
+    }
+
+    /// Tells a worker to end after the task it runs.
+    fn retire(&mut self, slot: usize) {
+        let Some(worker) = &mut self.slots[slot].worker else { return };
+        if !worker.serves() {
+            return;
+        }
+        let returned = worker.take_back();
+        worker.close();
+        self.put_back(returned);
+    }
+
+    /// Changes the number of workers. Those that stay are not touched.
+    pub(super) fn resize(&mut self, count: usize) -> Result<(), Error> {
+        if self.broken.is_some() || self.closing {
+            return Ok(());
+        }
+        self.target = count;
+        if self.slots.len() < count {
+            self.slots.resize_with(count, Slot::default);
+        }
+        for slot in 0..self.slots.len() {
+            if slot >= count {
+                self.retire(slot);
+                // What only it could have done.
+                for waiting in std::mem::take(&mut self.slots[slot].pinned) {
+                    self.settle_cancelled(&waiting);
+                }
+            } else if self.slots[slot].worker.is_none() && self.slots[slot].start_at.is_none() {
+                self.start_worker(slot)?;
+            }
+        }
+        self.dispatch();
+        Ok(())
+    }
+
+    pub(super) fn fail_as_broken(&mut self, batch: BatchId, index: u64) {
         if let Some(error) = &self.broken {
-            let error = error.again().of_task(index, self.batches.name(batch));
+            let number = self.batches.number(batch, index);
+            let error = error.again().of_task(number, self.batches.name(batch));
             self.settle(batch, index, What::Failed(error));
         }
     }
 
     /// Keeps an outcome until it is taken, if its batch still exists.
     pub(super) fn settle(&mut self, batch: BatchId, index: u64, what: What) {
-        self.report.tasks += 1;
-        if let Some(outcomes) = self.batches.outcomes(batch) {
-            outcomes.list.push_back(Outcome { index, what });
-        }
+        self.account.tasks += 1;
+        self.batches.settle(batch, index, |_| what);
     }
 
     /// Tells all workers to end when they have done what they have.
     pub(super) fn close(&mut self) {
         self.closing = true;
-        self.waiting.clear();
-        self.waiting_count = 0;
+        self.start_late();
         for slot in &mut self.slots {
             if let Some(worker) = &mut slot.worker {
                 worker.close();

@@ -4,27 +4,52 @@ use std::time::Instant;
 
 use offspring_platform::wait::was_killed;
 
-use super::batch::{BatchId, From, Large, Outcome, What};
+use super::batch::{BatchId, From, Large, What};
 use super::core::{Core, Source};
+use super::settings::pause_after;
+use super::task::Waiting;
 use super::worker::Worker;
 use crate::Exit;
 use crate::channel::lane::{HEAD, Head, Note};
 use crate::channel::{Frame, Kind};
 use crate::child::Refusal;
-use crate::child::worker::INITIALISER;
+use crate::child::worker::{FINALISER, INITIALISER};
 use crate::codec;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::function::Failure;
 use crate::supervisor::protocol::{Exited, NotStarted, Started};
+use crate::supervisor::watchdog::Expired;
 
 const TASK: &str = "run a task";
 const START: &str = "start a worker";
 
-/// This many workers in a row may fail to come up before the pool gives up.
-const PATIENCE: u32 = 3;
-/// This many when the last one was killed: that comes from outside and passes, unless the initialiser
-/// needs more memory than there is.
+/// At least this many workers in a row may fail to come up when the last one was killed: that comes from
+/// outside and passes, unless the initialiser needs more memory than there is.
 const PATIENCE_WITH_KILLS: u32 = 20;
+
+/// How a worker ended.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    exit: Exit,
+    expired: Option<Expired>,
+    out_of_memory: bool,
+}
+
+impl End {
+    const UNKNOWN: Self = Self { exit: Exit::Unknown, expired: None, out_of_memory: false };
+
+    fn explain(self, error: Error) -> Error {
+        if self.out_of_memory {
+            return error
+                .detail("the system ended the process because memory ran out")
+                .advice("give it less to do at once, or allow more memory");
+        }
+        match self.exit {
+            Exit::Code(0) => error.advice("a task must return, not exit"),
+            _ => error,
+        }
+    }
+}
 
 impl Core {
     /// Takes note of what these have to say.
@@ -85,6 +110,8 @@ impl Core {
             };
             match head.note {
                 Note::Elsewhere => worker.elsewhere = true,
+                // Its end follows, and then what it has not begun goes back.
+                Note::Leaving => worker.closing = true,
                 Note::Done => match worker.land() {
                     Some((batch, index)) => {
                         landed += 1;
@@ -119,13 +146,13 @@ impl Core {
         length: usize,
         from: From,
     ) {
-        self.report.tasks += 1;
-        let Some(outcomes) = self.batches.outcomes(batch) else { return };
-        let start = outcomes.bytes.len();
-        outcomes.bytes.resize(start + length, 0);
-        worker.outcomes.peek(HEAD, &mut outcomes.bytes[start..]);
-        let what = What::Done { start, length, from };
-        outcomes.list.push_back(Outcome { index, what });
+        self.account.tasks += 1;
+        self.batches.settle(batch, index, |bytes| {
+            let start = bytes.len();
+            bytes.resize(start + length, 0);
+            worker.outcomes.peek(HEAD, &mut bytes[start..]);
+            What::Done { start, length, from }
+        });
     }
 
     /// Whether the failure could be read.
@@ -143,7 +170,7 @@ impl Core {
             .in_context(self.context)
             .of_process(from.pid)
             .of_worker(from.worker)
-            .of_task(index, self.batches.name(batch));
+            .of_task(self.batches.number(batch, index), self.batches.name(batch));
         self.settle(batch, index, What::Failed(error));
     }
 
@@ -192,6 +219,20 @@ impl Core {
                 worker.failed = true;
                 self.worker_failed(slot, worker, failure.of_initialiser());
             }
+            Kind::Done if worker.closing && frame.id == FINALISER => {
+                self.account.values.push((slot, Ok((frame.bytes, frame.descriptors))));
+            }
+            Kind::Failed if worker.closing && frame.id == FINALISER => {
+                let Ok(failure) = codec::decode_own::<Failure>(&frame.bytes) else {
+                    return false;
+                };
+                let error = failure
+                    .into_error("run what a worker does at its end")
+                    .in_context(self.context)
+                    .of_process(worker.pid)
+                    .of_worker(slot);
+                self.account.values.push((slot, Err(error)));
+            }
             Kind::Done | Kind::Failed if worker.elsewhere => {
                 worker.elsewhere = false;
                 let Some((batch, index)) = worker.land() else { return false };
@@ -234,7 +275,7 @@ impl Core {
         for slot in 0..self.slots.len() {
             if let Some(mut worker) = self.slots[slot].worker.take() {
                 worker.kill();
-                self.worker_ended(slot, worker, Exit::Unknown);
+                self.worker_ended(slot, worker, End::UNKNOWN);
             }
         }
     }
@@ -266,9 +307,13 @@ impl Core {
             }
             Kind::Exited => {
                 let exited = codec::decode_own::<Exited>(&frame.bytes);
-                let exit = exited.map_or(Exit::Unknown, Exit::from);
                 if let Some(worker) = self.slots[slot].worker.take() {
-                    self.worker_ended(slot, worker, exit);
+                    let end = exited.map_or(End::UNKNOWN, |exited| End {
+                        exit: exited.exit(),
+                        expired: exited.expired,
+                        out_of_memory: exited.out_of_memory,
+                    });
+                    self.worker_ended(slot, worker, end);
                 }
             }
             _ => {}
@@ -277,39 +322,77 @@ impl Core {
 
     /// A worker has ended: whatever it still sent counts, the task it had begun has failed, the others
     /// go back, and another worker takes its place.
-    fn worker_ended(&mut self, slot: usize, mut worker: Box<Worker>, exit: Exit) {
+    fn worker_ended(&mut self, slot: usize, mut worker: Box<Worker>, end: End) {
+        let exit = end.exit;
         worker.exit = Some(exit);
         self.read_worker(slot, &mut worker);
+        let begun = worker.begun();
         let (started, waiting) = worker.what_is_left();
         self.put_back(waiting);
-        for (batch, index) in started {
-            let error = Error::new(ErrorKind::Died, TASK).at(Phase::Started).ended(exit);
-            let error = match exit {
-                Exit::Code(0) => error.advice("a task must return, not exit"),
-                _ => error,
-            };
-            self.fail(batch, index, error, From { worker: slot, pid: worker.pid });
+        for task in started {
+            self.task_ended(slot, &worker, task, end, begun);
         }
-        if exit != Exit::Code(0) || !self.closing && !worker.failed {
-            self.report.abnormal.push(exit);
+        let expected = worker.closing || worker.failed;
+        if worker.killed_for.is_none() && (exit != Exit::Code(0) || !expected) {
+            self.account.abnormal.push(exit);
         }
         if !worker.ready && !worker.failed {
-            let (kind, doing) = match worker.greeted {
-                true => (ErrorKind::Init, "initialise a worker"),
-                false => (ErrorKind::Start, START),
-            };
-            let error = Error::new(kind, doing).detail("the worker ended").ended(exit);
-            self.worker_failed(slot, &worker, error);
+            self.worker_failed(slot, &worker, self.why_not_ready(&worker, end));
         }
         self.replace(slot);
+    }
+
+    /// What a task gets that was begun by a worker that has ended.
+    fn task_ended(&mut self, slot: usize, worker: &Worker, task: Waiting, end: End, begun: u64) {
+        let (batch, index) = (task.batch(), task.index());
+        if worker.killed_for == Some(batch) {
+            return self.fail_as_cancelled(batch, index, Phase::Started);
+        }
+        let late = end.expired == Some(Expired::Task(begun));
+        if !late && self.settings.retries > 0 {
+            let tries = self.retried.entry((batch, index)).or_default();
+            *tries += 1;
+            if *tries <= self.settings.retries {
+                return self.put_back(vec![task]);
+            }
+            self.retried.remove(&(batch, index));
+        }
+        let from = From { worker: slot, pid: worker.pid };
+        for index in index..index + task.count() {
+            let error = if late {
+                let limit = self.settings.deadlines.task.unwrap_or_default();
+                Error::new(ErrorKind::TimedOut, TASK)
+                    .detail(format!("it took longer than {limit:?}, and was ended"))
+            } else {
+                end.explain(Error::new(ErrorKind::Died, TASK))
+            };
+            self.fail(batch, index, error.at(Phase::Started).ended(end.exit), from);
+        }
+    }
+
+    fn why_not_ready(&self, worker: &Worker, end: End) -> Error {
+        if end.expired == Some(Expired::Init) {
+            let limit = self.settings.deadlines.init.unwrap_or_default();
+            return Error::new(ErrorKind::TimedOut, "initialise a worker")
+                .detail(format!("it took longer than {limit:?}, and was ended"))
+                .ended(end.exit);
+        }
+        let (kind, doing) = match worker.greeted {
+            true => (ErrorKind::Init, "initialise a worker"),
+            false => (ErrorKind::Start, START),
+        };
+        end.explain(Error::new(kind, doing).detail("the worker ended")).ended(end.exit)
     }
 
     /// A worker did not come up. After a few in a row, none will.
     fn worker_failed(&mut self, slot: usize, worker: &Worker, error: Error) {
         self.failures += 1;
+        let patience = self.settings.patience();
         let patience = match worker.exit {
-            Some(exit) if was_killed(exit) => PATIENCE_WITH_KILLS,
-            _ => PATIENCE,
+            Some(exit) if was_killed(exit) && error.kind() != ErrorKind::TimedOut => {
+                patience.max(PATIENCE_WITH_KILLS)
+            }
+            _ => patience,
         };
         if self.failures >= patience && !self.closing {
             let error = error.in_context(self.context).of_process(worker.pid).of_worker(slot);
@@ -318,18 +401,23 @@ impl Core {
     }
 
     fn replace(&mut self, slot: usize) {
-        if self.closing || self.broken.is_some() {
+        if self.closing || self.broken.is_some() || slot >= self.target {
             return;
         }
         self.slots[slot].generation += 1;
-        self.report.replaced += 1;
+        self.account.replaced += 1;
+        if self.failures > 0 {
+            self.slots[slot].start_at = Some(Instant::now() + pause_after(self.failures));
+            self.late_starts += 1;
+            return;
+        }
         if let Err(error) = self.start_worker(slot) {
             self.give_up(error);
         }
     }
 
     /// The pool is of no use any more: all that waits fails, now and later.
-    fn give_up(&mut self, error: Error) {
+    pub(super) fn give_up(&mut self, error: Error) {
         if self.broken.is_none() {
             self.broken = Some(error);
         }

@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 
 use super::batch::{BatchId, From, Large, Outcome, Outcomes, What};
 use super::builder::default_workers;
-use super::core::{Initialiser, Shared};
+use super::core::Shared;
+use super::settings::Settings;
 use super::task::{Parcel, Waiting};
 use crate::Context;
 use crate::codec::{self, Encoded};
@@ -63,11 +64,10 @@ impl Indexed {
             gates::check_fork().map_err(|error| error.named(name))?;
             None
         } else {
-            let initialiser = Initialiser::default();
-            let workers = workers.min(count);
-            let shared = Shared::start(Context::Fork, workers, initialiser, Some(inherited))
+            let (workers, settings) = (workers.min(count), Settings::default());
+            let shared = Shared::start(Context::Fork, workers, settings, Some(inherited))
                 .map_err(|error| error.named(name))?;
-            let batch = shared.lock().batches.open(name);
+            let batch = shared.lock().begin_map(name);
             Some((shared, batch))
         };
         Ok(Self {

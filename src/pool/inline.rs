@@ -3,14 +3,14 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use once_cell::unsync::OnceCell;
 
 use super::batch::{From, Large, What};
-use super::core::Initialiser;
-use super::report::Report;
+use super::report::{Account, Value};
+use super::settings::{Reuse, Settings};
 use crate::Context;
 use crate::child::worker::{Whoami, working_as};
 use crate::codec::Encoded;
@@ -23,8 +23,11 @@ use crate::inline::{Answer, perform};
 pub(super) struct Inline {
     /// Tells this pool's states from those of others.
     id: Arc<u64>,
-    initialiser: Initialiser,
+    settings: Settings,
     tasks: AtomicU64,
+    submitted: AtomicU64,
+    ended: AtomicBool,
+    values: Mutex<Vec<Value>>,
 }
 
 /// One task.
@@ -49,13 +52,30 @@ thread_local! {
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Inline {
-    pub(super) fn new(initialiser: Initialiser) -> Self {
+    pub(super) fn new(settings: Settings) -> Self {
         let id = Arc::new(NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { id, initialiser, tasks: AtomicU64::new(0) }
+        let (tasks, submitted) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self {
+            id,
+            settings,
+            tasks,
+            submitted,
+            ended: AtomicBool::new(false),
+            values: Mutex::default(),
+        }
+    }
+
+    /// The number of the next task that is submitted.
+    pub(super) fn next_number(&self) -> u64 {
+        self.submitted.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Runs a task in this thread.
     pub(super) fn run(&self, task: &Task<'_>) -> What {
+        if self.ended.load(Ordering::Relaxed) {
+            let error = Error::new(ErrorKind::Cancelled, "run a task").detail("the pool was ended");
+            return What::Failed(error.in_context(Context::Inline).of_task(task.index, task.name));
+        }
         self.tasks.fetch_add(1, Ordering::Relaxed);
         // Taken out while user code runs: a task may use this very pool, or another.
         let mut place =
@@ -68,7 +88,11 @@ impl Inline {
         };
         let outcome = working_as(who, || self.run_in(&place, task));
         place.tasks_done += 1;
+        let spent = self.settings.most_tasks().is_some_and(|most| place.tasks_done >= most);
         PLACES.with_borrow_mut(|places| places.insert(*self.id, place));
+        if spent {
+            self.recycle();
+        }
         outcome
     }
 
@@ -95,8 +119,8 @@ impl Inline {
     fn make_state(&self) -> Result<RefCell<Option<Box<dyn Any>>>, Error> {
         let doing = "initialise a worker";
         let mut state: Option<Box<dyn Any>> = Some(Box::new(()));
-        if let Some(function) = self.initialiser.function {
-            let made = perform(function, &mut state, &self.initialiser.message);
+        if let Some(function) = self.settings.initialiser.function {
+            let made = perform(function, &mut state, &self.settings.initialiser.message);
             match made.map_err(|error| Error::new(ErrorKind::Init, doing).caused_by(error))? {
                 Answer::Done(..) => {}
                 Answer::Failed(failure) => return Err(failure.of_initialiser()),
@@ -105,18 +129,47 @@ impl Inline {
         Ok(RefCell::new(state))
     }
 
-    pub(super) fn shutdown(self) -> Report {
-        Report { tasks: self.tasks.load(Ordering::Relaxed), ..Report::default() }
+    pub(super) fn shutdown(&self) -> Account {
+        self.recycle();
+        let values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        let values = { values }.drain(..).collect();
+        Account { tasks: self.tasks.load(Ordering::Relaxed), values, ..Account::default() }
+    }
+
+    /// At the beginning of a map.
+    pub(super) fn begin_map(&self) {
+        if self.settings.reuse == Reuse::PerMap {
+            self.recycle();
+        }
+    }
+
+    pub(super) fn terminate(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.recycle();
+    }
+
+    /// Ends the worker that this thread is: runs what it does at its end, and drops its state. Those of
+    /// other threads go when the threads end.
+    pub(super) fn recycle(&self) {
+        // Fails only while this thread ends, and then its states go anyway.
+        let place = PLACES
+            .try_with(|places| {
+                places.try_borrow_mut().ok().and_then(|mut places| places.remove(&self.id))
+            })
+            .ok()
+            .flatten();
+        let Some(state) = place.and_then(|place| place.state.into_inner()) else { return };
+        let ended = self.ended.load(Ordering::Relaxed);
+        let Some(function) = self.settings.finaliser.filter(|_| !ended) else { return };
+        let answer = perform(function, &mut state.borrow_mut(), &Encoded::default());
+        let value = match answer {
+            Ok(Answer::Done(bytes, descriptors)) => Ok((bytes, descriptors)),
+            Ok(Answer::Failed(failure)) => Err(failure.into_error(AT_END)),
+            Err(error) => Err(Error::system(AT_END, error)),
+        };
+        let value = value.map_err(|error| error.in_context(Context::Inline).of_worker(0));
+        self.values.lock().unwrap_or_else(PoisonError::into_inner).push((0, value));
     }
 }
 
-impl Drop for Inline {
-    /// Drops the state of this thread; those of other threads go when the threads end.
-    fn drop(&mut self) {
-        // Fails only while this thread ends, and then its states go anyway.
-        let _ = PLACES.try_with(|places| {
-            let place = places.try_borrow_mut().ok().and_then(|mut places| places.remove(&self.id));
-            drop(place);
-        });
-    }
-}
+const AT_END: &str = "run what a worker does at its end";

@@ -33,8 +33,8 @@ enum Held<R> {
 }
 
 /// What ordered and unordered maps have in common: inputs in, results out.
-pub(super) struct Feed<'pool, S, I, A, R, F> {
-    pool: &'pool Pool<S>,
+pub(super) struct Feed<'pool, S, X, I, A, R, F> {
+    pool: &'pool Pool<S, X>,
     inputs: I,
     function: Result<(Name, &'static str), Error>,
     batch: Option<BatchId>,
@@ -58,21 +58,24 @@ pub(super) struct Feed<'pool, S, I, A, R, F> {
     types: PhantomData<fn(F, A) -> R>,
 }
 
-impl<'pool, S, I, A, R, F> Feed<'pool, S, I, A, R, F>
+impl<'pool, S, X, I, A, R, F> Feed<'pool, S, X, I, A, R, F>
 where
     I: Iterator<Item = A>,
     A: Serialize + 'static,
     R: DeserializeOwned + 'static,
 {
     pub(super) fn new(
-        pool: &'pool Pool<S>,
+        pool: &'pool Pool<S, X>,
         inputs: I,
         function: Result<(Name, &'static str), Error>,
     ) -> Self {
         let name = function.as_ref().map_or("?", |(_, name)| name);
         let batch = match &pool.inner {
-            Inner::Processes(shared) => Some(shared.lock().batches.open(name)),
-            Inner::Inline(_) => None,
+            Inner::Processes(shared) => Some(shared.lock().begin_map(name)),
+            Inner::Inline(inline) => {
+                inline.begin_map();
+                None
+            }
         };
         Self {
             pool,
@@ -245,7 +248,6 @@ where
     }
 
     /// Adds a task to the parcel. Gives the message back if it does not belong there.
-    #[expect(clippy::type_complexity, reason = "a panic, an error, or neither")]
     fn encode_small(
         &mut self,
         batch: BatchId,
@@ -366,7 +368,7 @@ where
     }
 }
 
-impl<S, I, A, R, F> Drop for Feed<'_, S, I, A, R, F> {
+impl<S, X, I, A, R, F> Drop for Feed<'_, S, X, I, A, R, F> {
     fn drop(&mut self) {
         if let (Inner::Processes(shared), Some(batch)) = (&self.pool.inner, self.batch) {
             shared.lock().close_batch(batch);
@@ -376,41 +378,41 @@ impl<S, I, A, R, F> Drop for Feed<'_, S, I, A, R, F> {
 
 /// The results of [`Pool::map`], in the order of the inputs.
 #[must_use = "iterators are lazy: nothing runs before the first `next`"]
-pub struct Map<'pool, S, I, A, R, F> {
-    feed: Feed<'pool, S, I, A, R, F>,
+pub struct Map<'pool, S, X, I, A, R, F> {
+    feed: Feed<'pool, S, X, I, A, R, F>,
     /// Results from the next to be given on; `None` for those that have not come.
     held: VecDeque<Option<Held<R>>>,
 }
 
 /// The results of [`Pool::map_unordered`], as they come.
 #[must_use = "iterators are lazy: nothing runs before the first `next`"]
-pub struct MapUnordered<'pool, S, I, A, R, F>(Enumerated<'pool, S, I, A, R, F>);
+pub struct MapUnordered<'pool, S, X, I, A, R, F>(Enumerated<'pool, S, X, I, A, R, F>);
 
 /// The results of [`Pool::map_unordered`] as they come, with the indexes of their inputs.
 #[must_use = "iterators are lazy: nothing runs before the first `next`"]
-pub struct Enumerated<'pool, S, I, A, R, F> {
-    feed: Feed<'pool, S, I, A, R, F>,
+pub struct Enumerated<'pool, S, X, I, A, R, F> {
+    feed: Feed<'pool, S, X, I, A, R, F>,
     held: VecDeque<(u64, Held<R>)>,
 }
 
-impl<'pool, S, I, A, R, F> Map<'pool, S, I, A, R, F> {
-    pub(super) fn new(feed: Feed<'pool, S, I, A, R, F>) -> Self {
+impl<'pool, S, X, I, A, R, F> Map<'pool, S, X, I, A, R, F> {
+    pub(super) fn new(feed: Feed<'pool, S, X, I, A, R, F>) -> Self {
         Self { feed, held: VecDeque::new() }
     }
 }
 
-impl<'pool, S, I, A, R, F> MapUnordered<'pool, S, I, A, R, F> {
-    pub(super) fn new(feed: Feed<'pool, S, I, A, R, F>) -> Self {
+impl<'pool, S, X, I, A, R, F> MapUnordered<'pool, S, X, I, A, R, F> {
+    pub(super) fn new(feed: Feed<'pool, S, X, I, A, R, F>) -> Self {
         Self(Enumerated { feed, held: VecDeque::new() })
     }
 
     /// Gives the index of the input with each result.
-    pub fn enumerated(self) -> Enumerated<'pool, S, I, A, R, F> {
+    pub fn enumerated(self) -> Enumerated<'pool, S, X, I, A, R, F> {
         self.0
     }
 }
 
-impl<S, I, A, R, F> Iterator for Map<'_, S, I, A, R, F>
+impl<S, X, I, A, R, F> Iterator for Map<'_, S, X, I, A, R, F>
 where
     I: Iterator<Item = A>,
     A: Serialize + 'static,
@@ -444,7 +446,7 @@ where
     }
 }
 
-impl<S, I, A, R, F> Iterator for Enumerated<'_, S, I, A, R, F>
+impl<S, X, I, A, R, F> Iterator for Enumerated<'_, S, X, I, A, R, F>
 where
     I: Iterator<Item = A>,
     A: Serialize + 'static,
@@ -466,7 +468,7 @@ where
     }
 }
 
-impl<S, I, A, R, F> Iterator for MapUnordered<'_, S, I, A, R, F>
+impl<S, X, I, A, R, F> Iterator for MapUnordered<'_, S, X, I, A, R, F>
 where
     I: Iterator<Item = A>,
     A: Serialize + 'static,
@@ -485,7 +487,7 @@ where
 
 macro_rules! same_for_all {
     ($($map:ident),*) => {$(
-        impl<S, I, A, R, F> ExactSizeIterator for $map<'_, S, I, A, R, F>
+        impl<S, X, I, A, R, F> ExactSizeIterator for $map<'_, S, X, I, A, R, F>
         where
             I: ExactSizeIterator<Item = A>,
             A: Serialize + 'static,
@@ -493,7 +495,7 @@ macro_rules! same_for_all {
         {
         }
 
-        impl<S, I, A, R, F> FusedIterator for $map<'_, S, I, A, R, F>
+        impl<S, X, I, A, R, F> FusedIterator for $map<'_, S, X, I, A, R, F>
         where
             I: Iterator<Item = A>,
             A: Serialize + 'static,
@@ -501,7 +503,7 @@ macro_rules! same_for_all {
         {
         }
 
-        impl<S, I, A, R, F> fmt::Debug for $map<'_, S, I, A, R, F> {
+        impl<S, X, I, A, R, F> fmt::Debug for $map<'_, S, X, I, A, R, F> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($map)).finish_non_exhaustive()
             }

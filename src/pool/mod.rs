@@ -5,29 +5,35 @@ mod batch;
 mod builder;
 mod core;
 mod dispatch;
+mod handle;
 mod hear;
 mod inherited;
 mod inline;
 mod map;
 mod report;
+mod settings;
+mod submit;
 mod task;
 mod worker;
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Context;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::function;
 
 pub use builder::PoolBuilder;
+pub use handle::Task;
 pub(crate) use inherited::{Indexed, Landed, index_of};
 pub use map::{Enumerated, Map, MapUnordered};
 pub use report::{Report, WorkerInfo, worker};
+pub use settings::Reuse;
 
 use self::core::Shared;
 use inline::Inline;
@@ -60,19 +66,21 @@ use inline::Inline;
 ///     Ok(())
 /// }
 /// ```
-pub struct Pool<S> {
+pub struct Pool<S, X = ()> {
     inner: Inner,
     in_flight: usize,
     /// The state lives in the workers; on Inline, in the threads that drive the pool.
     state: PhantomData<fn() -> S>,
+    /// What workers return at their end.
+    value: PhantomData<fn() -> X>,
 }
 
 enum Inner {
     Processes(Arc<Shared>),
-    Inline(Inline),
+    Inline(Box<Inline>),
 }
 
-impl<S> fmt::Debug for Pool<S> {
+impl<S, X> fmt::Debug for Pool<S, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = std::any::type_name::<S>();
         let mut text = f.debug_struct("Pool");
@@ -81,7 +89,7 @@ impl<S> fmt::Debug for Pool<S> {
     }
 }
 
-impl<S> Pool<S> {
+impl<S, X> Pool<S, X> {
     /// The context of the workers.
     #[must_use]
     pub fn context(&self) -> Context {
@@ -100,21 +108,93 @@ impl<S> Pool<S> {
         }
     }
 
-    /// Lets running tasks finish, ends all workers, and says how it went.
+    /// Ends all workers at once, running tasks included. Tasks without an outcome fail with
+    /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled), in whatever thread waits for them.
+    ///
+    /// The same as dropping the pool, for one that other threads still use.
+    pub fn terminate(&self) {
+        match &self.inner {
+            Inner::Processes(shared) => shared.terminate(),
+            Inner::Inline(inline) => inline.terminate(),
+        }
+    }
+
+    /// Waits until all workers have made their state and can run tasks, for `limit` at most.
+    ///
+    /// Not needed before tasks are given to the pool: they wait by themselves.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut) after that time, and what broke the pool.
+    pub fn ready(&self, limit: Duration) -> Result<(), Error> {
+        match &self.inner {
+            Inner::Processes(shared) => shared.ready(Instant::now().checked_add(limit)),
+            Inner::Inline(_) => Ok(()),
+        }
+    }
+
+    /// Replaces all workers by fresh ones, with fresh states. Tasks that have begun are finished by the
+    /// old ones; all others are run by the new.
+    ///
+    /// On Inline the calling thread makes a new state.
+    pub fn recycle(&self) {
+        match &self.inner {
+            Inner::Processes(shared) => {
+                let mut core = shared.lock();
+                core.recycle();
+                core.wake_driver();
+                shared.release(core);
+            }
+            Inner::Inline(inline) => inline.recycle(),
+        }
+    }
+
+    /// Changes the number of workers. Those that stay keep their states; those that go finish the task
+    /// that they have begun. On Inline nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for no workers at all, and what prevents new
+    /// workers from being started.
+    pub fn resize(&self, count: usize) -> Result<(), Error> {
+        let Inner::Processes(shared) = &self.inner else { return Ok(()) };
+        if count == 0 {
+            return Err(Error::new(ErrorKind::Invalid, "resize a pool")
+                .in_context(self.context())
+                .detail("a pool needs at least one worker"));
+        }
+        let mut core = shared.lock();
+        let resized = core.resize(count);
+        core.wake_driver();
+        shared.release(core);
+        resized
+    }
+}
+
+impl<S, X: DeserializeOwned + 'static> Pool<S, X> {
+    /// Lets all tasks finish, ends all workers, and says how it went.
     ///
     /// # Errors
     ///
     /// What broke the pool, if something did: see [`ErrorKind::Init`](crate::ErrorKind::Init). The
     /// workers are gone in any case.
-    pub fn shutdown(self) -> Result<Report, Error> {
-        match self.inner {
-            Inner::Processes(shared) => shared.shutdown(),
-            Inner::Inline(inline) => Ok(inline.shutdown()),
-        }
+    pub fn shutdown(self) -> Result<Report<X>, Error> {
+        let account = match &self.inner {
+            Inner::Processes(shared) => shared.shutdown()?,
+            Inner::Inline(inline) => inline.shutdown(),
+        };
+        Ok(Report::of(account, self.context()))
     }
 }
 
-impl<S: 'static> Pool<S> {
+impl<S, X> Drop for Pool<S, X> {
+    fn drop(&mut self) {
+        // Tasks may still hold on to the rest.
+        self.terminate();
+    }
+}
+
+impl<S: 'static, X> Pool<S, X> {
     /// Runs `function` on each input, and returns the results in the order of the inputs.
     ///
     /// Lazy: at most [`PoolBuilder::in_flight`] inputs are taken ahead of the results that were
@@ -131,7 +211,7 @@ impl<S: 'static> Pool<S> {
     /// # Panics
     ///
     /// When the input iterator panics, or the `Serialize` of an input: in `next`, in this process.
-    pub fn map<I, A, R, F>(&self, inputs: I, function: F) -> Map<'_, S, I::IntoIter, A, R, F>
+    pub fn map<I, A, R, F>(&self, inputs: I, function: F) -> Map<'_, S, X, I::IntoIter, A, R, F>
     where
         I: IntoIterator<Item = A>,
         A: Serialize + DeserializeOwned + 'static,
@@ -152,7 +232,7 @@ impl<S: 'static> Pool<S> {
         &self,
         inputs: I,
         function: F,
-    ) -> MapUnordered<'_, S, I::IntoIter, A, R, F>
+    ) -> MapUnordered<'_, S, X, I::IntoIter, A, R, F>
     where
         I: IntoIterator<Item = A>,
         A: Serialize + DeserializeOwned + 'static,
@@ -162,7 +242,7 @@ impl<S: 'static> Pool<S> {
         MapUnordered::new(self.feed::<_, A, R, F>(inputs, function))
     }
 
-    fn feed<I, A, R, F>(&self, inputs: I, function: F) -> map::Feed<'_, S, I::IntoIter, A, R, F>
+    fn feed<I, A, R, F>(&self, inputs: I, function: F) -> map::Feed<'_, S, X, I::IntoIter, A, R, F>
     where
         I: IntoIterator<Item = A>,
         A: Serialize + DeserializeOwned + 'static,

@@ -67,6 +67,18 @@ impl Parcel {
         Self { batch, index, count, frames, start: 0 }
     }
 
+    /// One task, already encoded, that is not too large.
+    pub(super) fn of_one(batch: BatchId, index: u64, function: Name, message: &[u8]) -> Self {
+        let name = function.to_bytes();
+        let head = Head { note: Note::Task, length: name.len() + message.len() };
+        let mut frames = Vec::with_capacity(head.size());
+        frames.extend_from_slice(&head.to_bytes());
+        frames.extend_from_slice(&name);
+        frames.extend_from_slice(message);
+        frames.resize(head.size(), 0);
+        Self { batch, index, count: 1, frames, start: 0 }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.count == 0
     }

@@ -65,8 +65,14 @@ pub(super) struct Worker {
     pub(super) ready: bool,
     /// It said why it will end; what is left is its end.
     pub(super) failed: bool,
+    /// It was told to end.
+    pub(super) closing: bool,
+    /// It was killed because of this task.
+    pub(super) killed_for: Option<BatchId>,
     pub(super) exit: Option<Exit>,
     pub(super) must_greet_by: Instant,
+    /// How many more tasks it may be sent.
+    quota: Option<u64>,
     pub(super) pace: Pace,
     /// Frames were put into the ring and not published.
     staged: bool,
@@ -79,6 +85,7 @@ impl Worker {
         keeper: Keeper,
         rings: Ends,
         must_greet_by: Instant,
+        quota: Option<u64>,
     ) -> Self {
         let Ends { producer, consumer, words } = rings;
         Self {
@@ -98,8 +105,11 @@ impl Worker {
             greeted: false,
             ready: false,
             failed: false,
+            closing: false,
+            killed_for: None,
             exit: None,
             must_greet_by,
+            quota,
             pace: Pace::new(),
             staged: false,
         }
@@ -107,7 +117,7 @@ impl Worker {
 
     /// Whether it takes tasks at all.
     pub(super) fn serves(&self) -> bool {
-        self.ready && !self.failed && self.exit.is_none() && self.keeper.is_some()
+        self.ready && !self.failed && !self.closing && self.exit.is_none() && self.keeper.is_some()
     }
 
     /// How many more tasks it should have at this time.
@@ -115,7 +125,8 @@ impl Worker {
         if !self.serves() || self.is_slow(now) {
             return 0;
         }
-        self.pace.window().saturating_sub(self.in_flight)
+        let room = self.pace.window().saturating_sub(self.in_flight);
+        self.quota.map_or(room, |quota| room.min(quota))
     }
 
     /// Whether it has been at one task for so long that no other should wait behind it.
@@ -131,6 +142,7 @@ impl Worker {
     /// Puts as many tasks of the parcel into the ring as fit, `most` at most. Returns how many.
     pub(super) fn send(&mut self, parcel: &mut Parcel, most: u64) -> u64 {
         let room = self.tasks.known_room().saturating_sub(RESERVE);
+        let most = self.quota.map_or(most, |quota| most.min(quota));
         let (count, frames) = parcel.peek(most, room);
         if count == 0 {
             return 0;
@@ -173,6 +185,12 @@ impl Worker {
         self.in_flight += count;
         self.last += count;
         self.staged = true;
+        if let Some(quota) = &mut self.quota {
+            *quota -= count;
+            if *quota == 0 {
+                self.close();
+            }
+        }
     }
 
     /// Publishes what was put into the ring, and wakes the worker.
@@ -193,6 +211,9 @@ impl Worker {
 
     /// Tells it to end when it has done what it has.
     pub(super) fn close(&mut self) {
+        if std::mem::replace(&mut self.closing, true) {
+            return;
+        }
         // There is room for it: `RESERVE`.
         self.tasks.put(&Head { note: Note::Close, length: 0 }.to_bytes());
         self.staged = true;
@@ -258,10 +279,15 @@ impl Worker {
 
     /// Of a worker that has ended, and whose outcomes were all read: the tasks that it had begun, and
     /// those that it had not. More than one was begun only if outcomes were lost in a broken channel.
-    pub(super) fn what_is_left(&mut self) -> (Vec<(BatchId, u64)>, Vec<Waiting>) {
-        let begun = Status::of(&self.words).begun().clamp(self.first - 1, self.last);
+    pub(super) fn what_is_left(&mut self) -> (Vec<Waiting>, Vec<Waiting>) {
+        let begun = self.begun();
         let waiting = self.split_after(begun);
-        (self.lose(), waiting)
+        (self.split_after(self.first - 1), waiting)
+    }
+
+    /// The number of the task that it began last.
+    pub(super) fn begun(&self) -> u64 {
+        Status::of(&self.words).begun().clamp(self.first - 1, self.last)
     }
 
     /// All tasks in flight, without a look at what the worker says.
@@ -349,6 +375,18 @@ impl Worker {
             Flight::Large(large) => large.batch == wanted,
             Flight::Void { .. } => false,
         })
+    }
+
+    /// Whether it runs a task of this batch now.
+    pub(super) fn runs(&self, wanted: BatchId) -> bool {
+        let begun = Status::of(&self.words).begun();
+        let first = self.flights.iter().find(|flight| !matches!(flight, Flight::Void { .. }));
+        begun >= self.first
+            && match first {
+                Some(Flight::Small { batch, .. }) => *batch == wanted,
+                Some(Flight::Large(large)) => large.batch == wanted,
+                _ => false,
+            }
     }
 
     /// Whether there are outcomes in the ring.

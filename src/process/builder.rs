@@ -38,6 +38,10 @@ impl Stdio {
     pub fn null() -> Self {
         Self(Stream::Null)
     }
+
+    pub(crate) fn into_stream(self) -> Stream {
+        self.0
+    }
 }
 
 impl From<File> for Stdio {

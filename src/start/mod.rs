@@ -58,7 +58,7 @@ pub(crate) fn start(
 }
 
 /// Settings that the system would refuse later, in the child, where it is harder to say so.
-fn check_settings(specification: &Specification) -> Result<(), Error> {
+pub(crate) fn check_settings(specification: &Specification) -> Result<(), Error> {
     let invalid = |detail: String| Err(Error::new(ErrorKind::Invalid, DOING).detail(detail));
     for change in &specification.environment {
         let (name, value) = match change {
@@ -77,7 +77,11 @@ fn check_settings(specification: &Specification) -> Result<(), Error> {
 }
 
 /// Streams, environment and directory, for a child that makes them itself.
-fn tell_surroundings(launch: &mut Launch, specification: &Specification, sent: &mut Encoded) {
+pub(crate) fn tell_surroundings(
+    launch: &mut Launch,
+    specification: &Specification,
+    sent: &mut Encoded,
+) {
     for (told, wanted) in launch.standard.iter_mut().zip(&specification.standard) {
         *told = match wanted {
             Stream::Inherit => Standard::Keep,

@@ -3,6 +3,7 @@
 pub(crate) mod protocol;
 pub(crate) mod serve;
 pub(crate) mod template;
+pub(crate) mod watchdog;
 
 use std::time::{Duration, Instant};
 

@@ -42,8 +42,9 @@ impl Listener {
     pub fn clear(&self) {
         let Ok(fd) = self.0.borrow() else { return };
         let mut count = 0u64;
-        // SAFETY: `count` has room for the eight bytes that are read. An error is that it was not rung.
+        // An error is that it was not rung.
         let _ = uninterrupted(|| {
+            // SAFETY: `count` has room for the eight bytes that are read.
             checked(unsafe { libc::read(fd.as_raw_fd(), (&raw mut count).cast(), 8) })
         });
     }
@@ -76,8 +77,8 @@ impl Ringer {
     pub fn ring(&self) -> io::Result<()> {
         let fd = self.0.borrow()?;
         let one = 1u64;
-        // SAFETY: `one` has the eight bytes that are written.
         let rung = uninterrupted(|| {
+            // SAFETY: `one` has the eight bytes that are written.
             checked(unsafe { libc::write(fd.as_raw_fd(), (&raw const one).cast(), 8) })
         });
         match rung {

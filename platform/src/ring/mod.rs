@@ -68,6 +68,17 @@ pub fn receive(fd: BorrowedFd<'_>, capacity: usize) -> io::Result<Ends> {
     Ok(ends(Map::receive(fd, capacity)?, Direction::Up, Direction::Down))
 }
 
+/// Maps only to look at the words. Children that are forked later do not get the mapping.
+///
+/// # Errors
+///
+/// As [`receive`].
+pub fn observe(fd: BorrowedFd<'_>, capacity: usize) -> io::Result<Words> {
+    let map = Map::receive(fd, capacity)?;
+    map.keep_from_children()?;
+    Ok(Words(Arc::new(map)))
+}
+
 fn ends(map: Map, out: Direction, into: Direction) -> Ends {
     let map = Arc::new(map);
     let capacity = map.capacity() as u64;

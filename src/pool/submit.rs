@@ -1,0 +1,199 @@
+//! Tasks one at a time, and one for every worker.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::batch::{BatchId, Kind, Outcomes};
+use super::core::Shared;
+use super::handle::{self, Task};
+use super::inline;
+use super::task::{LARGEST, Large, Parcel, Waiting};
+use super::{Inner, Pool};
+use crate::codec::{self, CodecError, Encoded};
+use crate::error::{Error, ErrorKind, TaskError};
+use crate::function::{self, Name};
+
+const DOING: &str = "submit a task";
+
+impl<S: 'static, X> Pool<S, X> {
+    /// Gives the pool one task, and returns at once, with a handle on which its result can be waited for.
+    ///
+    /// When [`PoolBuilder::in_flight`](crate::PoolBuilder::in_flight) submitted tasks have no outcome yet,
+    /// waits until one has. Nothing is done for the pool while nobody waits for it: a task that is
+    /// submitted is handed to a worker at once if one is free, and else when somebody next uses the pool.
+    ///
+    /// On Inline the task runs here and now.
+    ///
+    /// # Errors
+    ///
+    /// * [`ErrorKind::EncodeArguments`]: the argument could not be encoded.
+    /// * [`ErrorKind::Cancelled`]: the pool was ended.
+    /// * What broke the pool.
+    pub fn submit<A, R, F>(&self, argument: A, function: F) -> Result<Task<R>, Error>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        F: Fn(&mut S, A) -> R + Copy + 'static,
+    {
+        self.submit_if(argument, function, true)
+    }
+
+    /// Like [`Pool::submit`], but never waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::submit`], and [`ErrorKind::Busy`] where that would wait.
+    pub fn try_submit<A, R, F>(&self, argument: A, function: F) -> Result<Task<R>, Error>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        F: Fn(&mut S, A) -> R + Copy + 'static,
+    {
+        self.submit_if(argument, function, false)
+    }
+
+    fn submit_if<A, R, F>(&self, argument: A, function: F, wait: bool) -> Result<Task<R>, Error>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        F: Fn(&mut S, A) -> R + Copy + 'static,
+    {
+        let (function, name) = function::stateful::<F, S, A, R>(function)?;
+        let message = self.encode(argument, name)?;
+        match &self.inner {
+            Inner::Inline(inline) => {
+                let number = inline.next_number();
+                let task = inline::Task { index: number, function, name, message: &message };
+                Ok(Task::done(inline.run(&task), name, number))
+            }
+            Inner::Processes(shared) => {
+                let (batch, number) = self.open_single(shared, name, wait)?;
+                shared.add([waiting(batch, 0, function, message)]);
+                Ok(Task::of_pool(shared.clone(), batch, self.context(), name, number))
+            }
+        }
+    }
+
+    fn encode<A: Serialize + 'static>(&self, argument: A, name: &str) -> Result<Encoded, Error> {
+        codec::encode_owned(argument).map_err(|error: CodecError| {
+            Error::new(ErrorKind::EncodeArguments, DOING)
+                .in_context(self.context())
+                .named(name)
+                .detail(error.to_string())
+        })
+    }
+
+    fn open_single(
+        &self,
+        shared: &Shared,
+        name: &'static str,
+        wait: bool,
+    ) -> Result<(BatchId, u64), Error> {
+        let mut core = shared.lock();
+        loop {
+            core.look_unless_driven();
+            if let Some(error) = &core.broken {
+                return Err(error.again().named(name));
+            }
+            if let Some(opened) = core.open_single(name, self.in_flight) {
+                shared.release(core);
+                return Ok(opened);
+            }
+            if !wait {
+                shared.release(core);
+                return Err(Error::new(ErrorKind::Busy, DOING)
+                    .in_context(self.context())
+                    .named(name)
+                    .detail(format!("{} tasks have no outcome yet", self.in_flight))
+                    .advice("join some, or raise `in_flight`"));
+            }
+            core = shared.wait(core, None);
+        }
+    }
+
+    /// Runs `function` once on every worker, also on those that are not ready yet, and returns the
+    /// results in the order of [`WorkerInfo::index`](crate::WorkerInfo::index).
+    ///
+    /// To set or read something in each worker's state. A worker that dies before it has begun is
+    /// replaced, and its replacement does it. What a worker does with it is lost with the worker.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::EncodeArguments`] and what broke the pool; each result is a `Result` of its own, whose
+    /// [`TaskError::index`] is the index of the worker.
+    pub fn broadcast<A, R, F>(
+        &self,
+        argument: A,
+        function: F,
+    ) -> Result<Vec<Result<R, TaskError>>, Error>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        F: Fn(&mut S, A) -> R + Copy + 'static,
+    {
+        let (function, name) = function::stateful::<F, S, A, R>(function)?;
+        let message = self.encode(argument, name)?;
+        let shared = match &self.inner {
+            Inner::Processes(shared) => shared,
+            Inner::Inline(inline) => {
+                let task = inline::Task { index: 0, function, name, message: &message };
+                let outcome = super::batch::Outcome { index: 0, what: inline.run(&task) };
+                return Ok(vec![handle::open(outcome, &[], self.context(), 0, name)]);
+            }
+        };
+        let message = Arc::new(message);
+        let (batch, count) = {
+            let mut core = shared.lock();
+            if let Some(error) = &core.broken {
+                return Err(error.again().named(name));
+            }
+            let batch = core.batches.open(name, Kind::Pinned);
+            let count = core.worker_count();
+            for slot in 0..count {
+                let task = shared_waiting(batch, slot as u64, function, &message);
+                core.slots[slot].pinned.push_back(task);
+            }
+            core.dispatch();
+            core.wake_driver();
+            (batch, count)
+        };
+        let mut results: Vec<Option<Result<R, TaskError>>> = Vec::new();
+        results.resize_with(count, || None);
+        let mut left = count;
+        while left > 0 {
+            let mut outcomes = Outcomes::default();
+            shared.exchange(batch, [], &mut outcomes, true, false);
+            while let Some(outcome) = outcomes.list.pop_front() {
+                let index = outcome.index;
+                let result = handle::open(outcome, &outcomes.bytes, self.context(), index, name);
+                let place = usize::try_from(index).ok().and_then(|index| results.get_mut(index));
+                if let Some(place) = place {
+                    *place = Some(result);
+                    left -= 1;
+                }
+            }
+        }
+        shared.lock().batches.close(batch);
+        Ok(results.into_iter().flatten().collect())
+    }
+}
+
+fn is_small(message: &Encoded) -> bool {
+    message.descriptors.is_empty() && message.bytes.len() <= LARGEST
+}
+
+fn waiting(batch: BatchId, index: u64, function: Name, message: Encoded) -> Waiting {
+    if is_small(&message) {
+        return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes));
+    }
+    Waiting::Large(Large { batch, index, function, message: Arc::new(message) })
+}
+
+fn shared_waiting(batch: BatchId, index: u64, function: Name, message: &Arc<Encoded>) -> Waiting {
+    if is_small(message) {
+        return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes));
+    }
+    Waiting::Large(Large { batch, index, function, message: message.clone() })
+}
