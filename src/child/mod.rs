@@ -20,6 +20,7 @@ use offspring_platform::{
 
 use crate::channel::{Frame, Kind, Link};
 use crate::codec::{self, Encoded};
+use crate::function::Inherited;
 use crate::launch;
 use crate::launch::handover::Handover;
 use crate::launch::message::{Launch, Role, Standard};
@@ -36,7 +37,7 @@ pub(crate) enum Refusal {
 
 /// A child started by exec, in the first statement of its `main`: hears what it is to be, and makes sure
 /// that it is the program that is meant.
-pub(crate) fn receive(handover: Handover, entered: &Entered) -> Birth {
+pub(crate) fn receive(handover: Handover, entered: &Entered) -> Birth<'static> {
     let mut link = Link::new(handover.channel);
     let first = first_frame(&mut link);
     let launch = match codec::decode_own::<Launch>(&first.bytes) {
@@ -58,6 +59,7 @@ pub(crate) fn receive(handover: Handover, entered: &Entered) -> Birth {
         launch,
         descriptors: first.descriptors,
         message: None,
+        inherited: None,
         forked: false,
     }
 }
@@ -72,7 +74,7 @@ fn first_frame(link: &mut Link) -> Frame {
 }
 
 /// A child that was just forked, in its own frame, with the exit bomb armed.
-pub(crate) struct Birth {
+pub(crate) struct Birth<'a> {
     pub(crate) link: Link,
     pub(crate) lifeline: PrivateFd,
     pub(crate) launch: Launch,
@@ -80,11 +82,17 @@ pub(crate) struct Birth {
     pub(crate) descriptors: Vec<OwnedFd>,
     /// The arguments, if they were inherited.
     pub(crate) message: Option<(Vec<u8>, Vec<OwnedFd>)>,
+    /// The function, if it was inherited.
+    pub(crate) inherited: Option<Inherited<'a>>,
     pub(crate) forked: bool,
 }
 
 /// A child that was forked from a template or supervisor: learns over its channel what to be.
-pub(crate) fn enter_by_fork(channel: PrivateFd, end: PrivateFd) -> ! {
+pub(crate) fn enter_by_fork(
+    channel: PrivateFd,
+    end: PrivateFd,
+    inherited: Option<Inherited<'_>>,
+) -> ! {
     let mut link = Link::new(channel);
     let first = first_frame(&mut link);
     let launch = match codec::decode_own::<Launch>(&first.bytes) {
@@ -92,12 +100,12 @@ pub(crate) fn enter_by_fork(channel: PrivateFd, end: PrivateFd) -> ! {
         _ => leave(&mut link, Refusal::ProgramChanged),
     };
     let descriptors = first.descriptors;
-    live(Birth { link, lifeline: end, launch, descriptors, message: None, forked: true })
+    live(Birth { link, lifeline: end, launch, descriptors, message: None, inherited, forked: true })
 }
 
 /// The life of a child.
-pub(crate) fn live(birth: Birth) -> ! {
-    let Birth { mut link, lifeline: end, launch, descriptors, message, forked } = birth;
+pub(crate) fn live(birth: Birth<'_>) -> ! {
+    let Birth { mut link, lifeline: end, launch, descriptors, message, inherited, forked } = birth;
     if lifeline::arm(end).is_err() {
         // A child that would outlive its owner must not live.
         exit::now(exit::FELL_OUT);
@@ -116,8 +124,8 @@ pub(crate) fn live(birth: Birth) -> ! {
         leave(&mut link, refusal);
     }
     match launch.role {
-        Role::Call { function } => call::run(link, function, message),
-        Role::Worker(role) => worker::run(link, launch.context, role),
+        Role::Call { function } => call::run(link, function, message, inherited),
+        Role::Worker(role) => worker::run(link, launch.context, role, inherited),
         // Those enter elsewhere.
         Role::Supervisor { .. } => leave(&mut link, Refusal::ProgramChanged),
     }

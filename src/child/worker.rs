@@ -17,7 +17,7 @@ use crate::Context;
 use crate::channel::lane::{self, HEAD, Head, LARGEST, Note, Status};
 use crate::channel::{Frame, Kind, Link, Spin};
 use crate::codec::{self, Encoded};
-use crate::function::{self, Failure, Finder, Name};
+use crate::function::{self, Failure, Finder, Inherited, Name};
 use crate::launch::message::WorkerRole;
 
 /// What [`worker`](crate::worker) tells.
@@ -62,7 +62,12 @@ const PANICKED: i32 = 101;
 const NAP: Duration = Duration::from_secs(10);
 
 /// Says hello, makes the state, runs tasks until told to close.
-pub(super) fn run(mut link: Link, context: Context, role: WorkerRole) -> ! {
+pub(super) fn run(
+    mut link: Link,
+    context: Context,
+    role: WorkerRole,
+    inherited: Option<Inherited<'_>>,
+) -> ! {
     signal::leave_interrupts_to_parent();
     if role.pinned {
         // A worker that may run everywhere is slower at most.
@@ -111,7 +116,7 @@ pub(super) fn run(mut link: Link, context: Context, role: WorkerRole) -> ! {
         words,
         bell,
         spin: Spin::new(),
-        finder: Finder::default(),
+        finder: Finder::with(inherited),
         input: Vec::new(),
         output: Encoded::default(),
         last: 0,
@@ -132,7 +137,7 @@ fn answer(link: &mut Link, id: u64, outcome: Result<Encoded, Failure>) {
 }
 
 /// Where a worker works: what comes in, what goes out, and the state.
-struct Bench {
+struct Bench<'a> {
     role: WorkerRole,
     /// It ends when it has more.
     most_memory: Option<u64>,
@@ -149,7 +154,7 @@ struct Bench {
     /// Wakes the owner.
     bell: Ringer,
     spin: Spin,
-    finder: Finder,
+    finder: Finder<'a>,
     /// The argument, out of reach of everybody else.
     input: Vec<u8>,
     output: Encoded,
@@ -159,7 +164,7 @@ struct Bench {
     state: Option<Box<dyn Any>>,
 }
 
-impl Bench {
+impl Bench<'_> {
     fn work(mut self) -> ! {
         loop {
             let head = self.next_head();

@@ -327,7 +327,7 @@ impl<S, X> PoolBuilder<S, X> {
         let inner = match context {
             Context::Inline => Inner::Inline(Box::new(Inline::new(settings))),
             _ => {
-                let started = Shared::start(context, workers, settings);
+                let started = Shared::start(context, workers, settings, None);
                 Inner::Processes(Arc::new(started.map_err(|error| error.in_context(context))?))
             }
         };
@@ -357,7 +357,7 @@ fn limit_threads(environment: &mut Vec<Change>, count: usize) {
 }
 
 /// As the environment says, or as many as there are processors for us.
-fn default_workers(context: Context) -> Result<usize, Error> {
+pub(super) fn default_workers(context: Context) -> Result<usize, Error> {
     let Some(text) = std::env::var_os("OFFSPRING_WORKERS") else {
         return Ok(std::thread::available_parallelism().map_or(1, NonZero::get));
     };

@@ -24,6 +24,7 @@ use super::worker::{SLOW, Worker};
 use crate::Context;
 use crate::channel::Spin;
 use crate::error::{Error, ErrorKind};
+use crate::function::Inherited;
 use crate::launch::Specification;
 use crate::start::check_settings;
 use crate::supervisor::{self, Supervisor};
@@ -103,18 +104,19 @@ const SOON: Duration = Duration::from_millis(1);
 const LINGER: Duration = Duration::from_millis(100);
 
 impl Shared {
-    /// Starts a supervisor and its workers.
+    /// Starts a supervisor and its workers, which run what they inherit if they are forked.
     pub(super) fn start(
         context: Context,
         workers: usize,
         settings: Settings,
+        inherited: Option<Inherited<'_>>,
     ) -> Result<Self, Error> {
         check_settings(&settings.specification)?;
         let own = Specification {
             start_timeout: settings.specification.start_timeout,
             ..Specification::default()
         };
-        let supervisor = Supervisor::start(context, &own, supervisor::NAME)?;
+        let supervisor = Supervisor::start(context, &own, supervisor::NAME, inherited)?;
         let (listener, ringer) =
             bell::new().map_err(|error| Error::system("start a pool", error))?;
         let mut core = Core {

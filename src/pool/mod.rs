@@ -7,6 +7,7 @@ mod core;
 mod dispatch;
 mod handle;
 mod hear;
+mod inherited;
 mod inline;
 mod map;
 mod report;
@@ -29,6 +30,7 @@ use crate::function;
 
 pub use builder::PoolBuilder;
 pub use handle::Task;
+pub(crate) use inherited::{Indexed, Landed, index_of};
 pub use map::{Enumerated, Map, MapUnordered};
 pub use report::{Report, SlowTask, Stats, WorkerInfo, WorkerReport, worker};
 pub use settings::Reuse;
