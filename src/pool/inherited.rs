@@ -126,7 +126,7 @@ impl Indexed {
         if room == 0 || self.taken - self.arrived > AHEAD / 2 {
             return None;
         }
-        let mut parcel = Parcel::with_memory(*batch, self.taken, Vec::new());
+        let mut parcel = Parcel::with_memory(*batch, self.taken, 1, Vec::new());
         for index in self.taken..self.taken + room {
             let begun = parcel.begin(Name::INHERITED, &mut self.encoded);
             self.encoded.bytes.extend_from_slice(&index.to_ne_bytes());
