@@ -21,7 +21,6 @@ use offspring_platform::{
 use crate::channel::{Frame, Kind, Link};
 use crate::codec::{self, Encoded};
 use crate::function::Inherited;
-use crate::launch;
 use crate::launch::handover::Handover;
 use crate::launch::message::{Launch, Role, Standard};
 
@@ -51,7 +50,7 @@ pub(crate) fn receive(handover: Handover, entered: &Entered) -> Birth<'static> {
     if launch.may_fork {
         fork::inherit_promise(entered);
     }
-    launch::set_depth(launch.depth);
+    launch.place.take();
     program::set_name(&launch.name);
     Birth {
         link,
@@ -114,7 +113,7 @@ pub(crate) fn live(birth: Birth<'_>) -> ! {
         signal::reset_for_child();
         exit::skip_inherited_handlers();
     }
-    launch::set_depth(launch.depth);
+    launch.place.take();
     program::set_name(&launch.name);
     if set_streams(launch.standard, &descriptors).is_err() {
         leave(&mut link, Refusal::Streams);

@@ -25,7 +25,7 @@ use crate::Context;
 use crate::channel::Spin;
 use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
-use crate::launch::Specification;
+use crate::launch::{Specification, gates};
 use crate::start::check_settings;
 use crate::supervisor::{self, Supervisor};
 
@@ -112,6 +112,7 @@ impl Shared {
         inherited: Option<Inherited<'_>>,
     ) -> Result<Self, Error> {
         check_settings(&settings.specification)?;
+        gates::check_budget(context, workers)?;
         let own = Specification {
             start_timeout: settings.specification.start_timeout,
             ..Specification::default()

@@ -14,7 +14,8 @@ use crate::channel::{Kind, Link, lane};
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::launch::message::{Role, WorkerRole};
-use crate::launch::{self, Specification, execute::Execute};
+use crate::launch::place::Place;
+use crate::launch::{self, Specification, execute::Execute, gates};
 use crate::start::tell_surroundings;
 use crate::supervisor::protocol::Start;
 
@@ -41,6 +42,7 @@ impl Core {
         };
         let unnamed = Specification { name: None, ..settings.specification.clone() };
         let mut told = launch::prepare(self.context, &unnamed, role, &name)?;
+        told.place = Place::of_worker(self.target);
         let mut sent = Encoded::default();
         tell_surroundings(&mut told, &settings.specification, &mut sent);
         let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
@@ -338,6 +340,7 @@ impl Core {
         if self.broken.is_some() || self.closing {
             return Ok(());
         }
+        gates::check_budget(self.context, count)?;
         self.target = count;
         if self.slots.len() < count {
             self.slots.resize_with(count, Slot::default);

@@ -21,6 +21,7 @@ use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
 use crate::launch::message::Role;
+use crate::launch::place::Place;
 use crate::launch::{self, Specification, execute, gates};
 
 const DOING: &str = "start a supervisor";
@@ -84,7 +85,7 @@ impl Supervisor {
         let role = Role::Supervisor { forks: context == Context::ForkServer };
         // Its children are as deep as this process's own would be: it is no user of the program.
         let mut told = launch::prepare(context, specification, role, name)?;
-        told.depth -= 1;
+        told.place = Place::own();
         let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
         let (keeper, end) = lifeline::new().map_err(fail)?;
         let pid = execute::run(&execute::Run {
