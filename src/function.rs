@@ -11,8 +11,10 @@ use offspring_platform::function::{self, Body, Descriptor, NotFound, Shape};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::Exit;
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind, Panic, Phase};
+use crate::supervisor::protocol::How;
 
 /// The only shape of call: bytes in, bytes out, and the state of the worker beside them.
 pub(crate) struct Call<'a> {
@@ -66,6 +68,8 @@ pub(crate) enum Failure {
     Function(String),
     /// What the initialiser of a worker returned as its error.
     Init(String),
+    /// The process that ran it ended without an answer.
+    Died(How),
 }
 
 impl Failure {
@@ -81,6 +85,15 @@ impl Failure {
             }
             Self::Function(text) => Error::new(ErrorKind::Protocol, doing).detail(text),
             Self::Init(text) => Error::new(ErrorKind::Init, doing).detail(text),
+            Self::Died(how) => {
+                let error = Error::new(ErrorKind::Died, doing).at(Phase::Started);
+                match how.into() {
+                    Exit::Code(0) => {
+                        error.advice("a task must return, not exit").ended(Exit::Code(0))
+                    }
+                    exit => error.ended(exit),
+                }
+            }
         }
     }
 

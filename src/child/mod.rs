@@ -5,6 +5,7 @@
 //! leave by `_exit`.
 
 mod call;
+mod copy;
 pub(crate) mod panic;
 pub(crate) mod worker;
 

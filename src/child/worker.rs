@@ -13,6 +13,7 @@ use offspring_platform::ring::claim::{Claimed, claim};
 use offspring_platform::ring::{self, Consumer, Ends, Producer, Words};
 use offspring_platform::{affinity, exit, memory, signal};
 
+use super::copy::{self, Copied};
 use crate::Context;
 use crate::channel::lane::{self, HEAD, Head, LARGEST, Note, Status};
 use crate::channel::{Frame, Kind, Link, Spin};
@@ -173,6 +174,10 @@ impl Bench<'_> {
                     match claim(Status::of(&self.words).claim(), self.last, 1) {
                         Claimed::Yes => {
                             self.last += 1;
+                            if self.role.one_task {
+                                self.run_alone(head);
+                                continue;
+                            }
                             self.run(head);
                             if self.most_memory.is_some_and(|most| self.has_more_than(most)) {
                                 self.leave();
@@ -290,13 +295,52 @@ impl Bench<'_> {
         self.last += u64::from(count);
     }
 
-    fn run(&mut self, head: Head) {
-        // From here on, a crash is this task's: the user's code decodes the argument.
+    /// Runs a task so that no other meets what it leaves behind.
+    fn run_alone(&mut self, head: Head) {
+        if !copy::is_possible() {
+            self.run(head);
+            self.leave();
+        }
+        self.begin();
+        match copy::copy(&self.link, &self.bell) {
+            Ok(Copied::Copy(link, bell)) => {
+                let _bomb = exit::Bomb::arm();
+                self.link = *link;
+                self.bell = bell;
+                self.run(head);
+                super::end();
+            }
+            Ok(Copied::Ended(exit)) => {
+                // It has read what came over the socket.
+                self.tasks.take(head.size());
+                match self.outcomes.catch_up() {
+                    Ok(true) => {}
+                    Ok(false) => self.answer(Err(Failure::Died(exit.into()))),
+                    Err(_) => exit::now(exit::FELL_OUT),
+                }
+            }
+            Err(failure) => {
+                self.take(head);
+                self.answer(Err(failure));
+            }
+        }
+        if self.role.timed {
+            Status::of(&self.words).set_running_since(0);
+        }
+    }
+
+    /// Says that it begins the task that it claimed last. From here on, a crash is that task's: the user's
+    /// code decodes the argument.
+    fn begin(&self) {
         if self.role.timed {
             // First the time: a task must not be taken for one that began with the last.
             Status::of(&self.words).set_running_since(now());
         }
         Status::of(&self.words).begin(self.last);
+    }
+
+    fn run(&mut self, head: Head) {
+        self.begin();
         self.output.clear();
         let outcome = match self.take(head) {
             Some((function, descriptors)) => {
@@ -391,14 +435,14 @@ impl Bench<'_> {
     }
 
     /// Ends in an orderly way, without being told to.
-    fn leave(mut self) -> ! {
+    fn leave(&mut self) -> ! {
         self.output.clear();
         self.publish(Note::Leaving);
         self.ring_if_asleep(true);
         self.close()
     }
 
-    fn close(mut self) -> ! {
+    fn close(&mut self) -> ! {
         // Both are the user's code, which may panic.
         if let Some(function) = self.role.finaliser {
             let state = &mut self.state;
@@ -407,7 +451,7 @@ impl Bench<'_> {
             });
             answer(&mut self.link, FINALISER, value);
         }
-        let state = self.state;
+        let state = self.state.take();
         if super::panic::caught(|| catch_unwind(AssertUnwindSafe(|| drop(state)))).is_err() {
             super::end_with(PANICKED);
         }

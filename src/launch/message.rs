@@ -57,6 +57,8 @@ pub(crate) struct WorkerRole {
     pub(crate) timed: bool,
     /// It ends when it has grown by so many bytes since its state was made.
     pub(crate) growth_limit: Option<u64>,
+    /// Each task runs in a copy of it, or if that cannot be, it ends after the first.
+    pub(crate) one_task: bool,
     /// It stays on one processor.
     pub(crate) pinned: bool,
 }

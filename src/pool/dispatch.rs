@@ -7,6 +7,7 @@ use offspring_platform::{descriptors, lifeline, ring};
 
 use super::batch::{BatchId, What};
 use super::core::{Core, Slot};
+use super::settings::Reuse;
 use super::task::{Large, Parcel, Waiting};
 use super::worker::Worker;
 use crate::Context;
@@ -34,6 +35,7 @@ impl Core {
             finaliser: settings.finaliser,
             timed: settings.deadlines.task.is_some(),
             growth_limit: settings.growth_limit,
+            one_task: settings.reuse == Reuse::PerTask,
             pinned: settings.pin,
         });
         let name = match &settings.specification.name {

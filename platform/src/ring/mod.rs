@@ -220,6 +220,17 @@ impl Producer {
         self.index.prepare_sleep(shared, wanted as u64)
     }
 
+    /// Takes over what another process has published through a copy of this end: a forked child that has
+    /// ended since. What was written here and not published is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] when it published more than there was room for.
+    pub fn catch_up(&mut self) -> Result<bool, Corrupt> {
+        self.staged = 0;
+        self.index.catch_up(self.map.shared(self.direction))
+    }
+
     /// Reads bytes that were written at `position` and not overwritten since.
     #[inline]
     pub fn read_back(&self, position: u64, buffer: &mut [u8]) {
