@@ -390,11 +390,22 @@ impl Shared {
         }
     }
 
+    /// Takes note of all that has happened, and waits for nothing. A thread that drives does it by itself.
+    pub(super) fn glance(&self, core: &mut Core) {
+        if core.driven || core.ended || !core.supervisor.is_ours() {
+            return;
+        }
+        let watched = core.watched();
+        let ready = self.poll(&watched, Some(Duration::ZERO));
+        core.hear(&ready);
+        core.look();
+    }
+
     /// Waits until all workers are ready.
     pub(super) fn ready(&self, deadline: Option<Instant>) -> Result<(), Error> {
         let mut core = self.lock();
         loop {
-            core.look_unless_driven();
+            self.glance(&mut core);
             if let Some(error) = &core.broken {
                 return Err(error.again());
             }
@@ -506,9 +517,10 @@ impl Core {
                 continue;
             }
             if self.batches.is_pinned(batch) {
-                let slot = usize::try_from(waiting.index()).ok();
-                if let Some(slot) = slot.and_then(|slot| self.slots.get_mut(slot)) {
-                    slot.pinned.push_front(waiting);
+                match usize::try_from(waiting.index()).ok().filter(|slot| *slot < self.target) {
+                    Some(slot) => self.slots[slot].pinned.push_front(waiting),
+                    // Nobody will come after the worker that had it.
+                    None => self.settle_cancelled(&waiting),
                 }
                 continue;
             }

@@ -22,6 +22,13 @@ use crate::supervisor::protocol::Start;
 
 const DOING: &str = "start a worker";
 
+impl Slot {
+    /// The worker, if nothing waits for it alone: that comes first.
+    fn open_worker(&mut self) -> Option<&mut Worker> {
+        self.worker.as_deref_mut().filter(|_| self.pinned.is_empty())
+    }
+}
+
 impl Core {
     /// Asks the supervisor for a worker in this slot. It is told what to be over its own channel, so
     /// nothing is waited for.
@@ -153,7 +160,9 @@ impl Core {
         let mut touched = false;
         for slot in &mut self.slots {
             let Some(worker) = &mut slot.worker else { continue };
-            while worker.serves() {
+            // Behind nothing else: what waits behind a long task is taken back, and would be sent again and
+            // again.
+            while worker.serves() && worker.in_flight == 0 {
                 let Some(next) = slot.pinned.pop_front() else { break };
                 let left = match next {
                     Waiting::Parcel(mut parcel) => {
@@ -174,8 +183,8 @@ impl Core {
 
     /// To a worker that has nothing else, so that nothing waits behind it, and it is not waited for.
     fn send_large(&mut self, large: Large) -> Result<(), Large> {
-        let workers = self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut());
-        let idle = |worker: &&mut Box<Worker>| {
+        let workers = self.slots.iter_mut().filter_map(Slot::open_worker);
+        let idle = |worker: &&mut Worker| {
             worker.serves() && worker.in_flight == 0 && !worker.link.has_output()
         };
         match { workers }.find(idle) {
@@ -187,7 +196,7 @@ impl Core {
     /// Shares the tasks out among the workers that have room, the least loaded first.
     fn send_parcel(&mut self, parcel: &mut Parcel) {
         loop {
-            let rooms = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
+            let rooms = self.slots.iter_mut().filter_map(Slot::open_worker);
             let with_room = rooms.filter(|worker| worker.room(self.now) > 0);
             let (mut able, mut least) = (0u64, u64::MAX);
             for worker in with_room {
@@ -201,7 +210,7 @@ impl Core {
             let share = parcel.count.div_ceil(able);
             let mut sent = 0;
             for slot in &mut self.slots {
-                let Some(worker) = &mut slot.worker else { continue };
+                let Some(worker) = slot.open_worker() else { continue };
                 let fair = (least + share).saturating_sub(worker.in_flight);
                 // Whole chunks, even if the last does not quite fit.
                 let most = fair.min(worker.room(self.now)).next_multiple_of(parcel.chunk);
@@ -300,22 +309,24 @@ impl Core {
         for slot in 0..self.slots.len() {
             let Some(worker) = &mut self.slots[slot].worker else { continue };
             if worker.has_tasks_of(batch) {
-                // Settles it, if it had not begun.
+                // Settles it, if it had not begun. And nothing is left that the worker could begin after
+                // it, nor is anything sent before it is clear whether the worker is killed.
+                let child = worker.child;
                 let returned = worker.take_back();
                 self.put_back(returned);
+                self.hear_worker(slot, child);
             }
         }
-        self.look();
-        if self.batches.has_outcome(batch) {
-            return;
-        }
-        for slot in &mut self.slots {
-            let Some(worker) = &mut slot.worker else { continue };
-            if worker.has_tasks_of(batch) {
-                worker.killed_for = Some(batch);
-                worker.kill();
+        if !self.batches.has_outcome(batch) {
+            for slot in &mut self.slots {
+                let Some(worker) = &mut slot.worker else { continue };
+                if worker.has_tasks_of(batch) {
+                    worker.killed_for = Some(batch);
+                    worker.kill();
+                }
             }
         }
+        self.look_unless_driven();
     }
 
     /// Puts fresh workers in the place of all. Tasks that have begun are finished by the old ones.
@@ -350,12 +361,21 @@ impl Core {
         for slot in 0..self.slots.len() {
             if slot >= count {
                 self.retire(slot);
+                // One that is on its way ends when it has come up.
+                if let Some(worker) = &mut self.slots[slot].worker {
+                    worker.close();
+                }
                 // What only it could have done.
                 for waiting in std::mem::take(&mut self.slots[slot].pinned) {
                     self.settle_cancelled(&waiting);
                 }
             } else if self.slots[slot].worker.is_none() && self.slots[slot].start_at.is_none() {
-                self.start_worker(slot)?;
+                if let Err(error) = self.start_worker(slot) {
+                    // Those that were started stay.
+                    self.target = slot;
+                    self.dispatch();
+                    return Err(error);
+                }
             }
         }
         self.dispatch();

@@ -67,7 +67,7 @@ impl Core {
         self.check_deadlines();
     }
 
-    fn hear_worker(&mut self, slot: usize, child: u64) {
+    pub(super) fn hear_worker(&mut self, slot: usize, child: u64) {
         let Some(place) = self.slots.get_mut(slot) else { return };
         let Some(mut worker) = place.worker.take_if(|worker| worker.child == child) else { return };
         self.read_worker(slot, &mut worker);

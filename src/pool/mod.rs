@@ -130,7 +130,8 @@ impl<S, X> Pool<S, X> {
 
     /// Waits until all workers have made their state and can run tasks, for `limit` at most.
     ///
-    /// Not needed before tasks are given to the pool: they wait by themselves.
+    /// Not needed before tasks are given to the pool: they wait by themselves. On Inline it makes the state
+    /// of the calling thread.
     ///
     /// # Errors
     ///
@@ -138,7 +139,7 @@ impl<S, X> Pool<S, X> {
     pub fn ready(&self, limit: Duration) -> Result<(), Error> {
         match &self.inner {
             Inner::Processes(shared) => shared.ready(Instant::now().checked_add(limit)),
-            Inner::Inline(_) => Ok(()),
+            Inner::Inline(inline) => inline.ready(),
         }
     }
 
@@ -164,14 +165,14 @@ impl<S, X> Pool<S, X> {
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for no workers at all, and what prevents new
-    /// workers from being started.
+    /// workers from being started: then those that were started stay.
     pub fn resize(&self, count: usize) -> Result<(), Error> {
-        let Inner::Processes(shared) = &self.inner else { return Ok(()) };
         if count == 0 {
             return Err(Error::new(ErrorKind::Invalid, "resize a pool")
                 .in_context(self.context())
                 .detail("a pool needs at least one worker"));
         }
+        let Inner::Processes(shared) = &self.inner else { return Ok(()) };
         let mut core = shared.lock();
         let resized = core.resize(count);
         core.wake_driver();

@@ -11,6 +11,7 @@
 
 pub mod leaks;
 pub mod programs;
+pub mod props;
 
 use std::error::Error;
 use std::fs::File;
