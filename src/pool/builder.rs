@@ -12,9 +12,9 @@ use offspring_platform::environment::Change;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::core::Shared;
 use super::inline::Inline;
 use super::settings::{Initialiser, Reuse, Settings};
+use super::shared::Shared;
 use super::{Inner, Pool};
 use crate::error::{Error, ErrorKind};
 use crate::function::{self, Name};

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 
 use super::batch::{BatchId, From, Large, Outcome, Outcomes, What};
 use super::builder::default_workers;
-use super::core::Shared;
 use super::settings::Settings;
+use super::shared::Shared;
 use super::task::{Parcel, Waiting};
 use crate::Context;
 use crate::codec::{self, Encoded};

@@ -1,17 +1,24 @@
 //! Workers that make their state once and then run tasks. `README.md` beside this file has the
 //! protocol.
 
+mod back;
 mod batch;
 mod builder;
 mod core;
 mod dispatch;
+mod drive;
+mod ended;
+mod feed;
 mod handle;
 mod hear;
 mod inherited;
 mod inline;
 mod map;
+mod pace;
 mod report;
+mod roster;
 mod settings;
+mod shared;
 mod submit;
 mod task;
 mod worker;
@@ -35,8 +42,8 @@ pub use map::{Enumerated, Map, MapUnordered};
 pub use report::{Report, SlowTask, Stats, WorkerInfo, WorkerReport, worker};
 pub use settings::Reuse;
 
-use self::core::Shared;
 use inline::Inline;
+use shared::Shared;
 
 /// Worker processes that each made a state `S` once and run tasks on it.
 ///
@@ -223,7 +230,7 @@ impl Pool<()> {
         F: Fn(A) -> R + Copy + 'static,
     {
         let function = function::plain::<F, A, R>(function);
-        Map::new(map::Feed::new(map::Lender::Owned(Box::new(self)), inputs, function))
+        Map::new(feed::Feed::new(feed::Lender::Owned(Box::new(self)), inputs, function))
     }
 }
 
@@ -282,7 +289,7 @@ impl<S: 'static, X> Pool<S, X> {
         MapUnordered::new(self.feed::<_, A, R, F>(inputs, function))
     }
 
-    fn feed<I, A, R, F>(&self, inputs: I, function: F) -> map::Feed<'_, S, X, I::IntoIter, A, R, F>
+    fn feed<I, A, R, F>(&self, inputs: I, function: F) -> feed::Feed<'_, S, X, I::IntoIter, A, R, F>
     where
         I: IntoIterator<Item = A>,
         A: Serialize + DeserializeOwned + 'static,
@@ -290,6 +297,6 @@ impl<S: 'static, X> Pool<S, X> {
         F: Fn(&mut S, A) -> R + Copy + 'static,
     {
         let function = function::stateful::<F, S, A, R>(function);
-        map::Feed::new(map::Lender::Borrowed(self), inputs.into_iter(), function)
+        feed::Feed::new(feed::Lender::Borrowed(self), inputs.into_iter(), function)
     }
 }

@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::batch::{BatchId, Kind, Outcomes};
-use super::core::Shared;
 use super::handle::{self, Task};
 use super::inline;
+use super::shared::Shared;
 use super::task::{LARGEST, Large, Parcel, Waiting};
 use super::{Inner, Pool};
 use crate::codec::{self, CodecError, Encoded};

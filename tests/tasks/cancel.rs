@@ -88,7 +88,7 @@ fn a_running_task_costs_its_worker_only(context: Context) -> Outcome {
     for (n, task) in (0..).zip(tasks) {
         match n {
             1 => check(task.join(), 1, Phase::Started),
-            _ => assert_eq!(task.join()?, pids[n as usize]),
+            _ => assert_eq!(task.join()?, pids[usize::try_from(n)?]),
         }
     }
     for (n, task) in (0..).zip(behind) {
