@@ -58,7 +58,7 @@ impl Head {
     #[inline]
     pub(crate) fn to_bytes(self) -> [u8; HEAD] {
         let time = u64::from(self.milliseconds.min(LONGEST));
-        (self.length as u64 | time << 32 | (self.note as u64) << 56).to_ne_bytes()
+        (self.length as u64 | (time << 32) | ((self.note as u64) << 56)).to_ne_bytes()
     }
 
     /// `None` when this is no head.
@@ -76,7 +76,7 @@ impl Head {
             _ => return None,
         };
         let length = usize::try_from(word & u64::from(u32::MAX)).ok()?;
-        let milliseconds = u32::try_from(word >> 32 & u64::from(LONGEST)).ok()?;
+        let milliseconds = u32::try_from((word >> 32) & u64::from(LONGEST)).ok()?;
         (length <= LARGEST).then_some(Self { note, length, milliseconds })
     }
 
@@ -195,7 +195,7 @@ mod tests {
         }
         assert_eq!(Head::from_bytes([0; HEAD]), None);
         assert_eq!(Head::from_bytes([0xff; HEAD]), None);
-        let long = (Note::Task as u64) << 56 | (LARGEST as u64 + 1);
+        let long = ((Note::Task as u64) << 56) | (LARGEST as u64 + 1);
         assert_eq!(Head::from_bytes(long.to_ne_bytes()), None);
         assert_eq!(Head::new(Note::Done, 1).size(), 16);
         assert_eq!(Head::new(Note::Done, 8).size(), 16);
