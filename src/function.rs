@@ -2,6 +2,7 @@
 
 use std::any::{Any, type_name};
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,8 +11,10 @@ use offspring_platform::function::{self, Body, Descriptor, NotFound, Shape};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::Exit;
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind, Panic, Phase};
+use crate::supervisor::protocol::How;
 
 /// The only shape of call: bytes in, bytes out, and the state of the worker beside them.
 pub(crate) struct Call<'a> {
@@ -33,13 +36,20 @@ impl Call<'_> {
     }
 
     /// Encodes the result and drops it, here, so that a panic in its destructor is caught as well.
-    fn result<R: Serialize + 'static>(&mut self, mut result: R) -> Result<(), Failure> {
-        if let Some(bytes) = codec::take_bytes(&mut result) {
-            self.output.bytes = bytes;
-            return Ok(());
-        }
-        codec::encode_into(&result, self.output).map_err(|error| Failure::Result(error.to_string()))
+    fn result<R: Serialize + 'static>(&mut self, result: R) -> Result<(), Failure> {
+        encode_result(result, self.output)
     }
+}
+
+fn encode_result<R: Serialize + 'static>(
+    mut result: R,
+    output: &mut Encoded,
+) -> Result<(), Failure> {
+    if let Some(bytes) = codec::take_bytes(&mut result) {
+        output.bytes = bytes;
+        return Ok(());
+    }
+    codec::encode_into(&result, output).map_err(|error| Failure::Result(error.to_string()))
 }
 
 /// See [`Call`].
@@ -56,6 +66,10 @@ pub(crate) enum Failure {
     Arguments(String),
     Result(String),
     Function(String),
+    /// What the initialiser of a worker returned as its error.
+    Init(String),
+    /// The process that ran it ended without an answer.
+    Died(How),
 }
 
 impl Failure {
@@ -70,6 +84,16 @@ impl Failure {
                 Error::new(ErrorKind::EncodeResult, doing).at(Phase::Started).detail(text)
             }
             Self::Function(text) => Error::new(ErrorKind::Protocol, doing).detail(text),
+            Self::Init(text) => Error::new(ErrorKind::Init, doing).detail(text),
+            Self::Died(how) => {
+                let error = Error::new(ErrorKind::Died, doing).at(Phase::Started);
+                match how.into() {
+                    Exit::Code(0) => {
+                        error.advice("a task must return, not exit").ended(Exit::Code(0))
+                    }
+                    exit => error.ended(exit),
+                }
+            }
         }
     }
 
@@ -89,6 +113,10 @@ impl Failure {
 pub(crate) struct Name(i64);
 
 impl Name {
+    /// What a forked child inherited, in the place of a function: see [`Inherited`]. No place in a
+    /// program is so far from another.
+    pub(crate) const INHERITED: Self = Self(i64::MIN);
+
     pub(crate) fn to_bytes(self) -> [u8; 8] {
         self.0.to_ne_bytes()
     }
@@ -148,6 +176,51 @@ where
     }
 }
 
+/// `Fn(A) -> Result<S, E>`: the initialiser of a worker that can fail.
+struct Fallible<F, A, S, E>(PhantomData<fn(F, A, S, E)>);
+
+impl<F, A, S, E> Body<Calls> for Fallible<F, A, S, E>
+where
+    F: Fn(A) -> Result<S, E> + Copy + 'static,
+    A: DeserializeOwned + 'static,
+    S: 'static,
+    E: Display + 'static,
+{
+    type Function = F;
+
+    fn run(function: F, call: &mut Call<'_>) {
+        call.outcome = Some(perform(|| {
+            let argument = call.argument::<A>()?;
+            let state = function(argument).map_err(|error| Failure::Init(error.to_string()))?;
+            *call.state = Some(Box::new(state));
+            Ok(())
+        }));
+    }
+}
+
+/// `Fn(S) -> X`: what a worker does at its end.
+struct Final<F, S, X>(PhantomData<fn(F, S) -> X>);
+
+impl<F, S, X> Body<Calls> for Final<F, S, X>
+where
+    F: Fn(S) -> X + Copy + 'static,
+    S: 'static,
+    X: Serialize + 'static,
+{
+    type Function = F;
+
+    fn run(function: F, call: &mut Call<'_>) {
+        call.outcome = Some(perform(|| {
+            let state = call.state.take().and_then(|state| state.downcast::<S>().ok());
+            let state = state.ok_or_else(|| {
+                Failure::Function(format!("the worker has no state of type `{}`", type_name::<S>()))
+            })?;
+            let value = function(*state);
+            call.result(value)
+        }));
+    }
+}
+
 /// `Fn(&mut S, A) -> R`: a task of a pool.
 struct Stateful<F, S, A, R>(PhantomData<fn(F, S, A) -> R>);
 
@@ -202,6 +275,27 @@ where
     name_of(function::describe::<Calls, Initial<F, A, S>>(function))
 }
 
+/// Names an initialiser that can fail to a child.
+pub(crate) fn fallible<F, A, S, E>(function: F) -> Result<Name, Error>
+where
+    F: Fn(A) -> Result<S, E> + Copy + 'static,
+    A: DeserializeOwned + 'static,
+    S: 'static,
+    E: Display + 'static,
+{
+    name_of(function::describe::<Calls, Fallible<F, A, S, E>>(function))
+}
+
+/// Names what a worker does at its end to a child.
+pub(crate) fn finale<F, S, X>(function: F) -> Result<Name, Error>
+where
+    F: Fn(S) -> X + Copy + 'static,
+    S: 'static,
+    X: Serialize + 'static,
+{
+    name_of(function::describe::<Calls, Final<F, S, X>>(function))
+}
+
 /// Names a task's function to a child.
 pub(crate) fn stateful<F, S, A, R>(function: F) -> Result<(Name, &'static str), Error>
 where
@@ -214,17 +308,38 @@ where
     Ok((name_of(descriptor)?, descriptor.name()))
 }
 
-/// Finds functions by their names; remembers the last, which is mostly the next.
-#[derive(Debug, Default)]
-pub(crate) struct Finder(Option<(Name, &'static Descriptor)>);
+/// What a forked child runs without a name for it, because it is a copy of the process that has it: a
+/// closure with its captures. It is handed down the stack, from the fork to where tasks are run, and
+/// never returned from, so it may borrow.
+pub(crate) type Inherited<'a> = &'a (dyn Fn(&[u8], &mut Encoded) -> Result<(), Failure> + 'a);
 
-impl Finder {
+/// Runs a closure that was inherited. Its result is appended to `output`.
+pub(crate) fn run_inherited<R: Serialize + 'static>(
+    run: impl FnOnce() -> R,
+    output: &mut Encoded,
+) -> Result<(), Failure> {
+    perform(|| encode_result(run(), output))
+}
+
+/// Finds functions by their names; remembers the last, which is mostly the next.
+#[derive(Default)]
+pub(crate) struct Finder<'a> {
+    last: Option<(Name, &'static Descriptor)>,
+    inherited: Option<Inherited<'a>>,
+}
+
+impl<'a> Finder<'a> {
+    /// One that also finds what this process inherited.
+    pub(crate) fn with(inherited: Option<Inherited<'a>>) -> Self {
+        Self { last: None, inherited }
+    }
+
     fn find(&mut self, name: Name) -> Result<&'static Descriptor, NotFound> {
-        match self.0 {
+        match self.last {
             Some((last, found)) if last == name => Ok(found),
             _ => {
                 let found = function::find(name.0)?;
-                self.0 = Some((name, found));
+                self.last = Some((name, found));
                 Ok(found)
             }
         }
@@ -239,6 +354,10 @@ impl Finder {
         descriptors: Vec<OwnedFd>,
         output: &mut Encoded,
     ) -> Result<(), Failure> {
+        if name == Name::INHERITED {
+            let nothing = || Failure::Function("this process inherited no function".into());
+            return self.inherited.ok_or_else(nothing)?(&input, output);
+        }
         let mut call = Call { state, input, descriptors, output, outcome: None };
         let ran = self.find(name).and_then(|found| found.call::<Calls>(&mut call));
         if let Err(error) = ran {

@@ -1,5 +1,9 @@
 //! Tasks that are submitted one at a time: joined in any order, cancelled at any moment, by any thread.
 
+#![allow(
+    clippy::unused_unit,
+    reason = "a task that never returns needs it; Rust 1.85's lint disagrees"
+)]
 #![expect(clippy::exit, reason = "that tasks exit is part of what is tested")]
 
 #[path = "tasks/cancel.rs"]

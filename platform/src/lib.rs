@@ -14,6 +14,8 @@
 //! * [`guardian`]: becoming the process that finds, ends and reaps every descendant.
 //! * [`shared`]: memory that several processes map: sealed (read-only for ever) or atomic words.
 //! * [`descriptors`]: pipes and socket pairs that no unrelated child can inherit.
+//! * [`affinity`]: keeping a process on one processor.
+//! * [`memory`]: how much a process has, and who was ended because there was no more.
 //! * [`bell`]: a descriptor that several processes can make readable for one that waits.
 //! * [`park`]: sleeping until another process changes a word in shared memory.
 //! * [`peer`]: who is at the other end of a socket.
@@ -46,7 +48,7 @@ mod macos;
 #[cfg(target_os = "macos")]
 use macos as os;
 
-pub use os::{bell, guardian, image, lifeline, park, program, threads, watch};
+pub use os::{affinity, bell, guardian, image, lifeline, memory, park, program, threads, watch};
 pub use unix::{
     clock, descriptors, entry, environment, exit, fd, fork, limits, peer, poll, random, shared,
     signal, socket, spawn, wait,

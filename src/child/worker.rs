@@ -8,16 +8,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use offspring_platform::bell::Ringer;
-use offspring_platform::clock::now;
+use offspring_platform::clock::{coarse, nanoseconds, now};
 use offspring_platform::ring::claim::{Claimed, claim};
 use offspring_platform::ring::{self, Consumer, Ends, Producer, Words};
-use offspring_platform::{exit, signal};
+use offspring_platform::{affinity, exit, memory, signal};
 
+use super::copy::{self, Copied};
 use crate::Context;
 use crate::channel::lane::{self, HEAD, Head, LARGEST, Note, Status};
 use crate::channel::{Frame, Kind, Link, Spin};
 use crate::codec::{self, Encoded};
-use crate::function::{self, Failure, Finder, Name};
+use crate::function::{self, Failure, Finder, Inherited, Name};
+use crate::launch::message::WorkerRole;
 
 /// What [`worker`](crate::worker) tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,12 @@ pub(crate) fn working_as<T>(who: Whoami, run: impl FnOnce() -> T) -> T {
 /// The sequence number under which the outcome of the initialiser is reported.
 pub(crate) const INITIALISER: u64 = 0;
 
+/// That of what the worker says at its end.
+pub(crate) const FINALISER: u64 = u64::MAX;
+
+/// How often a worker looks at its own memory, at most.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// The status of a worker whose state panicked when it was dropped: that of any program that panics.
 const PANICKED: i32 = 101;
 
@@ -58,12 +66,16 @@ const NAP: Duration = Duration::from_secs(10);
 pub(super) fn run(
     mut link: Link,
     context: Context,
-    index: u64,
-    generation: u64,
-    initialiser: Option<Name>,
+    role: WorkerRole,
+    inherited: Option<Inherited<'_>>,
 ) -> ! {
     signal::leave_interrupts_to_parent();
+    if role.pinned {
+        // A worker that may run everywhere is slower at most.
+        let _ = affinity::pin(usize::try_from(role.index).unwrap_or(0));
+    }
     super::send(&mut link, Kind::Hello, std::process::id().into(), Encoded::default());
+    let WorkerRole { index, generation, initialiser, .. } = role;
     let who = Whoami { context, index, generation, tasks_done: 0 };
     let mut first = match link.wait_for_frame(None) {
         Ok(Some(frame)) if frame.kind == Kind::Arguments => frame,
@@ -90,14 +102,22 @@ pub(super) fn run(
         answer(&mut link, INITIALISER, Ok(Encoded::default()));
     }
     let Ends { producer, consumer, words } = rings;
+    Status::of(&words).set_initialised();
+    let growth =
+        role.growth_limit.and_then(|limit| Some(memory::resident()?.saturating_add(limit)));
     let bench = Bench {
+        role,
+        most_memory: growth,
+        looked: 0,
+        time: coarse(),
+        milliseconds: 0,
         link,
         tasks: consumer,
         outcomes: producer,
         words,
         bell,
         spin: Spin::new(),
-        finder: Finder::default(),
+        finder: Finder::with(inherited),
         input: Vec::new(),
         output: Encoded::default(),
         last: 0,
@@ -118,7 +138,16 @@ fn answer(link: &mut Link, id: u64, outcome: Result<Encoded, Failure>) {
 }
 
 /// Where a worker works: what comes in, what goes out, and the state.
-struct Bench {
+struct Bench<'a> {
+    role: WorkerRole,
+    /// It ends when it has more.
+    most_memory: Option<u64>,
+    /// When it was asked how much it has.
+    looked: u64,
+    /// When the last task or the last wait ended, roughly: one look at the clock for each task.
+    time: u64,
+    /// What the last task took.
+    milliseconds: u32,
     link: Link,
     tasks: Consumer,
     outcomes: Producer,
@@ -126,7 +155,7 @@ struct Bench {
     /// Wakes the owner.
     bell: Ringer,
     spin: Spin,
-    finder: Finder,
+    finder: Finder<'a>,
     /// The argument, out of reach of everybody else.
     input: Vec<u8>,
     output: Encoded,
@@ -136,7 +165,7 @@ struct Bench {
     state: Option<Box<dyn Any>>,
 }
 
-impl Bench {
+impl Bench<'_> {
     fn work(mut self) -> ! {
         loop {
             let head = self.next_head();
@@ -145,7 +174,14 @@ impl Bench {
                     match claim(Status::of(&self.words).claim(), self.last, 1) {
                         Claimed::Yes => {
                             self.last += 1;
+                            if self.role.one_task {
+                                self.run_alone(head);
+                                continue;
+                            }
                             self.run(head);
+                            if self.most_memory.is_some_and(|most| self.has_more_than(most)) {
+                                self.leave();
+                            }
                         }
                         Claimed::PassOver(0) => exit::now(exit::FELL_OUT),
                         Claimed::PassOver(count) => self.pass_over(count),
@@ -195,6 +231,13 @@ impl Bench {
     /// There is nothing to do: says so, looks a little longer, sleeps.
     #[cold]
     fn wait(&mut self) {
+        Status::of(&self.words).begin_waiting(now());
+        self.wait_for_task();
+        self.time = coarse();
+        Status::of(&self.words).end_waiting(now());
+    }
+
+    fn wait_for_task(&mut self) {
         self.ring_if_asleep(true);
         if self.spin.look(|| !matches!(self.tasks.available(), Ok(0))) {
             return;
@@ -254,9 +297,52 @@ impl Bench {
         let _ = self.tasks.release();
     }
 
-    fn run(&mut self, head: Head) {
-        // From here on, a crash is this task's: the user's code decodes the argument.
+    /// Runs a task so that no other meets what it leaves behind.
+    fn run_alone(&mut self, head: Head) {
+        if !copy::is_possible() {
+            self.run(head);
+            self.leave();
+        }
+        self.begin();
+        match copy::copy(&self.link, &self.bell) {
+            Ok(Copied::Copy(link, bell)) => {
+                let _bomb = exit::Bomb::arm();
+                self.link = *link;
+                self.bell = bell;
+                self.run(head);
+                super::end();
+            }
+            Ok(Copied::Ended(exit)) => {
+                // It has read what came over the socket.
+                self.tasks.take(head.size());
+                match self.outcomes.catch_up() {
+                    Ok(true) => {}
+                    Ok(false) => self.answer(Err(Failure::Died(exit.into()))),
+                    Err(_) => exit::now(exit::FELL_OUT),
+                }
+            }
+            Err(failure) => {
+                self.take(head);
+                self.answer(Err(failure));
+            }
+        }
+        if self.role.timed {
+            Status::of(&self.words).set_running_since(0);
+        }
+    }
+
+    /// Says that it begins the task that it claimed last. From here on, a crash is that task's: the user's
+    /// code decodes the argument.
+    fn begin(&self) {
+        if self.role.timed {
+            // First the time: a task must not be taken for one that began with the last.
+            Status::of(&self.words).set_running_since(now());
+        }
         Status::of(&self.words).begin(self.last);
+    }
+
+    fn run(&mut self, head: Head) {
+        self.begin();
         self.output.clear();
         let outcome = match self.take(head) {
             Some((function, descriptors)) => {
@@ -271,6 +357,13 @@ impl Bench {
             None => Err(Failure::Function("the task names no function".into())),
         };
         self.who.tasks_done += 1;
+        if self.role.timed {
+            Status::of(&self.words).set_running_since(0);
+        }
+        let time = coarse();
+        let took = (time - self.time) / 1_000_000;
+        self.time = time;
+        self.milliseconds = u32::try_from(took).unwrap_or(u32::MAX);
         // Sent at once and not collected: whatever the next task does, this one has its outcome.
         self.answer(outcome);
     }
@@ -302,7 +395,7 @@ impl Bench {
     /// Puts `output` into the ring.
     fn publish(&mut self, note: Note) {
         let bytes = &self.output.bytes;
-        let head = Head { note, length: bytes.len() };
+        let head = Head { note, length: bytes.len(), milliseconds: self.milliseconds };
         let size = head.size();
         loop {
             match self.outcomes.room(size) {
@@ -322,17 +415,45 @@ impl Bench {
     #[cold]
     fn wait_for_room(&mut self, size: usize) {
         self.ring_if_asleep(true);
+        Status::of(&self.words).begin_waiting(now());
         let before = self.words.before_sleep();
         match self.outcomes.prepare_sleep(size) {
             Ok(true) => self.words.sleep(before, NAP),
             Ok(false) => {}
             Err(_) => exit::now(exit::FELL_OUT),
         }
+        Status::of(&self.words).end_waiting(now());
     }
 
-    fn close(self) -> ! {
-        // Its destructor is the user's code, which may panic.
-        let state = self.state;
+    /// Whether this process has more memory; asked not more often than it matters.
+    #[cold]
+    fn has_more_than(&mut self, most: u64) -> bool {
+        let now = now();
+        if now < self.looked + nanoseconds(LOOK) {
+            return false;
+        }
+        self.looked = now;
+        memory::resident().is_some_and(|has| has > most)
+    }
+
+    /// Ends in an orderly way, without being told to.
+    fn leave(&mut self) -> ! {
+        self.output.clear();
+        self.publish(Note::Leaving);
+        self.ring_if_asleep(true);
+        self.close()
+    }
+
+    fn close(&mut self) -> ! {
+        // Both are the user's code, which may panic.
+        if let Some(function) = self.role.finaliser {
+            let state = &mut self.state;
+            let value = working_as(self.who, || {
+                function::call(function, state, [].as_slice().into(), Vec::new())
+            });
+            answer(&mut self.link, FINALISER, value);
+        }
+        let state = self.state.take();
         if super::panic::caught(|| catch_unwind(AssertUnwindSafe(|| drop(state)))).is_err() {
             super::end_with(PANICKED);
         }

@@ -8,7 +8,7 @@ use std::task::Waker;
 use crate::error::Error;
 
 /// Names a batch; never names another, also not later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct BatchId {
     place: usize,
     id: u64,

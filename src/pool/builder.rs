@@ -1,19 +1,25 @@
 //! Describing a pool before it is started.
 
+use std::ffi::OsStr;
+use std::fmt::Display;
 use std::marker::PhantomData;
 use std::num::NonZero;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use offspring_platform::environment::Change;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::core::{Initialiser, Shared};
 use super::inline::Inline;
+use super::settings::{Initialiser, Reuse, Settings};
+use super::shared::Shared;
 use super::{Inner, Pool};
-use crate::Context;
-use crate::codec;
 use crate::error::{Error, ErrorKind};
-use crate::function;
+use crate::function::{self, Name};
+use crate::launch::place::Place;
+use crate::{Context, Stdio, codec};
 
 const DOING: &str = "start a pool";
 
@@ -23,12 +29,15 @@ const IN_FLIGHT: usize = 16 << 10;
 /// How a pool shall be started. Made by [`Context::pool`].
 #[derive(Debug)]
 #[must_use = "nothing happens before `build`"]
-pub struct PoolBuilder<S> {
+pub struct PoolBuilder<S, X = ()> {
     context: Context,
     workers: Option<usize>,
     in_flight: Option<usize>,
-    initialiser: Result<Initialiser, Error>,
-    state: PhantomData<fn() -> S>,
+    settings: Settings,
+    inner_threads: Option<usize>,
+    /// The first thing that was wrong.
+    wrong: Option<Error>,
+    types: PhantomData<fn() -> (S, X)>,
 }
 
 impl PoolBuilder<()> {
@@ -37,15 +46,18 @@ impl PoolBuilder<()> {
             context,
             workers: None,
             in_flight: None,
-            initialiser: Ok(Initialiser::default()),
-            state: PhantomData,
+            settings: Settings::default(),
+            inner_threads: None,
+            wrong: None,
+            types: PhantomData,
         }
     }
 }
 
-impl<S> PoolBuilder<S> {
+impl<S, X> PoolBuilder<S, X> {
     /// The number of workers. Default: the environment variable `OFFSPRING_WORKERS`, or else as many as
-    /// the system lets this process use processors (its affinity and cgroup quota count).
+    /// the system lets this process use processors (its affinity and cgroup quota count). In a worker of
+    /// another pool: its share of those, since the workers of a pool share the processors of its owner.
     ///
     /// On Inline each thread that uses the pool is its own only worker.
     pub fn workers(mut self, count: usize) -> Self {
@@ -53,16 +65,164 @@ impl<S> PoolBuilder<S> {
         self
     }
 
-    /// How many inputs of one `map` are taken ahead of the results that were consumed, at most. Default:
-    /// 16,384.
+    /// How many inputs of one `map` are taken ahead of the results that were consumed, at most, and how
+    /// many submitted tasks may be without an outcome. Default: 16,384.
     ///
-    /// Fewer are taken while tasks take long: so many that each worker has its next task, and for tasks of
-    /// microseconds some hundreds.
+    /// A `map` takes fewer while tasks take long: so many that each worker has its next task, and for
+    /// tasks of microseconds some hundreds.
     pub fn in_flight(mut self, count: usize) -> Self {
         self.in_flight = Some(count);
         self
     }
 
+    /// How long workers are used. Default: [`Reuse::Keep`].
+    pub fn reuse(mut self, reuse: Reuse) -> Self {
+        self.settings.reuse = reuse;
+        self
+    }
+
+    /// How many tasks a worker runs before a fresh one takes its place. Default: no limit.
+    pub fn tasks_per_worker(mut self, count: u64) -> Self {
+        self.settings.tasks_per_worker = Some(count);
+        self
+    }
+
+    /// By how many bytes a worker may grow, from when its state was made, before a fresh one takes its
+    /// place. It finishes its task first. Default: no limit.
+    ///
+    /// # Platform notes
+    ///
+    /// * Linux: resident memory, looked at every 10 ms at most, after a task. Nothing without `/proc`.
+    /// * macOS: the most that was resident at any time.
+    pub fn memory_growth_limit(mut self, bytes: u64) -> Self {
+        self.settings.growth_limit = Some(bytes);
+        self
+    }
+
+    /// Limits the address space of each worker, in bytes; allocations beyond it fail, which usually aborts
+    /// the worker. See [`ProcessBuilder::memory_limit`](crate::ProcessBuilder::memory_limit). Default: no
+    /// limit.
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.settings.specification.memory_limit = Some(bytes);
+        self
+    }
+
+    /// How long a task may take, from when it begins in its worker. One that takes longer is ended with
+    /// its worker, which is replaced, and fails with [`ErrorKind::TimedOut`]. The supervisor sees to it,
+    /// also while this process is busy. Default: no limit. On Inline: no limit.
+    pub fn task_timeout(mut self, limit: Duration) -> Self {
+        self.settings.deadlines.task = Some(limit);
+        self
+    }
+
+    /// How long a worker may take from its start until it has made its state. Default: no limit. On
+    /// Inline: no limit.
+    pub fn init_timeout(mut self, limit: Duration) -> Self {
+        self.settings.deadlines.init = Some(limit);
+        self
+    }
+
+    /// How long a worker, and the supervisor, may take until it says hello, before any of the user's code
+    /// runs in it. Default: 30 seconds.
+    pub fn start_timeout(mut self, limit: Duration) -> Self {
+        self.settings.specification.start_timeout = limit;
+        self
+    }
+
+    /// How many workers in a row may fail to come up (their initialiser fails, panics, or takes too long,
+    /// or they die before) and are replaced. The one after that breaks the pool: its error is what all
+    /// tasks get. Before each replacement there is a pause: 10 ms, then twice as much each time, up to a
+    /// second. Default: 2; for workers that somebody killed, 19.
+    pub fn restart_budget(mut self, count: u32) -> Self {
+        self.settings.restart_budget = Some(count);
+        self
+    }
+
+    /// How often a task is begun again when its worker died of it. Default: 0.
+    ///
+    /// Only for tasks that may run twice: the first time may have got anywhere before it died. A task that
+    /// panics or takes too long is not begun again.
+    pub fn retries(mut self, count: u32) -> Self {
+        self.settings.retries = count;
+        self
+    }
+
+    /// Names the workers, in `ps`: this, and `:w` with the worker's index; 15 bytes in all. Default:
+    /// `offspring`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.settings.specification.name = Some(name.into());
+        self
+    }
+
+    /// Sets an environment variable in the workers.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        let change = Change::Set(name.as_ref().into(), value.as_ref().into());
+        self.settings.specification.environment.push(change);
+        self
+    }
+
+    /// Removes an environment variable in the workers.
+    pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.settings.specification.environment.push(Change::Remove(name.as_ref().into()));
+        self
+    }
+
+    /// Tells libraries that start threads of their own to start so many in each worker: sets the usual
+    /// variables (`OMP_NUM_THREADS`, `OPENBLAS_NUM_THREADS`, `MKL_NUM_THREADS`, `VECLIB_MAXIMUM_THREADS`,
+    /// `NUMEXPR_NUM_THREADS`, `RAYON_NUM_THREADS`), except those that the user has set. Default: nothing
+    /// is set, so that each worker may start as many threads as there are processors.
+    pub fn inner_threads(mut self, count: usize) -> Self {
+        self.inner_threads = Some(count);
+        self
+    }
+
+    /// Keeps each worker on one of the processors that this process may use. Default: off.
+    ///
+    /// # Platform notes
+    ///
+    /// * macOS: nothing happens; there is no such call.
+    pub fn pin_cpus(mut self, pin: bool) -> Self {
+        self.settings.pin = pin;
+        self
+    }
+
+    /// The working directory of the workers. Default: that of this process when a worker is started (on
+    /// Fork, when the pool was).
+    pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
+        self.settings.specification.directory = Some(directory.as_ref().into());
+        self
+    }
+
+    /// Standard output of the workers. Default: [`Stdio::inherit`].
+    pub fn stdout(mut self, stream: impl Into<Stdio>) -> Self {
+        self.settings.specification.standard[1] = stream.into().into_stream();
+        self
+    }
+
+    /// Standard error of the workers. Default: [`Stdio::inherit`].
+    pub fn stderr(mut self, stream: impl Into<Stdio>) -> Self {
+        self.settings.specification.standard[2] = stream.into().into_stream();
+        self
+    }
+
+    fn with<T, Y>(self, settings: Result<Settings, Error>) -> PoolBuilder<T, Y> {
+        let (settings, error) = match settings {
+            Ok(settings) => (settings, None),
+            Err(error) => (self.settings, Some(error)),
+        };
+        PoolBuilder {
+            context: self.context,
+            workers: self.workers,
+            in_flight: self.in_flight,
+            settings,
+            inner_threads: self.inner_threads,
+            wrong: self.wrong.or(error),
+            types: PhantomData,
+        }
+    }
+}
+
+impl<S> PoolBuilder<S> {
     /// Makes the state of each worker: `function` runs once in each, before its first task, and what it
     /// returns is handed to the tasks as `&mut S`.
     ///
@@ -75,22 +235,57 @@ impl<S> PoolBuilder<S> {
         T: 'static,
         F: Fn(A) -> T + Copy + 'static,
     {
-        let encode = || {
-            let message = codec::encode(&arguments).map_err(|error| {
-                Error::new(ErrorKind::EncodeArguments, DOING).detail(error.to_string())
-            })?;
-            let function = function::initial::<F, A, T>(function)?;
-            Ok(Initialiser { function: Some(function), message: message.into() })
-        };
-        PoolBuilder {
-            context: self.context,
-            workers: self.workers,
-            in_flight: self.in_flight,
-            initialiser: encode(),
-            state: PhantomData,
-        }
+        let settings = self.initialised(arguments, function::initial::<F, A, T>(function));
+        self.with(settings)
     }
 
+    /// Like [`PoolBuilder::init`], for a function that can fail.
+    ///
+    /// A worker whose initialiser failed is replaced, a few times: see [`PoolBuilder::restart_budget`].
+    /// Then the pool is broken, and all tasks get [`ErrorKind::Init`] with the text of the error.
+    pub fn try_init<A, T, E, F>(self, arguments: A, function: F) -> PoolBuilder<T>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        T: 'static,
+        E: Display + 'static,
+        F: Fn(A) -> Result<T, E> + Copy + 'static,
+    {
+        let settings = self.initialised(arguments, function::fallible::<F, A, T, E>(function));
+        self.with(settings)
+    }
+
+    fn initialised<A: Serialize + 'static>(
+        &self,
+        arguments: A,
+        function: Result<Name, Error>,
+    ) -> Result<Settings, Error> {
+        let message = codec::encode_owned(arguments).map_err(|error| {
+            Error::new(ErrorKind::EncodeArguments, DOING).detail(error.to_string())
+        })?;
+        let initialiser = Initialiser { function: Some(function?), message: Arc::new(message) };
+        Ok(Settings { initialiser, ..self.settings.clone() })
+    }
+
+    /// What a worker does at its end: `function` gets its state, and what it returns comes back from
+    /// [`Pool::shutdown`], in [`Report::exit_values`](crate::Report::exit_values).
+    ///
+    /// It runs in each worker that ends in the ordinary way: at `shutdown`, and when it is replaced because
+    /// of [`PoolBuilder::tasks_per_worker`], [`Pool::recycle`] and the like. It does not run in a worker
+    /// that dies, or when the pool is dropped or terminated. To be called after [`PoolBuilder::init`].
+    pub fn exit<X, F>(self, function: F) -> PoolBuilder<S, X>
+    where
+        S: 'static,
+        X: Serialize + DeserializeOwned + 'static,
+        F: Fn(S) -> X + Copy + 'static,
+    {
+        let finaliser = function::finale::<F, S, X>(function);
+        let settings = finaliser
+            .map(|finaliser| Settings { finaliser: Some(finaliser), ..self.settings.clone() });
+        self.with(settings)
+    }
+}
+
+impl<S, X> PoolBuilder<S, X> {
     /// Starts the pool.
     ///
     /// Returns when the supervisor is there; the workers come up meanwhile. What goes wrong in them,
@@ -104,32 +299,69 @@ impl<S> PoolBuilder<S> {
     /// * [`ErrorKind::Invalid`]: no workers, or nothing in flight.
     /// * [`ErrorKind::EncodeArguments`]: the initialiser's arguments could not be encoded.
     /// * Those of [`ProcessBuilder::start`](crate::ProcessBuilder::start), for the supervisor.
-    pub fn build(self) -> Result<Pool<S>, Error> {
-        let initialiser = self.initialiser.map_err(|error| error.in_context(self.context))?;
+    pub fn build(self) -> Result<Pool<S, X>, Error> {
+        let context = self.context;
+        if let Some(error) = self.wrong {
+            return Err(error.in_context(context));
+        }
         let workers = match self.workers {
             Some(count) => count,
-            None => default_workers(self.context)?,
+            None => default_workers(context)?,
         };
         let in_flight = self.in_flight.unwrap_or(IN_FLIGHT);
-        if workers == 0 || in_flight == 0 {
-            let what = if workers == 0 { "worker" } else { "task in flight" };
-            return Err(Error::new(ErrorKind::Invalid, DOING)
-                .in_context(self.context)
-                .detail(format!("a pool needs at least one {what}"))
-                .advice("to run without processes, use `Context::Inline`"));
+        let mut settings = self.settings;
+        for (number, what) in [
+            (workers as u64, "worker"),
+            (in_flight as u64, "task in flight"),
+            (settings.tasks_per_worker.unwrap_or(1), "task for each worker"),
+            (self.inner_threads.unwrap_or(1) as u64, "thread in each worker"),
+        ] {
+            if number == 0 {
+                return Err(Error::new(ErrorKind::Invalid, DOING)
+                    .in_context(context)
+                    .detail(format!("a pool needs at least one {what}"))
+                    .advice("to run without processes, use `Context::Inline`"));
+            }
         }
-        let inner = match self.context {
-            Context::Inline => Inner::Inline(Inline::new(initialiser)),
-            _ => Inner::Processes(Arc::new(Shared::start(self.context, workers, initialiser)?)),
+        if let Some(count) = self.inner_threads {
+            limit_threads(&mut settings.specification.environment, count);
+        }
+        let inner = match context {
+            Context::Inline => Inner::Inline(Box::new(Inline::new(settings))),
+            _ => {
+                let started = Shared::start(context, workers, settings, None);
+                Inner::Processes(Arc::new(started.map_err(|error| error.in_context(context))?))
+            }
         };
-        Ok(Pool { inner, in_flight, state: PhantomData })
+        Ok(Pool { inner, in_flight, state: PhantomData, value: PhantomData })
+    }
+}
+
+/// Sets what is not set, by the user of this process or of the builder.
+fn limit_threads(environment: &mut Vec<Change>, count: usize) {
+    let names = [
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "RAYON_NUM_THREADS",
+    ];
+    for name in names {
+        let told = environment.iter().any(|change| match change {
+            Change::Set(other, _) | Change::Remove(other) => other == name,
+            Change::Clear => false,
+        });
+        if !told && std::env::var_os(name).is_none() {
+            environment.push(Change::Set(name.into(), count.to_string().into()));
+        }
     }
 }
 
 /// As the environment says, or as many as there are processors for us.
-fn default_workers(context: Context) -> Result<usize, Error> {
+pub(super) fn default_workers(context: Context) -> Result<usize, Error> {
     let Some(text) = std::env::var_os("OFFSPRING_WORKERS") else {
-        return Ok(std::thread::available_parallelism().map_or(1, NonZero::get));
+        return Ok(usize::try_from(Place::own().processors).unwrap_or(1));
     };
     let number = text.to_str().and_then(|text| text.trim().parse::<NonZero<usize>>().ok());
     number.map(NonZero::get).ok_or_else(|| {

@@ -1,23 +1,12 @@
-//! Starting workers and handing them tasks.
+//! Handing tasks to workers, and settling those that no worker gets.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use offspring_platform::{descriptors, lifeline, ring};
 
 use super::batch::{BatchId, What};
 use super::core::{Core, Slot};
 use super::task::{Large, Parcel, Waiting};
 use super::worker::Worker;
-use crate::Context;
-use crate::channel::{Kind, Link, lane};
-use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind, Phase};
-use crate::launch::message::{Role, Standard};
-use crate::launch::{self, execute::Execute};
-use crate::supervisor::protocol::Start;
-
-const DOING: &str = "start a worker";
 
 impl Slot {
     /// The worker, if nothing waits for it alone: that comes first.
@@ -27,52 +16,6 @@ impl Slot {
 }
 
 impl Core {
-    /// Asks the supervisor for a worker in this slot. It is told what to be over its own channel, so
-    /// nothing is waited for.
-    pub(super) fn start_worker(&mut self, slot: usize) -> Result<(), Error> {
-        let fail = |error| Error::system(DOING, error);
-        let role = Role::Worker {
-            index: slot as u64,
-            generation: self.slots[slot].generation,
-            function: self.initialiser.function,
-        };
-        let name = format!("offspring:w{slot}");
-        let mut told = launch::prepare(self.context, &self.specification, role, &name)?;
-        told.standard = [Standard::Null, Standard::Keep, Standard::Keep];
-        let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
-        let (keeper, end) = lifeline::new().map_err(fail)?;
-        let (rings, shared_rings) = ring::pair(lane::CAPACITY).map_err(fail)?;
-        let bell = self.ringer.to_send().map_err(fail)?;
-
-        let execute = (self.context == Context::Spawn)
-            .then_some(Execute { nonce: told.nonce, environment: None });
-        let mut request = codec::encode(&Start { execute })
-            .map_err(|error| Error::system(DOING, std::io::Error::other(error)))?;
-        for descriptor in [theirs, end] {
-            request.descriptors.push(Arc::new(descriptor.into_owned().map_err(fail)?));
-        }
-        let child = self.next_child;
-        self.next_child += 1;
-        if let Some(control) = &mut self.supervisor.link {
-            control.queue(Kind::Start, child, request);
-            control.flush().map_err(fail)?;
-        }
-
-        let mut link = Link::new(ours);
-        link.queue(Kind::Launch, 0, launch::encode(&told, Encoded::default())?);
-        let mut arguments = self.initialiser.message.descriptors.clone();
-        arguments.push(Arc::new(shared_rings));
-        arguments.push(Arc::new(bell));
-        let bytes = self.initialiser.message.bytes.clone();
-        link.queue(Kind::Arguments, 0, Encoded { bytes, descriptors: arguments });
-        link.flush().map_err(fail)?;
-
-        let must_greet_by = Instant::now() + self.specification.start_timeout;
-        let worker = Worker::new(child, link, keeper, rings, must_greet_by);
-        self.slots[slot].worker = Some(Box::new(worker));
-        Ok(())
-    }
-
     /// Hands waiting tasks to workers that have room, to all alike.
     pub(super) fn dispatch(&mut self) {
         if self.broken.is_some() {
@@ -174,7 +117,9 @@ impl Core {
             for slot in &mut self.slots {
                 let Some(worker) = slot.open_worker() else { continue };
                 let fair = (least + share).saturating_sub(worker.in_flight);
-                sent += worker.send(parcel, fair.min(worker.room(self.now)));
+                // Whole chunks, even if the last does not quite fit.
+                let most = fair.min(worker.room(self.now)).next_multiple_of(parcel.chunk);
+                sent += worker.send(parcel, most);
                 if parcel.is_empty() {
                     return;
                 }
@@ -293,58 +238,6 @@ impl Core {
         self.look_unless_driven();
     }
 
-    /// Puts fresh workers in the place of all. Tasks that have begun are finished by the old ones.
-    pub(super) fn recycle(&mut self) {
-        for slot in 0..self.slots.len() {
-            self.retire(slot);
-        }
-        self.dispatch();
-    }
-
-    /// Tells a worker to end after the task it runs.
-    fn retire(&mut self, slot: usize) {
-        let Some(worker) = &mut self.slots[slot].worker else { return };
-        if !worker.serves() {
-            return;
-        }
-        let returned = worker.take_back();
-        worker.close();
-        self.put_back(returned);
-    }
-
-    /// Changes the number of workers. Those that stay are not touched.
-    pub(super) fn resize(&mut self, count: usize) -> Result<(), Error> {
-        if self.broken.is_some() || self.closing {
-            return Ok(());
-        }
-        self.target = count;
-        if self.slots.len() < count {
-            self.slots.resize_with(count, Slot::default);
-        }
-        for slot in 0..self.slots.len() {
-            if slot >= count {
-                self.retire(slot);
-                // One that is on its way ends when it has come up.
-                if let Some(worker) = &mut self.slots[slot].worker {
-                    worker.close();
-                }
-                // What only it could have done.
-                for waiting in std::mem::take(&mut self.slots[slot].pinned) {
-                    self.settle_cancelled(&waiting);
-                }
-            } else if self.slots[slot].worker.is_none() {
-                if let Err(error) = self.start_worker(slot) {
-                    // Those that were started stay.
-                    self.target = slot;
-                    self.dispatch();
-                    return Err(error);
-                }
-            }
-        }
-        self.dispatch();
-        Ok(())
-    }
-
     pub(super) fn fail_as_broken(&mut self, batch: BatchId, index: u64) {
         if let Some(error) = &self.broken {
             let number = self.batches.number(batch, index);
@@ -355,18 +248,8 @@ impl Core {
 
     /// Keeps an outcome until it is taken, if its batch still exists.
     pub(super) fn settle(&mut self, batch: BatchId, index: u64, what: What) {
-        self.report.tasks += 1;
+        self.account.tasks += 1;
         self.batches.settle(batch, index, |_| what);
-    }
-
-    /// Tells all workers to end when they have done what they have.
-    pub(super) fn close(&mut self) {
-        self.closing = true;
-        for slot in &mut self.slots {
-            if let Some(worker) = &mut slot.worker {
-                worker.close();
-            }
-        }
     }
 
     /// In a forked child, which has a copy of its parent's pool: everything fails, nothing is touched.

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 
 use super::batch::{BatchId, From, Large, Outcome, Outcomes, What};
-use super::core::{Core, Shared};
+use super::core::Core;
+use super::shared::Shared;
 use crate::Context;
 use crate::codec::{self, CodecError};
 use crate::error::{Error, ErrorKind, Phase, TaskError};

@@ -1,30 +1,24 @@
 //! What workers and the supervisor say, and what follows from it.
 
-use std::time::Instant;
-
-use offspring_platform::wait::was_killed;
+use std::time::{Duration, Instant};
 
 use super::batch::{BatchId, From, Large, What};
-use super::core::{Core, Source};
+use super::core::Core;
+use super::drive::Source;
+use super::ended::End;
+use super::report::SlowTask;
 use super::worker::Worker;
-use crate::Exit;
 use crate::channel::lane::{HEAD, Head, Note};
 use crate::channel::{Frame, Kind};
 use crate::child::Refusal;
-use crate::child::worker::INITIALISER;
+use crate::child::worker::{FINALISER, INITIALISER};
 use crate::codec;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::function::Failure;
 use crate::supervisor::protocol::{Exited, NotStarted, Started};
 
-const TASK: &str = "run a task";
-const START: &str = "start a worker";
-
-/// This many workers in a row may fail to come up before the pool gives up.
-const PATIENCE: u32 = 3;
-/// This many when the last one was killed: that comes from outside and passes, unless the initialiser
-/// needs more memory than there is.
-const PATIENCE_WITH_KILLS: u32 = 20;
+pub(super) const TASK: &str = "run a task";
+pub(super) const START: &str = "start a worker";
 
 impl Core {
     /// Takes note of what these have to say.
@@ -84,10 +78,18 @@ impl Core {
                 break;
             };
             match head.note {
-                Note::Elsewhere => worker.elsewhere = true,
+                Note::Elsewhere => {
+                    worker.elsewhere = true;
+                    worker.took = head.milliseconds;
+                }
+                // Its end follows, and then what it has not begun goes back.
+                Note::Leaving => worker.closing = true,
                 Note::Done => match worker.land() {
                     Some((batch, index)) => {
                         landed += 1;
+                        if head.milliseconds > 0 {
+                            self.note_slow(batch, index, slot, head.milliseconds);
+                        }
                         self.settle_small(worker, batch, index, head.length, from);
                     }
                     None => whole = false,
@@ -119,7 +121,7 @@ impl Core {
         length: usize,
         from: From,
     ) {
-        self.report.tasks += 1;
+        self.account.tasks += 1;
         self.batches.settle(batch, index, |bytes| {
             let start = bytes.len();
             bytes.resize(start + length, 0);
@@ -138,7 +140,15 @@ impl Core {
         whole
     }
 
-    fn fail(&mut self, batch: BatchId, index: u64, error: Error, from: From) {
+    #[cold]
+    fn note_slow(&mut self, batch: BatchId, index: u64, worker: usize, milliseconds: u32) {
+        let name = self.batches.name(batch);
+        let index = self.batches.number(batch, index);
+        let took = Duration::from_millis(milliseconds.into());
+        self.account.slow(SlowTask { name, index, worker, took });
+    }
+
+    pub(super) fn fail(&mut self, batch: BatchId, index: u64, error: Error, from: From) {
         let error = error
             .in_context(self.context)
             .of_process(from.pid)
@@ -148,7 +158,7 @@ impl Core {
     }
 
     /// Reads what the worker sent, and sends what was left to send.
-    fn read_worker(&mut self, slot: usize, worker: &mut Worker) {
+    pub(super) fn read_worker(&mut self, slot: usize, worker: &mut Worker) {
         let link = &mut worker.link;
         let read = if worker.exit.is_some() { link.drain() } else { link.fill() };
         // What arrived before a break was whole.
@@ -169,6 +179,7 @@ impl Core {
         match frame.kind {
             Kind::Hello if !worker.greeted => {
                 worker.greeted = true;
+                worker.times.greeted = Some(Instant::now());
                 // The supervisor says it too, but perhaps later than the worker's first outcome.
                 worker.pid = i32::try_from(frame.id).unwrap_or(worker.pid);
             }
@@ -183,6 +194,7 @@ impl Core {
             }
             Kind::Done if worker.greeted && !worker.ready && frame.id == INITIALISER => {
                 worker.ready = true;
+                worker.times.ready = Some(Instant::now());
                 self.failures = 0;
             }
             Kind::Failed if worker.greeted && !worker.ready && frame.id == INITIALISER => {
@@ -192,10 +204,27 @@ impl Core {
                 worker.failed = true;
                 self.worker_failed(slot, worker, failure.of_initialiser());
             }
+            Kind::Done if worker.closing && frame.id == FINALISER => {
+                self.account.values.push((slot, Ok((frame.bytes, frame.descriptors))));
+            }
+            Kind::Failed if worker.closing && frame.id == FINALISER => {
+                let Ok(failure) = codec::decode_own::<Failure>(&frame.bytes) else {
+                    return false;
+                };
+                let error = failure
+                    .into_error("run what a worker does at its end")
+                    .in_context(self.context)
+                    .of_process(worker.pid)
+                    .of_worker(slot);
+                self.account.values.push((slot, Err(error)));
+            }
             Kind::Done | Kind::Failed if worker.elsewhere => {
                 worker.elsewhere = false;
                 let Some((batch, index)) = worker.land() else { return false };
                 worker.release(1);
+                if worker.took > 0 {
+                    self.note_slow(batch, index, slot, worker.took);
+                }
                 let from = From { worker: slot, pid: worker.pid };
                 if frame.kind == Kind::Failed {
                     return self.settle_failed(batch, index, &frame.bytes, from);
@@ -234,7 +263,7 @@ impl Core {
         for slot in 0..self.slots.len() {
             if let Some(mut worker) = self.slots[slot].worker.take() {
                 worker.kill();
-                self.worker_ended(slot, worker, Exit::Unknown);
+                self.worker_ended(slot, worker, End::UNKNOWN);
             }
         }
     }
@@ -266,79 +295,17 @@ impl Core {
             }
             Kind::Exited => {
                 let exited = codec::decode_own::<Exited>(&frame.bytes);
-                let exit = exited.map_or(Exit::Unknown, Exit::from);
                 if let Some(worker) = self.slots[slot].worker.take() {
-                    self.worker_ended(slot, worker, exit);
+                    let end = exited.map_or(End::UNKNOWN, |exited| End {
+                        exit: exited.exit(),
+                        expired: exited.expired,
+                        out_of_memory: exited.out_of_memory,
+                    });
+                    self.worker_ended(slot, worker, end);
                 }
             }
             _ => {}
         }
-    }
-
-    /// A worker has ended: whatever it still sent counts, the task it had begun has failed, the others
-    /// go back, and another worker takes its place.
-    fn worker_ended(&mut self, slot: usize, mut worker: Box<Worker>, exit: Exit) {
-        worker.exit = Some(exit);
-        self.read_worker(slot, &mut worker);
-        let (started, waiting) = worker.what_is_left();
-        self.put_back(waiting);
-        for (batch, index) in started {
-            if worker.killed_for == Some(batch) {
-                self.fail_as_cancelled(batch, index, Phase::Started);
-                continue;
-            }
-            let error = Error::new(ErrorKind::Died, TASK).at(Phase::Started).ended(exit);
-            let error = match exit {
-                Exit::Code(0) => error.advice("a task must return, not exit"),
-                _ => error,
-            };
-            self.fail(batch, index, error, From { worker: slot, pid: worker.pid });
-        }
-        let expected = worker.closing || worker.failed;
-        if worker.killed_for.is_none() && (exit != Exit::Code(0) || !expected) {
-            self.report.abnormal.push(exit);
-        }
-        if !worker.ready && !worker.failed {
-            let (kind, doing) = match worker.greeted {
-                true => (ErrorKind::Init, "initialise a worker"),
-                false => (ErrorKind::Start, START),
-            };
-            let error = Error::new(kind, doing).detail("the worker ended").ended(exit);
-            self.worker_failed(slot, &worker, error);
-        }
-        self.replace(slot);
-    }
-
-    /// A worker did not come up. After a few in a row, none will.
-    fn worker_failed(&mut self, slot: usize, worker: &Worker, error: Error) {
-        self.failures += 1;
-        let patience = match worker.exit {
-            Some(exit) if was_killed(exit) => PATIENCE_WITH_KILLS,
-            _ => PATIENCE,
-        };
-        if self.failures >= patience && !self.closing {
-            let error = error.in_context(self.context).of_process(worker.pid).of_worker(slot);
-            self.give_up(error);
-        }
-    }
-
-    fn replace(&mut self, slot: usize) {
-        if self.closing || self.broken.is_some() || slot >= self.target {
-            return;
-        }
-        self.slots[slot].generation += 1;
-        self.report.replaced += 1;
-        if let Err(error) = self.start_worker(slot) {
-            self.give_up(error);
-        }
-    }
-
-    /// The pool is of no use any more: all that waits fails, now and later.
-    fn give_up(&mut self, error: Error) {
-        if self.broken.is_none() {
-            self.broken = Some(error);
-        }
-        // Those that run are let finish; `dispatch` settles the rest.
     }
 
     fn check_deadlines(&mut self) {

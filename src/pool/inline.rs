@@ -3,14 +3,14 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use once_cell::unsync::OnceCell;
 
 use super::batch::{From, Large, What};
-use super::core::Initialiser;
-use super::report::Report;
+use super::report::{Account, Stats, Value};
+use super::settings::{Reuse, Settings};
 use crate::Context;
 use crate::child::worker::{Whoami, working_as};
 use crate::codec::Encoded;
@@ -23,10 +23,11 @@ use crate::inline::{Answer, perform};
 pub(super) struct Inline {
     /// Tells this pool's states from those of others.
     id: Arc<u64>,
-    initialiser: Initialiser,
+    settings: Settings,
     tasks: AtomicU64,
     submitted: AtomicU64,
     ended: AtomicBool,
+    values: Mutex<Vec<Value>>,
 }
 
 /// One task.
@@ -51,10 +52,17 @@ thread_local! {
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Inline {
-    pub(super) fn new(initialiser: Initialiser) -> Self {
+    pub(super) fn new(settings: Settings) -> Self {
         let id = Arc::new(NEXT.fetch_add(1, Ordering::Relaxed));
         let (tasks, submitted) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { id, initialiser, tasks, submitted, ended: AtomicBool::new(false) }
+        Self {
+            id,
+            settings,
+            tasks,
+            submitted,
+            ended: AtomicBool::new(false),
+            values: Mutex::default(),
+        }
     }
 
     /// The number of the next task that is submitted.
@@ -105,7 +113,15 @@ impl Inline {
             tasks_done: place.tasks_done,
         };
         let result = working_as(who, || work(&mut place));
+        let most = match self.settings.reuse {
+            Reuse::PerTask => Some(1),
+            _ => self.settings.tasks_per_worker,
+        };
+        let spent = most.is_some_and(|most| place.tasks_done >= most);
         PLACES.with_borrow_mut(|places| places.insert(*self.id, place));
+        if spent {
+            self.recycle();
+        }
         result
     }
 
@@ -132,8 +148,8 @@ impl Inline {
     fn make_state(&self) -> Result<RefCell<Option<Box<dyn Any>>>, Error> {
         let doing = "initialise a worker";
         let mut state: Option<Box<dyn Any>> = Some(Box::new(()));
-        if let Some(function) = self.initialiser.function {
-            let made = perform(function, &mut state, &self.initialiser.message);
+        if let Some(function) = self.settings.initialiser.function {
+            let made = perform(function, &mut state, &self.settings.initialiser.message);
             match made.map_err(|error| Error::new(ErrorKind::Init, doing).caused_by(error))? {
                 Answer::Done(..) => {}
                 Answer::Failed(failure) => return Err(failure.of_initialiser()),
@@ -142,9 +158,27 @@ impl Inline {
         Ok(RefCell::new(state))
     }
 
-    pub(super) fn shutdown(&self) -> Report {
+    pub(super) fn shutdown(&self) -> Account {
         self.recycle();
-        Report { tasks: self.tasks.load(Ordering::Relaxed), ..Report::default() }
+        let values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        let values = { values }.drain(..).collect();
+        Account { tasks: self.tasks.load(Ordering::Relaxed), values, ..Account::default() }
+    }
+
+    pub(super) fn report(&self) -> Account {
+        Account { tasks: self.tasks.load(Ordering::Relaxed), ..Account::default() }
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let tasks_done = self.tasks.load(Ordering::Relaxed);
+        Stats { workers: 1, ready: 1, tasks_done, ..Stats::default() }
+    }
+
+    /// At the beginning of a map.
+    pub(super) fn begin_map(&self) {
+        if self.settings.reuse == Reuse::PerMap {
+            self.recycle();
+        }
     }
 
     pub(super) fn terminate(&self) {
@@ -152,12 +186,28 @@ impl Inline {
         self.recycle();
     }
 
-    /// Drops the state of this thread; those of other threads go when the threads end.
+    /// Ends the worker that this thread is: runs what it does at its end, and drops its state. Those of
+    /// other threads go when the threads end.
     pub(super) fn recycle(&self) {
         // Fails only while this thread ends, and then its states go anyway.
-        let _ = PLACES.try_with(|places| {
-            let place = places.try_borrow_mut().ok().and_then(|mut places| places.remove(&self.id));
-            drop(place);
-        });
+        let place = PLACES
+            .try_with(|places| {
+                places.try_borrow_mut().ok().and_then(|mut places| places.remove(&self.id))
+            })
+            .ok()
+            .flatten();
+        let Some(state) = place.and_then(|place| place.state.into_inner()) else { return };
+        let ended = self.ended.load(Ordering::Relaxed);
+        let Some(function) = self.settings.finaliser.filter(|_| !ended) else { return };
+        let answer = perform(function, &mut state.borrow_mut(), &Encoded::default());
+        let value = match answer {
+            Ok(Answer::Done(bytes, descriptors)) => Ok((bytes, descriptors)),
+            Ok(Answer::Failed(failure)) => Err(failure.into_error(AT_END)),
+            Err(error) => Err(Error::system(AT_END, error)),
+        };
+        let value = value.map_err(|error| error.in_context(Context::Inline).of_worker(0));
+        self.values.lock().unwrap_or_else(PoisonError::into_inner).push((0, value));
     }
 }
+
+const AT_END: &str = "run what a worker does at its end";

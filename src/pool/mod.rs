@@ -1,15 +1,24 @@
 //! Workers that make their state once and then run tasks. `README.md` beside this file has the
 //! protocol.
 
+mod back;
 mod batch;
 mod builder;
 mod core;
 mod dispatch;
+mod drive;
+mod ended;
+mod feed;
 mod handle;
 mod hear;
+mod inherited;
 mod inline;
 mod map;
+mod pace;
 mod report;
+mod roster;
+mod settings;
+mod shared;
 mod submit;
 mod task;
 mod worker;
@@ -28,11 +37,13 @@ use crate::function;
 
 pub use builder::PoolBuilder;
 pub use handle::Task;
+pub(crate) use inherited::{Indexed, Landed, index_of};
 pub use map::{Enumerated, Map, MapUnordered};
-pub use report::{Report, WorkerInfo, worker};
+pub use report::{Report, SlowTask, Stats, WorkerInfo, WorkerReport, worker};
+pub use settings::Reuse;
 
-use self::core::Shared;
 use inline::Inline;
+use shared::Shared;
 
 /// Worker processes that each made a state `S` once and run tasks on it.
 ///
@@ -62,19 +73,21 @@ use inline::Inline;
 ///     Ok(())
 /// }
 /// ```
-pub struct Pool<S> {
+pub struct Pool<S, X = ()> {
     inner: Inner,
     in_flight: usize,
     /// The state lives in the workers; on Inline, in the threads that drive the pool.
     state: PhantomData<fn() -> S>,
+    /// What workers return at their end.
+    value: PhantomData<fn() -> X>,
 }
 
 enum Inner {
     Processes(Arc<Shared>),
-    Inline(Inline),
+    Inline(Box<Inline>),
 }
 
-impl<S> fmt::Debug for Pool<S> {
+impl<S, X> fmt::Debug for Pool<S, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = std::any::type_name::<S>();
         let mut text = f.debug_struct("Pool");
@@ -83,7 +96,7 @@ impl<S> fmt::Debug for Pool<S> {
     }
 }
 
-impl<S> Pool<S> {
+impl<S, X> Pool<S, X> {
     /// The context of the workers.
     #[must_use]
     pub fn context(&self) -> Context {
@@ -102,16 +115,12 @@ impl<S> Pool<S> {
         }
     }
 
-    /// Lets all tasks finish, ends all workers, and says how it went.
-    ///
-    /// # Errors
-    ///
-    /// What broke the pool, if something did: see [`ErrorKind::Init`](crate::ErrorKind::Init). The
-    /// workers are gone in any case.
-    pub fn shutdown(self) -> Result<Report, Error> {
+    /// What the pool holds at this moment. Cheap; looks at no worker.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
         match &self.inner {
-            Inner::Processes(shared) => shared.shutdown(),
-            Inner::Inline(inline) => Ok(inline.shutdown()),
+            Inner::Processes(shared) => shared.stats(),
+            Inner::Inline(inline) => inline.stats(),
         }
     }
 
@@ -179,14 +188,60 @@ impl<S> Pool<S> {
     }
 }
 
-impl<S> Drop for Pool<S> {
+impl<S, X: DeserializeOwned + 'static> Pool<S, X> {
+    /// How the pool goes: what its workers do with their time, which tasks were slow, who was replaced.
+    ///
+    /// Always kept; it costs a few nanoseconds for each task.
+    #[must_use]
+    pub fn report(&self) -> Report<X> {
+        let account = match &self.inner {
+            Inner::Processes(shared) => shared.report(),
+            Inner::Inline(inline) => inline.report(),
+        };
+        Report::of(account, self.context())
+    }
+
+    /// Lets all tasks finish, ends all workers, and says how it went.
+    ///
+    /// # Errors
+    ///
+    /// What broke the pool, if something did: see [`ErrorKind::Init`](crate::ErrorKind::Init). The
+    /// workers are gone in any case.
+    pub fn shutdown(self) -> Result<Report<X>, Error> {
+        let account = match &self.inner {
+            Inner::Processes(shared) => shared.shutdown()?,
+            Inner::Inline(inline) => inline.shutdown(),
+        };
+        Ok(Report::of(account, self.context()))
+    }
+}
+
+impl Pool<()> {
+    /// See [`Context::map`].
+    pub(crate) fn into_map<I, A, R, F>(
+        self,
+        inputs: I,
+        function: F,
+    ) -> Map<'static, (), (), I, A, R, F>
+    where
+        I: Iterator<Item = A>,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        F: Fn(A) -> R + Copy + 'static,
+    {
+        let function = function::plain::<F, A, R>(function);
+        Map::new(feed::Feed::new(feed::Lender::Owned(Box::new(self)), inputs, function))
+    }
+}
+
+impl<S, X> Drop for Pool<S, X> {
     fn drop(&mut self) {
         // Tasks may still hold on to the rest.
         self.terminate();
     }
 }
 
-impl<S: 'static> Pool<S> {
+impl<S: 'static, X> Pool<S, X> {
     /// Runs `function` on each input, and returns the results in the order of the inputs.
     ///
     /// Lazy: at most [`PoolBuilder::in_flight`] inputs are taken ahead of the results that were
@@ -203,7 +258,7 @@ impl<S: 'static> Pool<S> {
     /// # Panics
     ///
     /// When the input iterator panics, or the `Serialize` of an input: in `next`, in this process.
-    pub fn map<I, A, R, F>(&self, inputs: I, function: F) -> Map<'_, S, I::IntoIter, A, R, F>
+    pub fn map<I, A, R, F>(&self, inputs: I, function: F) -> Map<'_, S, X, I::IntoIter, A, R, F>
     where
         I: IntoIterator<Item = A>,
         A: Serialize + DeserializeOwned + 'static,
@@ -224,7 +279,7 @@ impl<S: 'static> Pool<S> {
         &self,
         inputs: I,
         function: F,
-    ) -> MapUnordered<'_, S, I::IntoIter, A, R, F>
+    ) -> MapUnordered<'_, S, X, I::IntoIter, A, R, F>
     where
         I: IntoIterator<Item = A>,
         A: Serialize + DeserializeOwned + 'static,
@@ -234,13 +289,14 @@ impl<S: 'static> Pool<S> {
         MapUnordered::new(self.feed::<_, A, R, F>(inputs, function))
     }
 
-    fn feed<I, A, R, F>(&self, inputs: I, function: F) -> map::Feed<'_, S, I::IntoIter, A, R, F>
+    fn feed<I, A, R, F>(&self, inputs: I, function: F) -> feed::Feed<'_, S, X, I::IntoIter, A, R, F>
     where
         I: IntoIterator<Item = A>,
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
         F: Fn(&mut S, A) -> R + Copy + 'static,
     {
-        map::Feed::new(self, inputs.into_iter(), function::stateful::<F, S, A, R>(function))
+        let function = function::stateful::<F, S, A, R>(function);
+        feed::Feed::new(feed::Lender::Borrowed(self), inputs.into_iter(), function)
     }
 }

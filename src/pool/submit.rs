@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::batch::{BatchId, Kind, Outcomes};
-use super::core::Shared;
 use super::handle::{self, Task};
 use super::inline;
+use super::shared::Shared;
 use super::task::{LARGEST, Large, Parcel, Waiting};
 use super::{Inner, Pool};
 use crate::codec::{self, CodecError, Encoded};
@@ -17,7 +17,7 @@ use crate::function::{self, Name};
 
 const DOING: &str = "submit a task";
 
-impl<S: 'static> Pool<S> {
+impl<S: 'static, X> Pool<S, X> {
     /// Gives the pool one task, and returns at once, with a handle on which its result can be waited for.
     ///
     /// When [`PoolBuilder::in_flight`](crate::PoolBuilder::in_flight) submitted tasks have no outcome yet,

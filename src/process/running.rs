@@ -360,7 +360,7 @@ pub(super) fn reported(report: &mut Link) -> Option<Exit> {
     while let Some(frame) = report.next() {
         if frame.kind == Kind::Exited {
             let exited = codec::decode_own::<Exited>(&frame.bytes);
-            return Some(exited.map_or(Exit::Unknown, Exit::from));
+            return Some(exited.map_or(Exit::Unknown, |exited| exited.exit()));
         }
     }
     // The fork server is gone, and the kernel ends its children with it. Nobody saw how.

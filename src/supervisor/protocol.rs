@@ -2,15 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::watchdog::{Deadlines, Expired};
 use crate::Exit;
 use crate::launch::execute::Execute;
 
-/// Owner to supervisor, with the descriptors of the child's channel, its lifeline, and optionally the
-/// socket on which to report about this child alone. The frame's id names the child from then on.
-#[derive(Debug, Serialize, Deserialize)]
+/// Owner to supervisor, with the descriptors of the child's channel, its lifeline, with deadlines its rings,
+/// and optionally the socket on which to report about this child alone. The frame's id names the child from
+/// then on.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Start {
     /// For a supervisor that executes.
     pub(crate) execute: Option<Execute>,
+    pub(crate) deadlines: Deadlines,
 }
 
 /// Owner to supervisor, about a child.
@@ -36,13 +39,23 @@ pub(crate) struct NotStarted {
 
 /// Supervisor to owner: the child has ended.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Exited {
+pub(crate) struct Exited {
+    how: How,
+    /// It was killed because of this.
+    pub(crate) expired: Option<Expired>,
+    /// It was killed, and the system has killed somebody for want of memory.
+    pub(crate) out_of_memory: bool,
+}
+
+/// An [`Exit`] that travels.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum How {
     Code(i32),
     Signal { signal: i32, core: bool },
     Unknown,
 }
 
-impl From<Exit> for Exited {
+impl From<Exit> for How {
     fn from(exit: Exit) -> Self {
         match exit {
             Exit::Code(code) => Self::Code(code),
@@ -52,12 +65,22 @@ impl From<Exit> for Exited {
     }
 }
 
-impl From<Exited> for Exit {
-    fn from(exited: Exited) -> Self {
-        match exited {
-            Exited::Code(code) => Self::Code(code),
-            Exited::Signal { signal, core } => Self::Signal { signal, core },
-            Exited::Unknown => Self::Unknown,
+impl From<How> for Exit {
+    fn from(how: How) -> Self {
+        match how {
+            How::Code(code) => Self::Code(code),
+            How::Signal { signal, core } => Self::Signal { signal, core },
+            How::Unknown => Self::Unknown,
         }
+    }
+}
+
+impl Exited {
+    pub(crate) fn new(exit: Exit, expired: Option<Expired>, out_of_memory: bool) -> Self {
+        Self { how: exit.into(), expired, out_of_memory }
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        self.how.into()
     }
 }

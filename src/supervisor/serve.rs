@@ -7,7 +7,9 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::time::Duration;
 
+use offspring_platform::clock::now;
 use offspring_platform::entry::Entered;
 use offspring_platform::fd::{self, PrivateFd};
 use offspring_platform::fork::{self, Permission, Side};
@@ -16,12 +18,14 @@ use offspring_platform::poll::{self, Interest};
 use offspring_platform::threads::SingleThreaded;
 use offspring_platform::wait::{self, Reaped};
 use offspring_platform::watch::{self, Watch};
-use offspring_platform::{exit, lifeline, program, signal};
+use offspring_platform::{exit, lifeline, memory, program, ring, signal};
 
 use super::protocol::{Exited, NotStarted, Signal, Start, Started};
-use crate::channel::{Frame, Kind, Link};
+use super::watchdog::Watchdog;
+use crate::channel::{Frame, Kind, Link, lane};
 use crate::child;
 use crate::codec::{self, Encoded};
+use crate::function::Inherited;
 use crate::launch::execute;
 
 /// How this supervisor makes children.
@@ -35,6 +39,8 @@ struct Child {
     id: u64,
     /// Where to report, if not on the control socket.
     report: Option<Link>,
+    /// Its deadlines, if it has any.
+    watchdog: Option<Watchdog>,
 }
 
 /// A frame from the owner, with its descriptors on the list of those that forked children close.
@@ -53,14 +59,18 @@ impl Request {
     }
 }
 
-struct Supervisor {
+struct Supervisor<'a> {
     way: Way,
     owner: Link,
     endings: Endings,
     /// By pid.
     children: HashMap<i32, Child>,
+    /// What its children by fork inherit through it.
+    inherited: Option<Inherited<'a>>,
     /// Something that a child left behind was killed, and may itself leave something behind.
     sweeping: bool,
+    /// How many processes the system had killed for want of memory, when it was asked last.
+    out_of_memory_kills: Option<u64>,
 }
 
 /// A supervisor that was started by exec. `template` is there when it forks.
@@ -68,17 +78,22 @@ pub(crate) fn enter(owner: Link, end: PrivateFd, template: Option<&Entered>) -> 
     let way = template.map_or(Way::Execute, |entered| Way::Fork(Permission::of_template(entered)));
     // What `main` printed before it got here is printed now, and not once more by each child.
     fork::flush_standard();
-    run(owner, end, way)
+    run(owner, end, way, None)
 }
 
 /// A supervisor that was just forked from its owner, with the exit bomb armed.
-pub(crate) fn enter_forked(owner: Link, end: PrivateFd, permission: Permission) -> ! {
+pub(crate) fn enter_forked(
+    owner: Link,
+    end: PrivateFd,
+    permission: Permission,
+    inherited: Option<Inherited<'_>>,
+) -> ! {
     exit::skip_inherited_handlers();
     program::set_name(super::NAME);
-    run(owner, end, Way::Fork(permission))
+    run(owner, end, Way::Fork(permission), inherited)
 }
 
-fn run(mut owner: Link, end: PrivateFd, way: Way) -> ! {
+fn run(mut owner: Link, end: PrivateFd, way: Way, inherited: Option<Inherited<'_>>) -> ! {
     signal::deaf();
     // What is opened here and inherited by children must not take the place of a closed standard stream.
     let ready = fd::fill_closed_standard()
@@ -87,14 +102,22 @@ fn run(mut owner: Link, end: PrivateFd, way: Way) -> ! {
         .and_then(|()| Endings::new());
     let Ok(endings) = ready else { exit::now(exit::FELL_OUT) };
     owner.queue(Kind::Hello, 0, Encoded::default());
-    let mut this = Supervisor { way, owner, endings, children: HashMap::new(), sweeping: false };
+    let mut this = Supervisor {
+        way,
+        owner,
+        endings,
+        children: HashMap::new(),
+        inherited,
+        sweeping: false,
+        out_of_memory_kills: memory::out_of_memory_kills(),
+    };
     while this.turn().is_ok() && !this.owner.is_at_end() {}
     // The owner is gone, or done with us.
     let _ = guardian::end_all(|_, _| {});
     exit::now(0)
 }
 
-impl Supervisor {
+impl Supervisor<'_> {
     /// Waits for something to happen, and does what has to be done about it.
     fn turn(&mut self) -> Result<(), Box<dyn std::error::Error>> {
         self.owner.flush()?;
@@ -103,8 +126,9 @@ impl Supervisor {
                 report.flush()?;
             }
         }
+        let until_next_look = self.check_deadlines()?;
         let mut interests = [self.owner.interest()?, Interest::readable(self.endings.borrow()?)];
-        poll::wait(&mut interests, None)?;
+        poll::wait(&mut interests, until_next_look)?;
         let [control, endings] = interests.map(|interest| interest.can_read());
         if endings {
             self.endings.clear()?;
@@ -133,7 +157,15 @@ impl Supervisor {
                 let (Some(channel), Some(end)) = (fds.next(), fds.next()) else {
                     return Err("a start without a channel and a lifeline".into());
                 };
-                self.start(id, &start, channel, end, fds.next().map(Link::new))?;
+                let watchdog = if start.deadlines.is_empty() {
+                    None
+                } else {
+                    let rings = fds.next().ok_or("deadlines without rings")?;
+                    let words = ring::observe(rings.borrow()?, lane::CAPACITY)?;
+                    Some(Watchdog::new(words, start.deadlines, now()))
+                };
+                let report = fds.next().map(Link::new);
+                self.start(id, &start, channel, end, report, watchdog)?;
             }
             Kind::Signal => {
                 let wanted = codec::decode_own::<Signal>(&bytes)?;
@@ -160,6 +192,7 @@ impl Supervisor {
         channel: PrivateFd,
         end: PrivateFd,
         mut report: Option<Link>,
+        watchdog: Option<Watchdog>,
     ) -> Result<(), Box<dyn std::error::Error>> {
         let made = match self.way {
             Way::Fork(permission) => self.fork(permission, channel, end),
@@ -176,7 +209,7 @@ impl Supervisor {
                 }
                 answer_to.queue(Kind::Started, id, message);
                 answer_to.flush()?;
-                self.children.insert(pid, Child { id, report });
+                self.children.insert(pid, Child { id, report, watchdog });
             }
             Err(error) => {
                 let text = error.to_string();
@@ -201,7 +234,9 @@ impl Supervisor {
                 guardian::die_with_supervisor(i32::try_from(own).unwrap_or(0));
                 let mut kept = kept.into_iter();
                 match (kept.next(), kept.next()) {
-                    (Some(channel), Some(end)) => child::enter_by_fork(channel, end),
+                    (Some(channel), Some(end)) => {
+                        child::enter_by_fork(channel, end, self.inherited)
+                    }
                     _ => exit::now(exit::FELL_OUT),
                 }
             }
@@ -215,13 +250,42 @@ impl Supervisor {
         execute::again(wanted, channel.borrow()?, end.borrow()?)
     }
 
+    /// Kills children that are late. Returns when to look again.
+    fn check_deadlines(&mut self) -> Result<Option<Duration>, Box<dyn std::error::Error>> {
+        let now = now();
+        let mut next: Option<Duration> = None;
+        for (pid, child) in &mut self.children {
+            let Some(watchdog) = &mut child.watchdog else { continue };
+            match watchdog.look(now) {
+                Ok(Some(left)) => next = Some(next.map_or(left, |next| next.min(left))),
+                Ok(None) => {}
+                Err(expired) => {
+                    watchdog.expired = Some(expired);
+                    // Not collected yet, or it would not be on the list: the number is its own.
+                    watch::signal_own_child(*pid, signal::Signal::Kill)?;
+                }
+            }
+        }
+        Ok(next)
+    }
+
+    /// Whether the system has killed somebody since the last time for want of memory.
+    fn memory_ran_out(&mut self) -> bool {
+        let before = self.out_of_memory_kills;
+        self.out_of_memory_kills = memory::out_of_memory_kills();
+        before.zip(self.out_of_memory_kills).is_some_and(|(before, now)| now > before)
+    }
+
     /// Collects all that have ended, reports them, and ends what they left behind.
     fn collect(&mut self) -> Result<(), Box<dyn std::error::Error>> {
         let mut known = false;
         while let Reaped::Child(pid, exit) = wait::reap_any()? {
             let Some(child) = self.children.remove(&pid) else { continue };
             known = true;
-            let message = codec::encode(&Exited::from(exit))?;
+            let expired = child.watchdog.as_ref().and_then(|watchdog| watchdog.expired);
+            let out_of_memory =
+                wait::was_killed(exit) && expired.is_none() && self.memory_ran_out();
+            let message = codec::encode(&Exited::new(exit, expired, out_of_memory))?;
             match child.report {
                 Some(mut report) => {
                     report.queue(Kind::Exited, child.id, message);

@@ -61,7 +61,7 @@ fn with<T>(
         let environment = std::env::vars_os().collect();
         let specification = Specification { start_timeout: limit, ..Specification::default() };
         let name = "offspring-templ";
-        let supervisor = Supervisor::start(Context::ForkServer, &specification, name)?;
+        let supervisor = Supervisor::start(Context::ForkServer, &specification, name, None)?;
         *place = Some(Template { supervisor, environment });
     }
     match &mut *place {
@@ -105,7 +105,7 @@ pub(crate) fn start_child(
     with(limit, |template| {
         let fail = |error| Error::system(DOING, error).in_context(Context::ForkServer);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let mut message = codec::encode(&Start { execute: None })
+        let mut message = codec::encode(&Start::default())
             .map_err(|error| Error::new(ErrorKind::Start, DOING).caused_by(error))?;
         for descriptor in [channel, lifeline, report] {
             let descriptor = descriptor.into_owned().map_err(fail)?;

@@ -1,10 +1,12 @@
 //! What Linux supplies.
 
+pub mod affinity;
 pub mod bell;
 pub(crate) mod descriptors;
 pub mod guardian;
 pub mod image;
 pub mod lifeline;
+pub mod memory;
 pub mod park;
 pub mod program;
 pub(crate) mod shared;

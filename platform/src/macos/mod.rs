@@ -3,6 +3,7 @@
 //! Written against Apple's headers and manual pages, and the published sources of the kernel (xnu),
 //! of dyld and of libpthread, which the comments name where they were needed.
 
+pub mod affinity;
 pub mod bell;
 pub(crate) mod descriptors;
 mod ffi;
@@ -10,6 +11,7 @@ pub mod guardian;
 pub mod image;
 mod kqueue;
 pub mod lifeline;
+pub mod memory;
 pub mod park;
 pub mod program;
 pub(crate) mod shared;

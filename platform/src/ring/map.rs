@@ -66,7 +66,7 @@ impl Map {
         check(capacity)?;
         let fd = lift(os::shared::Object::new()?.fixed(object(capacity))?)?;
         let this = Self::over(fd.as_fd(), capacity, Direction::Down)?;
-        os::shared::not_for_children(this.base, span(capacity))?;
+        this.keep_from_children()?;
         Ok((this, fd))
     }
 
@@ -74,6 +74,10 @@ impl Map {
         check(capacity)?;
         os::shared::verify_fixed(fd, object(capacity))?;
         Self::over(fd, capacity, Direction::Up)
+    }
+
+    pub(super) fn keep_from_children(&self) -> io::Result<()> {
+        os::shared::not_for_children(self.base, span(self.capacity))
     }
 
     fn over(fd: BorrowedFd<'_>, capacity: usize, out: Direction) -> io::Result<Self> {

@@ -68,6 +68,17 @@ pub fn receive(fd: BorrowedFd<'_>, capacity: usize) -> io::Result<Ends> {
     Ok(ends(Map::receive(fd, capacity)?, Direction::Up, Direction::Down))
 }
 
+/// Maps only to look at the words. Children that are forked later do not get the mapping.
+///
+/// # Errors
+///
+/// As [`receive`].
+pub fn observe(fd: BorrowedFd<'_>, capacity: usize) -> io::Result<Words> {
+    let map = Map::receive(fd, capacity)?;
+    map.keep_from_children()?;
+    Ok(Words(Arc::new(map)))
+}
+
 fn ends(map: Map, out: Direction, into: Direction) -> Ends {
     let map = Arc::new(map);
     let capacity = map.capacity() as u64;
@@ -214,6 +225,17 @@ impl Producer {
     pub fn prepare_sleep(&mut self, wanted: usize) -> Result<bool, Corrupt> {
         let shared = self.map.shared(self.direction);
         self.index.prepare_sleep(shared, wanted as u64)
+    }
+
+    /// Takes over what another process has published through a copy of this end: a forked child that has
+    /// ended since. What was written here and not published is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] when it published more than there was room for.
+    pub fn catch_up(&mut self) -> Result<bool, Corrupt> {
+        self.staged = 0;
+        self.index.catch_up(self.map.shared(self.direction))
     }
 
     /// Reads bytes that were written at `position` and not overwritten since.

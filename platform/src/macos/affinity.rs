@@ -1,0 +1,12 @@
+//! On which processor a process runs: the system decides that alone.
+
+use std::io;
+
+/// Does nothing, and says so by false: there are only hints, for the threads of one process.
+///
+/// # Errors
+///
+/// None on this system.
+pub fn pin(_index: usize) -> io::Result<bool> {
+    Ok(false)
+}

@@ -1,0 +1,84 @@
+//! What the builder of a pool was told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use offspring_platform::{fork, lifeline};
+
+use crate::codec::Encoded;
+use crate::function::Name;
+use crate::launch::Specification;
+use crate::supervisor::watchdog::Deadlines;
+
+/// How each worker makes its state.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Initialiser {
+    pub(super) function: Option<Name>,
+    pub(super) message: Arc<Encoded>,
+}
+
+/// How long the workers of a pool are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Reuse {
+    /// As long as the pool lives. What a task leaves behind in statics or in the state of its worker is
+    /// seen by later tasks.
+    #[default]
+    Keep,
+    /// Each `map` begins with fresh workers, with fresh states.
+    PerMap,
+    /// Each task runs with a fresh state, which nothing of an earlier task can have reached.
+    ///
+    /// On Linux, in a program that promised that it may be forked ([`allow_fork`](crate::allow_fork)), each
+    /// task runs in a fork of a worker that has made its state: the initialiser runs once for each worker,
+    /// and a task costs a fork. It must leave no thread running, or all tasks fail and say so. Elsewhere
+    /// each task has a fresh worker, and costs the start of a process and the initialiser.
+    PerTask,
+}
+
+/// See the head of the file.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Settings {
+    pub(super) specification: Specification,
+    pub(super) initialiser: Initialiser,
+    pub(super) finaliser: Option<Name>,
+    pub(super) reuse: Reuse,
+    pub(super) tasks_per_worker: Option<u64>,
+    pub(super) growth_limit: Option<u64>,
+    pub(super) deadlines: Deadlines,
+    pub(super) restart_budget: Option<u32>,
+    pub(super) retries: u32,
+    pub(super) pin: bool,
+}
+
+impl Settings {
+    /// How many tasks a worker runs at most.
+    pub(super) fn most_tasks(&self) -> Option<u64> {
+        match self.reuse {
+            Reuse::PerTask if !Self::copies() => Some(1),
+            Reuse::PerTask | Reuse::Keep | Reuse::PerMap => self.tasks_per_worker,
+        }
+    }
+
+    /// Whether workers are to run each task in a copy of themselves.
+    fn copies() -> bool {
+        fork::is_allowed() && !lifeline::IS_A_THREAD
+    }
+
+    /// How many workers in a row may fail to come up before the pool gives up.
+    pub(super) fn patience(&self) -> u32 {
+        self.restart_budget.map_or(PATIENCE, |budget| budget.saturating_add(1))
+    }
+}
+
+const PATIENCE: u32 = 3;
+
+/// Before a worker that did not come up is replaced, some time passes; each time twice as much.
+pub(super) fn pause_after(failures: u32) -> Duration {
+    const FIRST: Duration = Duration::from_millis(10);
+    const LONGEST: Duration = Duration::from_secs(1);
+    match failures {
+        0 => Duration::ZERO,
+        failures => FIRST.saturating_mul(1 << (failures - 1).min(10)).min(LONGEST),
+    }
+}
