@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::feed::{Feed, Held};
 use crate::error::TaskError;
 
-/// The results of [`Pool::map`], in the order of the inputs.
+/// The results of [`Pool::map`](crate::Pool::map), in the order of the inputs.
 #[must_use = "iterators are lazy: nothing runs before the first `next`"]
 pub struct Map<'pool, S, X, I, A, R, F> {
     feed: Feed<'pool, S, X, I, A, R, F>,
@@ -18,11 +18,11 @@ pub struct Map<'pool, S, X, I, A, R, F> {
     held: VecDeque<Option<Held<R>>>,
 }
 
-/// The results of [`Pool::map_unordered`], as they come.
+/// The results of [`Pool::map_unordered`](crate::Pool::map_unordered), as they come.
 #[must_use = "iterators are lazy: nothing runs before the first `next`"]
 pub struct MapUnordered<'pool, S, X, I, A, R, F>(Enumerated<'pool, S, X, I, A, R, F>);
 
-/// The results of [`Pool::map_unordered`] as they come, with the indexes of their inputs.
+/// The results of [`Pool::map_unordered`](crate::Pool::map_unordered) as they come, with the indexes of their inputs.
 #[must_use = "iterators are lazy: nothing runs before the first `next`"]
 pub struct Enumerated<'pool, S, X, I, A, R, F> {
     feed: Feed<'pool, S, X, I, A, R, F>,
