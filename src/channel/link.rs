@@ -21,6 +21,8 @@ const STEP: usize = 256 << 10;
 const TRUSTED: usize = 128 << 20;
 /// How often one channel is read before others have their turn.
 const READS: usize = 16;
+/// Room for what arrives first.
+const FIRST: usize = 2 << 10;
 /// Frames up to this size are copied together, so that several leave in one system call.
 const SMALL: usize = 16 << 10;
 
@@ -83,7 +85,9 @@ pub(crate) struct Link {
     body: Option<(Header, Vec<u8>)>,
     whole: VecDeque<Frame>,
     descriptors: VecDeque<OwnedFd>,
-    scratch: Box<[u8]>,
+    /// Where small things arrive. Its memory is not touched beyond what arrived: after a fork, each page that is
+    /// costs as much as ten system calls.
+    scratch: Vec<u8>,
     ended: bool,
 }
 
@@ -102,7 +106,7 @@ impl Link {
             body: None,
             whole: VecDeque::new(),
             descriptors: VecDeque::new(),
-            scratch: Box::default(),
+            scratch: Vec::new(),
             ended: false,
         }
     }
@@ -220,10 +224,13 @@ impl Link {
                 ))?
             }
             _ => {
-                if self.scratch.is_empty() {
-                    self.scratch = vec![0; 4 * SMALL].into();
-                }
-                receive(&self.socket, &mut self.scratch, &mut arrived)?
+                // What was full the last time is made larger.
+                let full = self.scratch.len() == self.scratch.capacity();
+                let room = if self.scratch.is_empty() || !full { FIRST } else { 4 * SMALL };
+                self.scratch.clear();
+                self.scratch.reserve_exact(room);
+                let from = self.socket.borrow()?;
+                received(socket::receive_behind(from, &mut self.scratch, usize::MAX, &mut arrived))?
             }
         };
         self.descriptors.extend(arrived);
@@ -237,9 +244,9 @@ impl Link {
                 return Ok(false);
             }
             Some(_) if missing > SMALL => self.finish_body()?,
-            Some(count) => {
+            Some(_) => {
                 let scratch = std::mem::take(&mut self.scratch);
-                let parsed = self.parse(&scratch[..count]);
+                let parsed = self.parse(&scratch);
                 self.scratch = scratch;
                 parsed?;
             }
@@ -368,15 +375,6 @@ fn missing(header: &Header, body: &[u8]) -> usize {
     usize::try_from(header.length).unwrap_or(usize::MAX).saturating_sub(body.len())
 }
 
-/// Receives some bytes; `None` when there are none yet, zero at the end.
-fn receive(
-    from: &PrivateFd,
-    buffer: &mut [u8],
-    descriptors: &mut Vec<OwnedFd>,
-) -> io::Result<Option<usize>> {
-    received(socket::receive(from.borrow()?, buffer, descriptors))
-}
-
 /// Room for bytes that were announced. Room that is not filled costs nothing, up to a point; beyond it, memory
 /// is asked for as bytes arrive, since the announcement may be wrong.
 fn make_room(body: &mut Vec<u8>, missing: usize) {
@@ -388,6 +386,7 @@ fn make_room(body: &mut Vec<u8>, missing: usize) {
     memory::will_fill(body);
 }
 
+/// `None` when there is nothing yet, zero at the end.
 fn received(result: io::Result<usize>) -> io::Result<Option<usize>> {
     match result {
         Ok(count) => Ok(Some(count)),

@@ -17,30 +17,33 @@ const MOST_PROCESSES: u32 = 4096;
 pub(crate) struct Place {
     /// How many processes are above this one, up to the one that the user started.
     pub(crate) depth: u32,
-    /// How many processors it may count on. The workers of a pool share those of its owner, so that a pool
-    /// in each of them does not have as many workers as the machine has processors, each.
-    pub(crate) processors: u32,
+    /// Of the processors that the system gives it, it may count on one in so many: the workers of a pool
+    /// share those of its owner, so that a pool in each of them does not have as many workers as the machine
+    /// has processors, each.
+    pub(crate) sharing: u32,
     /// How many processes the pools in it may have, and those in their workers.
     pub(crate) processes: u32,
 }
 
 static DEPTH: AtomicU32 = AtomicU32::new(0);
-/// 0: as many as the system gives us.
-static PROCESSORS: AtomicU32 = AtomicU32::new(0);
+static SHARING: AtomicU32 = AtomicU32::new(1);
 static PROCESSES: AtomicU32 = AtomicU32::new(MOST_PROCESSES);
 
 impl Place {
     /// That of this process.
     pub(crate) fn own() -> Self {
-        let processors = match PROCESSORS.load(Ordering::Relaxed) {
-            0 => std::thread::available_parallelism().map_or(1, NonZero::get),
-            told => told as usize,
-        };
         Self {
             depth: DEPTH.load(Ordering::Relaxed),
-            processors: u32::try_from(processors).unwrap_or(u32::MAX),
+            sharing: SHARING.load(Ordering::Relaxed),
             processes: PROCESSES.load(Ordering::Relaxed),
         }
+    }
+
+    /// How many processors it may count on. Asks the system, which on Linux takes as long as a small start:
+    /// not for each child.
+    pub(crate) fn processors(self) -> usize {
+        let given = std::thread::available_parallelism().map_or(1, NonZero::get);
+        (given / usize::try_from(self.sharing).unwrap_or(usize::MAX).max(1)).max(1)
     }
 
     /// That of a child of this process.
@@ -55,7 +58,7 @@ impl Place {
         let own = Self::own();
         Self {
             depth: own.depth + 1,
-            processors: (own.processors / workers).max(1),
+            sharing: own.sharing.saturating_mul(workers),
             processes: own.processes.saturating_sub(workers).saturating_sub(1) / workers,
         }
     }
@@ -63,7 +66,7 @@ impl Place {
     /// In a child: takes it.
     pub(crate) fn take(self) {
         DEPTH.store(self.depth, Ordering::Relaxed);
-        PROCESSORS.store(self.processors, Ordering::Relaxed);
+        SHARING.store(self.sharing, Ordering::Relaxed);
         PROCESSES.store(self.processes, Ordering::Relaxed);
     }
 }

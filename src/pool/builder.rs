@@ -361,7 +361,7 @@ fn limit_threads(environment: &mut Vec<Change>, count: usize) {
 /// As the environment says, or as many as there are processors for us.
 pub(super) fn default_workers(context: Context) -> Result<usize, Error> {
     let Some(text) = std::env::var_os("OFFSPRING_WORKERS") else {
-        return Ok(usize::try_from(Place::own().processors).unwrap_or(1));
+        return Ok(Place::own().processors());
     };
     let number = text.to_str().and_then(|text| text.trim().parse::<NonZero<usize>>().ok());
     number.map(NonZero::get).ok_or_else(|| {
