@@ -54,7 +54,8 @@ pub enum Context {
     /// has one thread.
     ///
     /// As isolated as Spawn, at the cost of a small fork. The template starts with the first child and
-    /// ends with the program.
+    /// ends with the program. It keeps one idle child (`offspring-spare` in `ps`) ready for the next
+    /// start, which so waits for no fork.
     ForkServer,
 }
 

@@ -2,65 +2,75 @@
 
 use std::time::Instant;
 
-use offspring_platform::{descriptors, lifeline};
-
 use super::{Ending, Started, tell_surroundings};
-use crate::Context;
-use crate::channel::{Kind, Link};
+use crate::channel::Kind;
 use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::launch::message::{Bytes, Launch};
-use crate::launch::{self, DOING, Specification, failed};
-use crate::supervisor::template;
+use crate::launch::{self, DOING, Specification};
+use crate::supervisor::template::{self, Asked};
 
 /// How many templates may die before they answer.
 const ATTEMPTS: u32 = 3;
 
 /// Starts a child.
 pub(super) fn start(
-    told: Launch,
+    mut told: Launch,
     specification: &Specification,
     arguments: Encoded,
 ) -> Result<Started, Error> {
-    let mut left = ATTEMPTS;
-    loop {
-        left -= 1;
-        if let Some(mut started) = attempt(told.clone(), specification, left == 0)? {
-            started.link.queue(Kind::Arguments, 0, arguments);
-            return Ok(started);
-        }
-    }
-}
-
-/// Asks for a child. `None` when the template turns out to be dead, unless this is the last attempt:
-/// nothing of the user's has run then, and the next attempt starts a new template.
-fn attempt(
-    mut told: Launch,
-    specification: &Specification,
-    last: bool,
-) -> Result<Option<Started>, Error> {
-    let fail = |error| failed(Context::ForkServer, "the system refused", error);
+    let limit = specification.start_timeout;
     // The template is older than what changed here since: the child is told.
     if let Ok(directory) = std::env::current_dir() {
         told.directory = Some(Bytes::of_path(&directory));
     }
-    let limit = specification.start_timeout;
     told.environment = template::environment_since_start(limit)?;
     let mut sent = Encoded::default();
     tell_surroundings(&mut told, specification, &mut sent);
-    let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
-    let (keeper, end) = lifeline::new().map_err(fail)?;
-    let (report, reporting) = descriptors::socket_pair().map_err(fail)?;
-    let id = template::start_child(theirs, end, reporting, limit)?;
-    let mut report = Box::new(Link::new(report));
-    let started = report
-        .wait_for_frame(Instant::now().checked_add(limit))
-        .map_err(|error| Error::new(ErrorKind::Start, DOING).caused_by(error))?;
-    if started.is_none() && report.is_at_end() && !last {
-        return Ok(None);
+    let message = launch::encode(&told, sent)?;
+
+    let mut started = child(specification)?;
+    started.link.queue(Kind::Launch, 0, message);
+    started.link.queue(Kind::Arguments, 0, arguments);
+    // Now, so that the child works while the next one is made. What cannot be sent shows in its end.
+    let _ = started.link.flush();
+    template::keep_spare(limit);
+    Ok(started)
+}
+
+/// A child that waits to be told what to be. Until it is told, nothing of the user's has run: one that was
+/// lost, alone or with its template, can be replaced.
+fn child(specification: &Specification) -> Result<Started, Error> {
+    let limit = specification.start_timeout;
+    let deadline = Instant::now().checked_add(limit);
+    if let Some(started) = template::take_spare().and_then(|spare| waiting(spare, deadline)) {
+        return Ok(started);
     }
-    let (pid, watch) = template::read_started(started)?;
-    let mut link = Link::new(ours);
-    link.queue(Kind::Launch, 0, launch::encode(&told, sent)?);
-    Ok(Some(Started { pid, link, keeper, ending: Ending::Reported { id, report, watch } }))
+    let mut left = ATTEMPTS;
+    loop {
+        left -= 1;
+        let mut asked = template::ask(limit)?;
+        let answer = asked
+            .report
+            .wait_for_frame(deadline)
+            .map_err(|error| Error::new(ErrorKind::Start, DOING).caused_by(error))?;
+        if answer.is_none() && asked.report.is_at_end() && left > 0 {
+            continue;
+        }
+        let (pid, watch) = template::read_started(answer)?;
+        let Asked { id, link, keeper, report } = asked;
+        return Ok(Started { pid, link, keeper, ending: Ending::Reported { id, report, watch } });
+    }
+}
+
+/// A child that was asked for earlier, unless something became of it meanwhile.
+fn waiting(mut spare: Asked, deadline: Option<Instant>) -> Option<Started> {
+    let answer = spare.report.wait_for_frame(deadline).ok()?;
+    let (pid, watch) = template::read_started(answer).ok()?;
+    spare.report.fill().ok()?;
+    let Asked { id, link, keeper, mut report } = spare;
+    if report.next().is_some() || report.is_at_end() {
+        return None;
+    }
+    Some(Started { pid, link, keeper, ending: Ending::Reported { id, report, watch } })
 }

@@ -28,6 +28,8 @@ const DOING: &str = "start a supervisor";
 
 /// What `ps` shows; 15 bytes count.
 pub(crate) const NAME: &str = "offspring-super";
+/// The same, of a child that waits to be told what to be.
+const SPARE: &str = "offspring-spare";
 
 /// A supervisor, as its owner sees it. Dropping it ends it and all its children.
 #[derive(Debug)]

@@ -232,6 +232,8 @@ impl Supervisor<'_> {
             Side::Child(kept) => {
                 let _bomb = exit::Bomb::arm();
                 guardian::die_with_supervisor(i32::try_from(own).unwrap_or(0));
+                // Until it is told who it is.
+                program::set_name(super::SPARE);
                 let mut kept = kept.into_iter();
                 match (kept.next(), kept.next()) {
                     (Some(channel), Some(end)) => {

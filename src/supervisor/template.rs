@@ -1,19 +1,23 @@
 //! The template of the fork server: one for each process, started with its first child.
+//!
+//! Behind each child that it starts, the template is asked for one more, which waits: the next start finds it
+//! there, and needs no fork before it runs.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use offspring_platform::descriptors;
 use offspring_platform::environment::Change;
-use offspring_platform::fd::PrivateFd;
+use offspring_platform::lifeline::{self, Keeper};
 use offspring_platform::watch::Watch;
 
 use super::Supervisor;
 use super::protocol::{NotStarted, Signal, Start, Started};
 use crate::Context;
-use crate::channel::{Frame, Kind};
+use crate::channel::{Frame, Kind, Link};
 use crate::codec;
 use crate::error::{Error, ErrorKind};
 use crate::launch::Specification;
@@ -23,6 +27,8 @@ const DOING: &str = "start a child process";
 
 struct Template {
     supervisor: Supervisor,
+    /// Asked for, and wanted by nobody yet.
+    spare: Option<Asked>,
     /// The environment in which it was started.
     environment: HashMap<OsString, OsString>,
 }
@@ -46,6 +52,21 @@ impl Template {
                 link.fill().is_ok() && !link.is_at_end()
             })
     }
+
+    fn ask(&mut self) -> Result<Asked, Error> {
+        let fail = |error| Error::system(DOING, error).in_context(Context::ForkServer);
+        let (ours, channel) = descriptors::socket_pair().map_err(fail)?;
+        let (keeper, end) = lifeline::new().map_err(fail)?;
+        let (report, reporting) = descriptors::socket_pair().map_err(fail)?;
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let mut message = codec::encode(&Start::default())
+            .map_err(|error| Error::new(ErrorKind::Start, DOING).caused_by(error))?;
+        for descriptor in [channel, end, reporting] {
+            message.descriptors.push(Arc::new(descriptor.into_owned().map_err(fail)?));
+        }
+        request(self, Kind::Start, id, message)?;
+        Ok(Asked { id, link: Link::new(ours), keeper, report: Box::new(Link::new(report)) })
+    }
 }
 
 /// Runs `use_it` with a template that is usable. If there is none, one is started, which has to say
@@ -62,7 +83,7 @@ fn with<T>(
         let specification = Specification { start_timeout: limit, ..Specification::default() };
         let name = "offspring-templ";
         let supervisor = Supervisor::start(Context::ForkServer, &specification, name, None)?;
-        *place = Some(Template { supervisor, environment });
+        *place = Some(Template { supervisor, spare: None, environment });
     }
     match &mut *place {
         Some(template) => use_it(template),
@@ -94,26 +115,35 @@ pub(crate) fn environment_since_start(limit: Duration) -> Result<Vec<Environment
     })
 }
 
-/// Asks the template for a child that uses these descriptors. What comes of it is said on the other
-/// end of `report`.
-pub(crate) fn start_child(
-    channel: PrivateFd,
-    lifeline: PrivateFd,
-    report: PrivateFd,
-    limit: Duration,
-) -> Result<u64, Error> {
-    with(limit, |template| {
-        let fail = |error| Error::system(DOING, error).in_context(Context::ForkServer);
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let mut message = codec::encode(&Start::default())
-            .map_err(|error| Error::new(ErrorKind::Start, DOING).caused_by(error))?;
-        for descriptor in [channel, lifeline, report] {
-            let descriptor = descriptor.into_owned().map_err(fail)?;
-            message.descriptors.push(std::sync::Arc::new(descriptor));
+/// A child that the template was asked for. It waits to be told what to be, on the other end of `link`.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) id: u64,
+    pub(crate) link: Link,
+    pub(crate) keeper: Keeper,
+    /// What comes of it is said here.
+    pub(crate) report: Box<Link>,
+}
+
+/// Asks the template for a child.
+pub(crate) fn ask(limit: Duration) -> Result<Asked, Error> {
+    with(limit, Template::ask)
+}
+
+/// The child that waits, if there is one. It may have ended meanwhile.
+pub(crate) fn take_spare() -> Option<Asked> {
+    lock().as_mut().filter(|template| template.supervisor.is_ours())?.spare.take()
+}
+
+/// Has the template fork the child for the next start, while the one of this start is at work.
+pub(crate) fn keep_spare(limit: Duration) {
+    // Should it fail, then the next start asks for itself, and says why it failed.
+    let _ = with(limit, |template| {
+        if template.spare.is_none() {
+            template.spare = Some(template.ask()?);
         }
-        request(template, Kind::Start, id, message)?;
-        Ok(id)
-    })
+        Ok(())
+    });
 }
 
 /// Asks the template to signal one of its children. Nothing happens if it has ended.

@@ -16,6 +16,9 @@ pub(crate) const CASES: &[Case] = cases![on &[Context::ForkServer] =>
     template_stopped_and_continued,
     template_stopped_too_long,
     template_left_stopped,
+    a_child_is_ready,
+    a_ready_child_is_killed,
+    a_ready_child_learns_what_changed,
 ];
 
 fn add_one() -> Result<u8, offspring::Error> {
@@ -115,7 +118,9 @@ pub(crate) fn stopped_too_long() -> ExitCode {
     assert_eq!(add_one().expect("it starts"), 2);
     let pid = template();
     let before = Snapshot::take();
+    eventually("one child is ready", || !children_of(pid).is_empty());
     stop(pid);
+    let early = Context::ForkServer.process().start(1u8, |n| n + 1).expect("one child is ready");
     for _ in 0..3 {
         let builder = Context::ForkServer.process().start_timeout(Duration::from_millis(20));
         let error = builder.start((), |()| ()).expect_err("nobody answers");
@@ -123,6 +128,7 @@ pub(crate) fn stopped_too_long() -> ExitCode {
         assert!(typed, "{error}");
     }
     send_signal(pid, libc::SIGCONT);
+    assert_eq!(early.join().expect("its end is reported late"), 2);
     assert_eq!(add_one().expect("it starts"), 2);
     // What it started late for nobody is gone again.
     eventually("no child is left", || descendants_of(std::process::id()).len() == 1);
@@ -147,5 +153,57 @@ pub(crate) fn left_stopped() -> ExitCode {
 fn template_left_stopped(_: Context) -> Outcome {
     // That nothing survives is checked for every case.
     run(&mut command("template_left_stopped")).expect_success("template_left_stopped");
+    Ok(())
+}
+
+/// The child that the template keeps ready.
+fn ready() -> u32 {
+    eventually("one child is ready", || children_of(template()).len() == 1);
+    children_of(template()).into_iter().next().expect("one")
+}
+
+fn a_child_is_ready(context: Context) -> Outcome {
+    assert_eq!(add_one()?, 2);
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..5 {
+        let expected = ready();
+        let child = context.process().start((), |()| std::process::id())?;
+        assert_eq!(child.id(), expected, "it is the one that was ready");
+        assert_eq!(child.join()?, expected);
+        assert!(seen.insert(expected), "each runs one function");
+        eventually("another one is ready", || !children_of(template()).contains(&expected));
+    }
+    Ok(())
+}
+
+fn a_ready_child_is_killed(context: Context) -> Outcome {
+    assert_eq!(add_one()?, 2);
+    for _ in 0..5 {
+        let pid = ready();
+        send_signal(pid, libc::SIGKILL);
+        eventually("it is gone", || !is_alive(pid) && !children_of(template()).contains(&pid));
+        let child = context.process().start((), |()| std::process::id())?;
+        assert_ne!(child.id(), pid);
+        child.join()?;
+    }
+    Ok(())
+}
+
+fn a_ready_child_learns_what_changed(context: Context) -> Outcome {
+    assert_eq!(add_one()?, 2);
+    let pid = ready();
+    #[expect(clippy::disallowed_methods, reason = "this is what the template cannot know of")]
+    // SAFETY: this process has one thread.
+    unsafe {
+        std::env::set_var("CHANGED_SINCE", "yes")
+    };
+    let before = std::env::current_dir()?;
+    std::env::set_current_dir("/")?;
+    let child = context
+        .process()
+        .start((), |()| (std::env::var("CHANGED_SINCE").ok(), std::env::current_dir().ok()))?;
+    assert_eq!(child.id(), pid);
+    assert_eq!(child.join()?, (Some("yes".to_owned()), Some("/".into())));
+    std::env::set_current_dir(before)?;
     Ok(())
 }

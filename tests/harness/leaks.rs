@@ -1,6 +1,6 @@
 //! What a process has now, and what it had before: children, descriptors, threads, shared memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -32,8 +32,12 @@ impl Snapshot {
         let start = Instant::now();
         loop {
             let now = Self::take();
-            let grandchildren: Vec<u32> =
-                now.children.iter().flat_map(|child| children_of(*child)).collect();
+            let grandchildren: Vec<u32> = now
+                .children
+                .iter()
+                .flat_map(|child| children_of(*child))
+                .filter(is_no_spare)
+                .collect();
             let mut leaks = Vec::new();
             let extra: Vec<_> = now.children.difference(&self.children).collect();
             if !extra.is_empty() {
@@ -42,8 +46,8 @@ impl Snapshot {
             if !grandchildren.is_empty() {
                 leaks.push(format!("children of children {grandchildren:?}"));
             }
-            let extra: Vec<_> = now.descriptors.difference(&self.descriptors).collect();
-            if !extra.is_empty() {
+            if !none_more(&self.descriptors, &now.descriptors) {
+                let extra: Vec<_> = now.descriptors.difference(&self.descriptors).collect();
                 leaks.push(format!("descriptors {extra:?}"));
             }
             let extra: Vec<_> = now.shared.difference(&self.shared).collect();
@@ -65,6 +69,32 @@ impl Snapshot {
     }
 }
 
+/// Whether no descriptor is there that was not. Those of the child that a fork server keeps ready are others
+/// after each start, but as many.
+pub fn none_more(before: &BTreeSet<String>, now: &BTreeSet<String>) -> bool {
+    let gone = kinds(&before.difference(now).collect::<Vec<_>>());
+    kinds(&now.difference(before).collect::<Vec<_>>())
+        .into_iter()
+        .all(|(kind, count)| gone.get(&kind).is_some_and(|gone| *gone >= count))
+}
+
+/// How many there are of each kind: sockets, pipes, files by name.
+fn kinds(descriptors: &[&String]) -> BTreeMap<String, usize> {
+    let mut kinds = BTreeMap::new();
+    for descriptor in descriptors {
+        let target = descriptor.split_once(" -> ").map_or("", |(_, target)| target);
+        let kind = target.split_once(":[").map_or(target, |(kind, _)| kind);
+        *kinds.entry(kind.to_owned()).or_default() += 1;
+    }
+    kinds
+}
+
+/// Whether this is not the child that a fork server keeps ready, which is nobody's yet.
+fn is_no_spare(pid: &u32) -> bool {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.trim_end() != "offspring-spare"
+}
+
 /// The children of a process with one or more threads.
 pub fn children_of(pid: u32) -> BTreeSet<u32> {
     let mut children = BTreeSet::new();
@@ -76,13 +106,13 @@ pub fn children_of(pid: u32) -> BTreeSet<u32> {
     children
 }
 
-/// All descendants of a process.
+/// All descendants of a process, but for children that a fork server keeps ready.
 pub fn descendants_of(pid: u32) -> BTreeSet<u32> {
     let mut all = BTreeSet::new();
     let mut next = vec![pid];
     while let Some(pid) = next.pop() {
         for child in children_of(pid) {
-            if all.insert(child) {
+            if is_no_spare(&child) && all.insert(child) {
                 next.push(child);
             }
         }
