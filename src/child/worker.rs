@@ -451,6 +451,8 @@ impl Bench<'_> {
             let value = working_as(self.who, || {
                 function::call(function, state, [].as_slice().into(), Vec::new())
             });
+            // The owner has to read along; if it slept when we were told to close, it does not yet.
+            self.ring_if_asleep(true);
             answer(&mut self.link, FINALISER, value);
         }
         let state = self.state.take();

@@ -194,8 +194,10 @@ fn late_while_this_process_is_busy(context: Context) -> Outcome {
         note(&log, std::process::id());
         late.be()
     };
-    let tasks: Vec<_> =
-        Late::ALL.iter().map(|act| pool.submit((*act, log.path()), late)).collect::<Result<_, _>>()?;
+    let tasks: Vec<_> = Late::ALL
+        .iter()
+        .map(|act| pool.submit((*act, log.path()), late))
+        .collect::<Result<_, _>>()?;
     // From here on nothing is done for the pool in this process.
     harness::eventually("all of them begin", || log.lines().len() == 4);
     for pid in log.lines() {

@@ -91,12 +91,15 @@ fn values_of_those_that_were_replaced(context: Context) -> Outcome {
         let report = pool.shutdown()?;
         let left = left(&report);
         let sum: u64 = left.iter().map(|(_, count)| count).sum();
-        assert_eq!(sum, 40, "setting {setting}: {left:?}");
+        // Where each task runs in a copy of a worker, nothing is left of it in the worker.
+        let copies = setting == 2 && cfg!(target_os = "linux") && context.is_isolated();
+        assert_eq!(sum, if copies { 0 } else { 40 }, "setting {setting}: {left:?}");
         if context.is_isolated() {
             let expected = report.replaced() + 2;
             assert_eq!(left.len() as u64, expected, "setting {setting}: {report:?}");
         }
         match setting {
+            2 if copies => assert_eq!(left.len(), 2, "{left:?}"),
             0 | 2 => {
                 let ran = left.iter().filter(|(_, count)| *count > 0).count();
                 assert_eq!(ran, 40, "setting {setting}: {left:?}");

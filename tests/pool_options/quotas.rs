@@ -304,9 +304,9 @@ fn what_the_initialiser_took_is_no_growth(context: Context) -> Outcome {
 fn a_task_that_takes_too_much_memory_dies_alone(context: Context) -> Outcome {
     let pool = context.pool().workers(2).memory_limit(1024 * MIB as u64).build()?;
     let mut died = 0;
-    for (n, result) in (0..).zip(pool.map(0..40usize, |(), n| {
-        memory(if n % 10 == 3 { 2048 * MIB } else { MIB }).len()
-    })) {
+    for (n, result) in (0..)
+        .zip(pool.map(0..40usize, |(), n| memory(if n % 10 == 3 { 2048 * MIB } else { MIB }).len()))
+    {
         match result {
             Ok(size) => assert_eq!((size, n % 10 == 3), (MIB, false), "task {n}"),
             Err(error) => {
@@ -326,9 +326,9 @@ fn a_task_that_takes_too_much_memory_dies_alone(context: Context) -> Outcome {
 fn a_limit_of_memory_is_felt_by_each_worker(context: Context) -> Outcome {
     // A task can also live with it.
     let pool = context.pool().workers(3).memory_limit(1024 * MIB as u64).build()?;
-    for result in pool.broadcast(2048 * MIB, |(), bytes| {
-        Vec::<u8>::new().try_reserve_exact(bytes).is_err()
-    })? {
+    for result in
+        pool.broadcast(2048 * MIB, |(), bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_err())?
+    {
         assert!(result?, "more than the limit was given");
     }
     pool.shutdown()?;

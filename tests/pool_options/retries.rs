@@ -42,7 +42,8 @@ fn begun(log: &Scratch) -> BTreeMap<String, usize> {
 fn tasks_that_die_until_a_certain_try(context: Context) -> Outcome {
     for retries in 0..=3u32 {
         let log = Scratch::new("log");
-        let pool = context.pool().workers(2).retries(retries).init(log.path(), |log| log).build()?;
+        let pool =
+            context.pool().workers(2).retries(retries).init(log.path(), |log| log).build()?;
         // The first works, the fifth works with the fifth try.
         let mut outcomes = 0;
         for (n, result) in (0..).zip(pool.map(0..15usize, |log, n| {
@@ -130,7 +131,8 @@ fn neighbours_are_not_counted(context: Context) -> Outcome {
     // Workers have many tasks that they have not begun, each time one dies, and no retry is left for them.
     for retries in [0, 2] {
         let log = Scratch::new("log");
-        let pool = context.pool().workers(2).retries(retries).init(log.path(), |log| log).build()?;
+        let pool =
+            context.pool().workers(2).retries(retries).init(log.path(), |log| log).build()?;
         let mut died = 0;
         for (n, result) in (0..).zip(pool.map(0..5000u64, |log, n| {
             if n % 500 == 499 {

@@ -167,9 +167,8 @@ fn per_map_while_another_map_goes_on(context: Context) -> Outcome {
         before.insert(pid);
         count += 1;
         if n % 10 == 5 {
-            let inner: BTreeSet<_> = pool
-                .map(0..10u64, |_, _| std::process::id())
-                .collect::<Result<_, _>>()?;
+            let inner: BTreeSet<_> =
+                pool.map(0..10u64, |_, _| std::process::id()).collect::<Result<_, _>>()?;
             assert!(inner.is_disjoint(&before), "at {n}: {inner:?}, before {before:?}");
             before.extend(inner);
         }

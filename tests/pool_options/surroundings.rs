@@ -303,9 +303,8 @@ fn one_processor_each(context: Context) -> Outcome {
 fn two_hundred_workers_that_are_ready(context: Context) -> Outcome {
     let pool = context.pool().workers(200).init(2u64, |two| two).build()?;
     pool.ready(Duration::from_secs(200))?;
-    let indexes = pool.broadcast((), |two, ()| {
-        (*two, offspring::worker().expect("this is a worker").index())
-    })?;
+    let indexes = pool
+        .broadcast((), |two, ()| (*two, offspring::worker().expect("this is a worker").index()))?;
     assert_eq!(indexes.len(), 200);
     for (index, result) in indexes.into_iter().enumerate() {
         assert_eq!(result?, (2, index));
@@ -359,7 +358,11 @@ fn the_number_of_workers_by_environment(context: Context) -> Outcome {
     assert_eq!(own, 1, "what the program says counts more");
     for text in ["0", "-1", "many", "", "1.5", "99999999999999999999"] {
         let error = workers(Some(text)).unwrap_err();
-        assert_eq!((error.kind(), error.context()), (ErrorKind::Invalid, Some(context)), "{text:?}");
+        assert_eq!(
+            (error.kind(), error.context()),
+            (ErrorKind::Invalid, Some(context)),
+            "{text:?}"
+        );
         assert!(error.to_string().contains("OFFSPRING_WORKERS"), "{error}");
     }
     let processors = std::thread::available_parallelism()?.get();
