@@ -82,13 +82,12 @@ impl Core {
             return self.fail_as_cancelled(batch, index, Phase::Started);
         }
         let late = end.expired == Some(Expired::Task(begun));
-        if !late && self.settings.retries > 0 {
+        if !late && self.settings.retries > 0 && self.batches.is_open(batch) {
             let tries = self.retried.entry((batch, index)).or_default();
             *tries += 1;
             if *tries <= self.settings.retries {
                 return self.put_back(vec![task]);
             }
-            self.retried.remove(&(batch, index));
         }
         let from = From { worker: slot, pid: worker.pid };
         for index in index..index + task.count() {

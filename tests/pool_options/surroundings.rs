@@ -1,6 +1,7 @@
 //! What workers find around them (name, environment, directory, streams, processors), and what a
 //! builder says about settings that cannot be.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -224,10 +225,12 @@ fn the_directory_of_this_process(context: Context) -> Outcome {
     std::env::set_current_dir(std::env::temp_dir())?;
     assert_eq!(ask()?, before, "a worker that is there stays where it is");
     replace_all(&pool)?;
-    let now = ask()?;
-    std::env::set_current_dir(&before)?;
+    assert_eq!(ask()?, before, "and so is one that takes its place");
     let there = std::fs::canonicalize(std::env::temp_dir())?;
-    assert_eq!(now, if context == Context::Fork { before } else { there });
+    let other = context.pool().workers(1).build()?;
+    let of_other = other.submit((), |(), ()| directory())?.join()?;
+    std::env::set_current_dir(&before)?;
+    assert_eq!(of_other, there);
     Ok(())
 }
 
@@ -245,7 +248,8 @@ fn output(context: Context) -> Outcome {
     pool.ready(Duration::from_secs(60))?;
     for result in pool.map(0..20u64, |(), n| {
         println!("out {n}");
-        eprintln!("err {n}");
+        // In one piece, which `eprintln!` is not.
+        std::io::stderr().write_all(format!("err {n}\n").as_bytes()).expect("it is written");
     }) {
         result?;
     }
