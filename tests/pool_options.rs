@@ -3,6 +3,8 @@
 
 #![expect(clippy::exit, reason = "that tasks and initialisers exit is part of what is tested")]
 
+#[path = "pool_options/bounds.rs"]
+mod bounds;
 #[path = "pool_options/deadlines.rs"]
 mod deadlines;
 #[path = "pool_options/ends.rs"]
@@ -43,6 +45,8 @@ fn main() -> ExitCode {
         surroundings::CASES,
         surroundings::PROCESSES,
         surroundings::BY_EXEC,
+        bounds::CASES,
+        bounds::PROCESSES,
     ])
 }
 
