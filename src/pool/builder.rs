@@ -229,6 +229,10 @@ impl<S> PoolBuilder<S> {
     /// The state stays in the worker, so it needs neither `Send` nor serde: it can hold a connection, an
     /// `Rc`, a library's context. The arguments are encoded once and sent to each worker, also to those
     /// that replace others.
+    ///
+    /// What a worker does is in the same order on every context: it inherits or receives what it is to be;
+    /// ties its life to that of its owner; sets up signals, standard streams, environment, directory and
+    /// limits; says hello; decodes these arguments; makes its state; and is ready.
     pub fn init<A, T, F>(self, arguments: A, function: F) -> PoolBuilder<T>
     where
         A: Serialize + DeserializeOwned + 'static,
