@@ -1,8 +1,6 @@
 //! Every setting of a pool does what its documentation says: how workers start and end, how long they
 //! are used, what they and their tasks may take, and what they find around them.
 
-#![expect(clippy::exit, reason = "that tasks and initialisers exit is part of what is tested")]
-
 #[path = "pool_options/bounds.rs"]
 mod bounds;
 #[path = "pool_options/deadlines.rs"]

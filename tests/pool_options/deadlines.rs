@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use offspring::{Context, ErrorKind, Phase};
+use offspring::{Context, ErrorKind, Phase, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{self, Case, Outcome};
@@ -352,8 +352,8 @@ fn no_time_at_all(context: Context) -> Outcome {
             count += 1;
         }
         assert_eq!(count, 20);
-        let task = pool.submit((), |(), ()| Late::Sleep.be())?;
-        assert_eq!(task.join().map(|()| ()).unwrap_err().kind(), ErrorKind::TimedOut);
+        let task: Task<()> = pool.submit((), |(), ()| Late::Sleep.be())?;
+        assert_eq!(task.join().unwrap_err().kind(), ErrorKind::TimedOut);
         pool.shutdown()?;
     }
     Ok(())

@@ -82,6 +82,7 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+#[expect(clippy::disallowed_methods, reason = "the case has one thread")]
 fn environment(context: Context) -> Outcome {
     // SAFETY: this process has one thread.
     unsafe { std::env::set_var("OFFSPRING_TEST_INHERITED", "from above") };
@@ -144,6 +145,7 @@ const THREADS: [&str; 6] = [
     "RAYON_NUM_THREADS",
 ];
 
+#[expect(clippy::disallowed_methods, reason = "the case has one thread")]
 fn inner_threads(context: Context) -> Outcome {
     for name in THREADS {
         // SAFETY: this process has one thread.
@@ -345,6 +347,7 @@ fn settings_that_cannot_be(context: Context) -> Outcome {
     Ok(())
 }
 
+#[expect(clippy::disallowed_methods, reason = "the case has one thread")]
 fn the_number_of_workers_by_environment(context: Context) -> Outcome {
     let workers = |text: Option<&str>| {
         match text {
