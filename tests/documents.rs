@@ -1,7 +1,8 @@
 //! What the documents say is what is there.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -54,5 +55,83 @@ fn every_file_of_the_pool_is_in_its_page() {
             ["mod.rs", "README.md"].contains(&&*name) || page.contains(&format!("`{name}`")),
             "{name} is not in src/pool/README.md"
         );
+    }
+}
+
+/// All sources of Rust in a directory, and in those within it.
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten() {
+        let path = entry.expect("the directory can be listed").path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Whether a test program has a test or case of this name.
+fn has_test(program: &str, name: &str) -> bool {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut files = sources(&tests.join(program));
+    files.push(tests.join(program).with_extension("rs"));
+    files.iter().filter_map(|file| fs::read_to_string(file).ok()).any(|text| {
+        // A function; or a name in a list from which a macro makes functions.
+        let listed = format!("{name}: ");
+        text.contains(&format!("fn {name}("))
+            || text.lines().any(|line| line.trim_start().starts_with(&listed))
+    })
+}
+
+#[test]
+fn every_test_that_the_acceptance_page_names_exists() {
+    let page = read("docs/acceptance.md");
+    let mut rows = BTreeSet::new();
+    for line in page.lines().filter(|line| line.starts_with("* ")) {
+        let row = line.split("**").nth(1).unwrap_or_default();
+        assert!(row.starts_with("AC"), "a row without its name: {line}");
+        assert!(rows.insert(row.to_owned()), "{row} is there twice");
+        let quoted = line.split('`').skip(1).step_by(2);
+        let named: Vec<_> = quoted
+            .filter_map(|quoted| quoted.split_once("::"))
+            // Names of tests; those of types are in capitals.
+            .filter(|(program, _)| has_program(program))
+            .collect();
+        let nothing = line.contains("Nothing to offer");
+        assert!(nothing || !named.is_empty(), "{row} names no test");
+        for (program, name) in named {
+            assert!(has_test(program, name), "{row} names {program}::{name}, which is not there");
+        }
+    }
+    for (first, last) in [(50, 56), (70, 75), (80, 85), (90, 93), (100, 110)] {
+        for number in first..=last {
+            let row = format!("AC{number}");
+            assert!(rows.contains(&row), "{row} is missing");
+        }
+    }
+}
+
+/// A name that begins in lower case is that of a program; one that is not there is an error in the page.
+fn has_program(name: &str) -> bool {
+    let test = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name).with_extension("rs");
+    let lower = name.chars().next().is_some_and(char::is_lowercase);
+    // Of the library itself: a module that does not exist, and says so.
+    assert!(!lower || name == "channel" || test.exists(), "no test program is called {name}");
+    lower && test.exists()
+}
+
+#[test]
+fn no_example_needs_a_static() {
+    let examples = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples"));
+    assert!(!examples.is_empty());
+    for example in examples {
+        let text = fs::read_to_string(&example).expect("the example can be read");
+        let found = text.lines().find(|line| {
+            let line = line.trim_start().trim_start_matches("pub ");
+            line.starts_with("static ") || line.contains("thread_local!")
+        });
+        assert_eq!(found, None, "in {}", example.display());
     }
 }

@@ -1,4 +1,4 @@
-//! What must not compile: closures that capture.
+//! What must not compile: closures that capture, and settings and states that are mixed up.
 //!
 //! The check is made when a function is instantiated, which `cargo check` does not do. So a small
 //! program for each file of `tests/ui` is built, offline, with the versions of our own `Cargo.lock`.
@@ -104,7 +104,7 @@ fn check(fixture: &Fixture, program: &Path) -> Result<(), String> {
 }
 
 #[test]
-fn closures_that_capture_do_not_compile() {
+fn what_cannot_work_does_not_compile() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ui");
     let mut programs: Vec<PathBuf> = fs::read_dir(&directory)
         .expect("the programs are there")

@@ -11,6 +11,7 @@ pub(crate) mod worker;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use offspring_platform::entry::Entered;
 use offspring_platform::environment::Change;
@@ -21,9 +22,10 @@ use offspring_platform::{
 
 use crate::channel::{Frame, Kind, Link};
 use crate::codec::{self, Encoded};
+use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
-use crate::launch::handover::Handover;
 use crate::launch::message::{Launch, Role, Standard};
+use crate::launch::{self, handover::Handover};
 
 /// Why a child does not run what it was asked to.
 #[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
@@ -33,6 +35,23 @@ pub(crate) enum Refusal {
     Directory,
     Limits,
     Streams,
+}
+
+impl Refusal {
+    /// What its owner tells, who wanted it to be in this directory.
+    pub(crate) fn into_error(self, doing: &'static str, directory: Option<&Path>) -> Error {
+        let text = match self {
+            Self::ProgramChanged => {
+                return Error::new(ErrorKind::ProgramChanged, doing)
+                    .advice("restart the program, so that parent and children are the same build");
+            }
+            Self::Environment => "its environment could not be changed".to_owned(),
+            Self::Directory => launch::no_directory(directory),
+            Self::Limits => "its memory could not be limited".to_owned(),
+            Self::Streams => "its standard streams could not be set up".to_owned(),
+        };
+        Error::new(ErrorKind::Start, doing).detail(text)
+    }
 }
 
 /// A child started by exec, in the first statement of its `main`: hears what it is to be, and makes sure

@@ -331,20 +331,22 @@ impl Bench<'_> {
         }
     }
 
-    /// Says that it begins the task that it claimed last. From here on, a crash is that task's: the user's
-    /// code decodes the argument.
+    /// Says that it begins the task that it claimed last. From here on, a crash is that task's: its argument
+    /// may be more than there is memory for.
     fn begin(&self) {
-        if self.role.timed {
-            // First the time: a task must not be taken for one that began with the last.
-            Status::of(&self.words).set_running_since(now());
-        }
         Status::of(&self.words).begin(self.last);
     }
 
     fn run(&mut self, head: Head) {
         self.begin();
         self.output.clear();
-        let outcome = match self.take(head) {
+        let taken = self.take(head);
+        if self.role.timed {
+            // Not before: the argument comes when the owner has time to send it. There is no time of the last
+            // task that could be taken for this one's.
+            Status::of(&self.words).set_running_since(now());
+        }
+        let outcome = match taken {
             Some((function, descriptors)) => {
                 let input = match head.note {
                     // A large one may become part of the argument.
@@ -451,6 +453,8 @@ impl Bench<'_> {
             let value = working_as(self.who, || {
                 function::call(function, state, [].as_slice().into(), Vec::new())
             });
+            // The owner has to read along; if it slept when we were told to close, it does not yet.
+            self.ring_if_asleep(true);
             answer(&mut self.link, FINALISER, value);
         }
         let state = self.state.take();

@@ -138,6 +138,11 @@ impl Batches {
         self.places.get_mut(batch.place)?.as_mut().filter(|found| found.id == batch.id)
     }
 
+    /// Whether somebody may still want its outcomes.
+    pub(super) fn is_open(&mut self, batch: BatchId) -> bool {
+        self.get(batch).is_some()
+    }
+
     /// The name of its tasks.
     pub(super) fn name(&mut self, batch: BatchId) -> &'static str {
         self.get(batch).map_or("?", |batch| batch.name)

@@ -154,7 +154,8 @@ impl<S, X> PoolBuilder<S, X> {
         self
     }
 
-    /// Sets an environment variable in the workers.
+    /// Sets an environment variable in the workers. The others are those of this process when the pool was
+    /// started.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         let change = Change::Set(name.as_ref().into(), value.as_ref().into());
         self.settings.specification.environment.push(change);
@@ -186,8 +187,7 @@ impl<S, X> PoolBuilder<S, X> {
         self
     }
 
-    /// The working directory of the workers. Default: that of this process when a worker is started (on
-    /// Fork, when the pool was).
+    /// The working directory of the workers. Default: that of this process when the pool was started.
     pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
         self.settings.specification.directory = Some(directory.as_ref().into());
         self
@@ -229,6 +229,10 @@ impl<S> PoolBuilder<S> {
     /// The state stays in the worker, so it needs neither `Send` nor serde: it can hold a connection, an
     /// `Rc`, a library's context. The arguments are encoded once and sent to each worker, also to those
     /// that replace others.
+    ///
+    /// What a worker does is in the same order on every context: it inherits or receives what it is to be;
+    /// ties its life to that of its owner; sets up signals, standard streams, environment, directory and
+    /// limits; says hello; decodes these arguments; makes its state; and is ready.
     pub fn init<A, T, F>(self, arguments: A, function: F) -> PoolBuilder<T>
     where
         A: Serialize + DeserializeOwned + 'static,

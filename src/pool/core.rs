@@ -61,8 +61,6 @@ pub(super) struct Core {
     pub(super) ended: bool,
     /// A thread was started to drive for the sake of wakers.
     pub(super) has_waiter: bool,
-    /// There was a map.
-    pub(super) mapped: bool,
     /// How many single tasks were submitted.
     pub(super) submitted: u64,
     /// A thread drives.
@@ -131,8 +129,8 @@ impl Core {
 
     /// Opens a batch for the tasks of a map.
     pub(super) fn begin_map(&mut self, name: &'static str) -> BatchId {
-        if self.settings.reuse == Reuse::PerMap && std::mem::replace(&mut self.mapped, true) {
-            self.recycle();
+        if self.settings.reuse == Reuse::PerMap {
+            self.recycle_used();
         }
         self.batches.open(name, Kind::Map)
     }

@@ -249,7 +249,16 @@ impl Core {
     /// Keeps an outcome until it is taken, if its batch still exists.
     pub(super) fn settle(&mut self, batch: BatchId, index: u64, what: What) {
         self.account.tasks += 1;
+        self.forget_tries(batch, index);
         self.batches.settle(batch, index, |_| what);
+    }
+
+    /// A task has its outcome: how often it was begun does not matter any more.
+    #[inline]
+    pub(super) fn forget_tries(&mut self, batch: BatchId, index: u64) {
+        if !self.retried.is_empty() {
+            self.retried.remove(&(batch, index));
+        }
     }
 
     /// In a forked child, which has a copy of its parent's pool: everything fails, nothing is touched.

@@ -15,10 +15,6 @@ use crate::Exit;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::supervisor::watchdog::Expired;
 
-/// At least this many workers in a row may fail to come up when the last one was killed: that comes from
-/// outside and passes, unless the initialiser needs more memory than there is.
-const PATIENCE_WITH_KILLS: u32 = 20;
-
 /// How a worker ended.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct End {
@@ -86,13 +82,12 @@ impl Core {
             return self.fail_as_cancelled(batch, index, Phase::Started);
         }
         let late = end.expired == Some(Expired::Task(begun));
-        if !late && self.settings.retries > 0 {
+        if !late && self.settings.retries > 0 && self.batches.is_open(batch) {
             let tries = self.retried.entry((batch, index)).or_default();
             *tries += 1;
             if *tries <= self.settings.retries {
                 return self.put_back(vec![task]);
             }
-            self.retried.remove(&(batch, index));
         }
         let from = From { worker: slot, pid: worker.pid };
         for index in index..index + task.count() {
@@ -124,13 +119,8 @@ impl Core {
     /// A worker did not come up. After a few in a row, none will.
     pub(super) fn worker_failed(&mut self, slot: usize, worker: &Worker, error: Error) {
         self.failures += 1;
-        let patience = self.settings.patience();
-        let patience = match worker.exit {
-            Some(exit) if was_killed(exit) && error.kind() != ErrorKind::TimedOut => {
-                patience.max(PATIENCE_WITH_KILLS)
-            }
-            _ => patience,
-        };
+        let killed = worker.exit.is_some_and(was_killed) && error.kind() != ErrorKind::TimedOut;
+        let patience = self.settings.patience(killed);
         if self.failures >= patience && !self.closing {
             let error = error.in_context(self.context).of_process(worker.pid).of_worker(slot);
             self.give_up(error);

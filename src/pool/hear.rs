@@ -122,6 +122,7 @@ impl Core {
         from: From,
     ) {
         self.account.tasks += 1;
+        self.forget_tries(batch, index);
         self.batches.settle(batch, index, |bytes| {
             let start = bytes.len();
             bytes.resize(start + length, 0);
@@ -185,12 +186,12 @@ impl Core {
             }
             Kind::Refused if !worker.greeted => {
                 worker.failed = true;
-                let refusal = codec::decode_own::<Refusal>(&frame.bytes);
-                let kind = match refusal {
-                    Ok(Refusal::ProgramChanged) => ErrorKind::ProgramChanged,
-                    _ => ErrorKind::Start,
+                let directory = self.settings.specification.directory.as_deref();
+                let error = match codec::decode_own::<Refusal>(&frame.bytes) {
+                    Ok(refusal) => refusal.into_error(START, directory),
+                    Err(_) => Error::new(ErrorKind::Start, START),
                 };
-                self.worker_failed(slot, worker, Error::new(kind, START));
+                self.worker_failed(slot, worker, error);
             }
             Kind::Done if worker.greeted && !worker.ready && frame.id == INITIALISER => {
                 worker.ready = true;

@@ -112,6 +112,16 @@ impl Core {
         self.dispatch();
     }
 
+    /// Puts fresh workers in the place of those that were sent tasks.
+    pub(super) fn recycle_used(&mut self) {
+        for slot in 0..self.slots.len() {
+            if self.slots[slot].worker.as_ref().is_some_and(|worker| worker.last > 0) {
+                self.retire(slot);
+            }
+        }
+        self.dispatch();
+    }
+
     /// Tells a worker to end after the task it runs.
     fn retire(&mut self, slot: usize) {
         let Some(worker) = &mut self.slots[slot].worker else { return };

@@ -30,9 +30,10 @@ pub enum Reuse {
     /// Each task runs with a fresh state, which nothing of an earlier task can have reached.
     ///
     /// On Linux, in a program that promised that it may be forked ([`allow_fork`](crate::allow_fork)), each
-    /// task runs in a fork of a worker that has made its state: the initialiser runs once for each worker,
+    /// task runs in a fork of a worker that has made its state: the initialiser, and what is done
+    /// [at the end](crate::PoolBuilder::exit), run once for each worker, on a state that no task has touched,
     /// and a task costs a fork. It must leave no thread running, or all tasks fail and say so. Elsewhere
-    /// each task has a fresh worker, and costs the start of a process and the initialiser.
+    /// each task has a fresh worker, and costs the start of a process, the initialiser and the end.
     PerTask,
 }
 
@@ -65,13 +66,18 @@ impl Settings {
         fork::is_allowed() && !lifeline::IS_A_THREAD
     }
 
-    /// How many workers in a row may fail to come up before the pool gives up.
-    pub(super) fn patience(&self) -> u32 {
-        self.restart_budget.map_or(PATIENCE, |budget| budget.saturating_add(1))
+    /// How many workers in a row may fail to come up before the pool gives up, the last of which was
+    /// killed, or not.
+    pub(super) fn patience(&self, killed: bool) -> u32 {
+        let usual = if killed { PATIENCE_WITH_KILLS } else { PATIENCE };
+        self.restart_budget.map_or(usual, |budget| budget.saturating_add(1))
     }
 }
 
 const PATIENCE: u32 = 3;
+
+/// A kill comes from outside and passes, unless the initialiser needs more memory than there is.
+const PATIENCE_WITH_KILLS: u32 = 20;
 
 /// Before a worker that did not come up is replaced, some time passes; each time twice as much.
 pub(super) fn pause_after(failures: u32) -> Duration {

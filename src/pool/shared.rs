@@ -71,7 +71,6 @@ impl Shared {
             target: workers,
             ended: false,
             has_waiter: false,
-            mapped: false,
             submitted: 0,
             driven: false,
             followers: 0,

@@ -355,9 +355,10 @@ impl Worker {
         self.outcomes.wake_up();
     }
 
-    /// Whether it has something to do or to say over the socket.
+    /// Whether it has something to do or to say over the socket; at its end, what it leaves.
     pub(super) fn uses_socket(&self) -> bool {
-        self.link.is_open() && (!self.ready || self.elsewhere || self.link.has_output())
+        let speaks = !self.ready || self.elsewhere || self.closing;
+        self.link.is_open() && (speaks || self.link.has_output())
     }
 
     /// Ends it at once. Its supervisor will report that it has ended.

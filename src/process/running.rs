@@ -15,7 +15,7 @@ use crate::child::Refusal;
 use crate::codec;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::inline::Answer;
-use crate::launch::{self, Specification};
+use crate::launch::Specification;
 use crate::start::{Ending, Started};
 use crate::supervisor::protocol::{self, Exited};
 use crate::supervisor::template;
@@ -115,18 +115,11 @@ impl Running {
         doing: &'static str,
         specification: &Specification,
     ) -> Error {
-        let text = match refusal {
-            Refusal::ProgramChanged => {
-                return self
-                    .error(ErrorKind::ProgramChanged, doing)
-                    .advice("restart the program, so that parent and children are the same build");
-            }
-            Refusal::Environment => "its environment could not be changed".to_owned(),
-            Refusal::Directory => launch::no_directory(specification.directory.as_deref()),
-            Refusal::Limits => "its memory could not be limited".to_owned(),
-            Refusal::Streams => "its standard streams could not be set up".to_owned(),
-        };
-        self.error(ErrorKind::Start, doing).detail(text)
+        refusal
+            .into_error(doing, specification.directory.as_deref())
+            .in_context(self.context)
+            .of_process(self.pid)
+            .named(&self.name)
     }
 
     /// Whether this process started it, and not the one of which this is a fork.

@@ -1,0 +1,177 @@
+//! What a pool tells about itself: how much waits and is under way, what workers spend their time on, how
+//! they ended, and which tasks were slow.
+
+mod harness;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use harness::props::{Scratch, note, wait_for};
+use harness::{Case, Outcome, eventually};
+use offspring::{Context, Exit, Pool, WorkerReport};
+
+const CASES: &[Case] = cases![every_task_is_counted, encoding_and_decoding_are_timed, a_slow_task];
+
+const PROCESSES: &[Case] = cases![on harness::PROCESSES =>
+    a_backlog_goes_up_and_down,
+    the_times_of_a_worker,
+    the_ends_of_workers,
+];
+
+fn main() -> ExitCode {
+    harness::main(&[CASES, PROCESSES])
+}
+
+fn every_task_is_counted(context: Context) -> Outcome {
+    let pool = context.pool().workers(2).build()?;
+    for result in pool.map(0..100u64, |(), n| n) {
+        result?;
+    }
+    pool.submit(1, |(), n: u64| n)?.join()?;
+    let panicked = pool.submit(2, |(), n: u64| assert!(n == 1, "on purpose"))?.join();
+    assert!(panicked.is_err());
+    let stats = pool.stats();
+    assert_eq!((stats.tasks_done, stats.tasks_waiting, stats.tasks_in_flight), (102, 0, 0));
+    assert_eq!(stats.workers, if context.is_isolated() { 2 } else { 1 });
+    let report = pool.report();
+    assert_eq!((report.tasks(), report.replaced()), (102, 0), "{report:?}");
+    let of_workers: u64 = report.workers().iter().map(|worker| worker.tasks).sum();
+    // Inline has no processes to tell of.
+    assert_eq!(of_workers, if context.is_isolated() { 102 } else { 0 }, "{report:?}");
+    assert_eq!(pool.shutdown()?.tasks(), 102);
+    Ok(())
+}
+
+fn encoding_and_decoding_are_timed(context: Context) -> Outcome {
+    let pool = context.pool().workers(1).build()?;
+    let texts = (0..2000).map(|n| format!("text {n}").repeat(20));
+    for result in pool.map(texts, |(), text: String| text) {
+        result?;
+    }
+    let stats = pool.stats();
+    if context.is_isolated() {
+        assert!(stats.encoding > Duration::ZERO && stats.decoding > Duration::ZERO, "{stats:?}");
+    }
+    assert_eq!(stats.tasks_done, 2000);
+    Ok(())
+}
+
+fn a_slow_task(context: Context) -> Outcome {
+    const LONG: Duration = Duration::from_millis(200);
+    let pool = context.pool().workers(2).build()?;
+    for result in pool.map(0..20u64, |(), n| {
+        if n == 7 {
+            std::thread::sleep(LONG);
+        }
+    }) {
+        result?;
+    }
+    let report = pool.shutdown()?;
+    if !context.is_isolated() {
+        assert_eq!(report.slowest(), []);
+        return Ok(());
+    }
+    let slow = report.slowest().iter().find(|task| task.index == 7);
+    let slow = slow.unwrap_or_else(|| panic!("not among the slowest: {report:?}"));
+    // To a few milliseconds, so the documentation.
+    assert!(slow.took >= LONG / 2, "{slow:?}");
+    assert!(slow.name.contains("a_slow_task") && slow.worker < 2, "{slow:?}");
+    assert!(report.slowest().is_sorted_by(|one, next| one.took >= next.took), "{report:?}");
+    Ok(())
+}
+
+fn a_backlog_goes_up_and_down(context: Context) -> Outcome {
+    let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
+    let pool = context.pool().workers(1).build()?;
+    pool.ready(Duration::from_secs(60))?;
+    let held = pool.submit((log.path(), gate.path()), |(), (log, gate): (PathBuf, PathBuf)| {
+        note(&log, "begun");
+        wait_for(&gate);
+        0
+    })?;
+    eventually("it has begun", || log.lines().len() == 1);
+    let tasks = (0..10usize).map(|_| pool.submit(vec![1u8; 1000], |(), bytes| bytes.len()));
+    let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
+    let stats = pool.stats();
+    assert_eq!((stats.workers, stats.ready, stats.tasks_done), (1, 1, 0), "{stats:?}");
+    assert_eq!(stats.tasks_waiting + stats.tasks_in_flight, 11, "{stats:?}");
+    assert!(stats.bytes_waiting + stats.bytes_in_flight >= 10_000, "{stats:?}");
+    gate.open();
+    held.join()?;
+    for task in tasks {
+        assert_eq!(task.join()?, 1000);
+    }
+    let stats = pool.stats();
+    assert_eq!((stats.tasks_waiting, stats.tasks_in_flight, stats.tasks_done), (0, 0, 11));
+    assert_eq!((stats.bytes_waiting, stats.bytes_in_flight), (0, 0), "{stats:?}");
+    Ok(())
+}
+
+/// The only worker that is there.
+fn only<S: 'static>(pool: &Pool<S>) -> WorkerReport {
+    let report = pool.report();
+    let [worker] = report.workers() else { panic!("{report:?}") };
+    worker.clone()
+}
+
+fn the_times_of_a_worker(context: Context) -> Outcome {
+    // Not to wait for anything: what is measured takes at least so long.
+    const LONG: Duration = Duration::from_millis(50);
+    let gate = Scratch::new("gate");
+    let pool =
+        context.pool().workers(1).init(gate.path(), |gate: PathBuf| wait_for(&gate)).build()?;
+    eventually("it said hello", || {
+        let late = pool.ready(Duration::from_millis(1));
+        late.is_err() && only(&pool).start > Duration::ZERO
+    });
+    assert_eq!(only(&pool).init, Duration::ZERO, "its state is not made");
+    std::thread::sleep(LONG);
+    gate.open();
+    pool.ready(Duration::from_secs(60))?;
+    assert!(only(&pool).init >= LONG, "{:?}", only(&pool));
+
+    eventually("it waits for tasks", || only(&pool).waiting >= LONG);
+    let before = only(&pool);
+    pool.submit((), |(), ()| std::thread::sleep(LONG))?.join()?;
+    let after = only(&pool);
+    assert!(after.working >= before.working + LONG / 2, "{before:?}, then {after:?}");
+    assert_eq!((after.index, after.generation, after.tasks), (0, 0, 1));
+    assert!(after.pid != 0 && after.end.is_none(), "{after:?}");
+    let report = pool.shutdown()?;
+    let [worker] = report.workers() else { panic!("{report:?}") };
+    assert_eq!((worker.pid, worker.tasks), (after.pid, 1));
+    assert_eq!(worker.end.map(|(exit, _)| exit), Some(Exit::Code(0)), "{worker:?}");
+    Ok(())
+}
+
+fn the_ends_of_workers(context: Context) -> Outcome {
+    let pool = context
+        .pool()
+        .workers(1)
+        .tasks_per_worker(3)
+        .task_timeout(Duration::from_secs(1))
+        .build()?;
+    // One that has run its tasks, one that dies, one that is late, one at the end of the pool.
+    for _ in 0..3 {
+        pool.submit((), |(), ()| ())?.join()?;
+    }
+    let died: Result<(), _> = pool.submit((), |(), ()| std::process::abort())?.join();
+    let late: Result<(), _> = pool.submit((), |(), ()| harness::sleep_for_ever())?.join();
+    assert!(died.is_err() && late.is_err());
+    pool.ready(Duration::from_secs(60))?;
+    let report = pool.shutdown()?;
+    let told: Vec<_> = report
+        .workers()
+        .iter()
+        .map(|worker| (worker.generation, worker.tasks, worker.end.map(|(_, why)| why)))
+        .collect();
+    let ordinary = Some("it was to be replaced, or the pool ended");
+    let died = Some("it died");
+    let late = Some("it took too long");
+    assert_eq!(told, [(0, 3, ordinary), (1, 0, died), (2, 0, late), (3, 0, ordinary)]);
+    let aborted = report.workers()[1].end.map(|(exit, _)| exit);
+    assert!(matches!(aborted, Some(Exit::Signal { signal: libc::SIGABRT, .. })), "{aborted:?}");
+    assert_eq!(report.abnormal_exits().len(), 2, "{report:?}");
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! What is bounded though nobody asked for it, and what a state costs: one transfer for each worker.
+
+use std::cell::{Cell, OnceCell};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use offspring::{Context, ErrorKind};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::harness::{self, Case, Outcome};
+use crate::{Scratch, note};
+
+pub(crate) const CASES: &[Case] = crate::cases![
+    a_state_in_every_kind_of_task,
+    arguments_of_an_initialiser_travel_once_to_each_worker,
+    a_state_that_is_made_by_the_first_task_that_needs_it,
+];
+
+pub(crate) const PROCESSES: &[Case] = crate::cases![on harness::PROCESSES =>
+    submitted_tasks_are_bounded_by_default,
+    initialisers_run_side_by_side,
+    #[cfg(target_os = "linux")]
+    large_values_in_bounded_memory,
+];
+
+/// What the documentation of `in_flight` says.
+const IN_FLIGHT: usize = 16_384;
+
+fn submitted_tasks_are_bounded_by_default(context: Context) -> Outcome {
+    let gate = Scratch::new("gate");
+    let pool = context.pool().workers(1).init(gate.path(), |gate: PathBuf| gate).build()?;
+    let mut tasks = vec![pool.submit(0, |gate, n: usize| {
+        harness::eventually("the gate is open", || gate.exists());
+        n
+    })?];
+    let error = loop {
+        match pool.try_submit(tasks.len(), |_, n: usize| n) {
+            Ok(task) => tasks.push(task),
+            Err(error) => break error,
+        }
+        assert!(tasks.len() <= IN_FLIGHT, "no bound");
+    };
+    assert_eq!((error.kind(), tasks.len()), (ErrorKind::Busy, IN_FLIGHT), "{error}");
+    note(&gate.path(), "open");
+    for (n, task) in tasks.into_iter().enumerate() {
+        assert_eq!(task.join()?, n);
+    }
+    Ok(())
+}
+
+fn initialisers_run_side_by_side(context: Context) -> Outcome {
+    // Each waits for all others, so that one after the other would never end.
+    const WORKERS: usize = 5;
+    let log = Scratch::new("log");
+    let pool = context
+        .pool()
+        .workers(WORKERS)
+        .init(log.path(), |log: PathBuf| {
+            note(&log, "here");
+            harness::eventually("all are here", || crate::lines(&log).len() == WORKERS);
+        })
+        .build()?;
+    pool.ready(Duration::from_secs(60))?;
+    let report = pool.shutdown()?;
+    assert_eq!((report.replaced(), report.abnormal_exits()), (0, &[][..]));
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn large_values_in_bounded_memory(context: Context) -> Outcome {
+    const MIB: usize = 1 << 20;
+    const COUNT: usize = 300;
+    let most = || {
+        let status = std::fs::read_to_string("/proc/self/status").expect("there is one");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the peak");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
+    };
+    let taken = Cell::new(0);
+    let pool = context.pool().workers(2).build()?;
+    pool.ready(Duration::from_secs(60))?;
+    let before = most();
+    let inputs = (0..COUNT).map(|n| {
+        taken.set(n + 1);
+        vec![u8::try_from(n % 256).unwrap(); MIB]
+    });
+    for (n, result) in pool.map(inputs, |(), bytes: Vec<u8>| bytes).enumerate() {
+        let bytes = result?;
+        assert!(bytes.len() == MIB && usize::from(bytes[n]) == n % 256, "result {n}");
+        // Whoever reads is slower than the workers.
+        std::thread::sleep(Duration::from_millis(1));
+        let ahead = taken.get() - n;
+        assert!(ahead <= 20, "{ahead} inputs of a MiB are ahead of result {n}");
+    }
+    assert_eq!(taken.get(), COUNT);
+    let grown = (most() - before) / MIB;
+    assert!(grown <= 80, "{grown} MiB for {COUNT} MiB that passed through");
+    Ok(())
+}
+
+fn a_state_in_every_kind_of_task(context: Context) -> Outcome {
+    let pool = context.pool().workers(2).init(40u64, |forty| forty).build()?;
+    for (n, result) in (0..).zip(pool.map(0..50u64, |forty, n| *forty + n)) {
+        assert_eq!(result?, 40 + n);
+    }
+    for (n, result) in pool.map_unordered(0..50u64, |forty, n| *forty + n).enumerated() {
+        assert_eq!(result?, 40 + n);
+    }
+    assert_eq!(pool.submit(2, |forty, n: u64| *forty + n)?.join()?, 42);
+    assert_eq!(pool.try_submit(3, |forty, n: u64| *forty + n)?.join()?, 43);
+    for result in pool.broadcast(4, |forty, n: u64| *forty + n)? {
+        assert_eq!(result?, 44);
+    }
+    Ok(())
+}
+
+thread_local! {
+    /// How often arguments were encoded in this process.
+    static ENCODED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Tells how often it is encoded, and in which process it is decoded.
+struct Arguments(PathBuf);
+
+impl Serialize for Arguments {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        ENCODED.set(ENCODED.get() + 1);
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Arguments {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let log = PathBuf::deserialize(deserializer)?;
+        note(&log, std::process::id());
+        Ok(Self(log))
+    }
+}
+
+fn arguments_of_an_initialiser_travel_once_to_each_worker(context: Context) -> Outcome {
+    let log = Scratch::new("log");
+    let init = |Arguments(log)| log;
+    let pool = context.pool().workers(3).init(Arguments(log.path()), init).build()?;
+    pool.ready(Duration::from_secs(60))?;
+    for (n, result) in (0..).zip(pool.map(0..1000u64, |_, n| n)) {
+        assert_eq!(result?, n);
+    }
+    assert_eq!(ENCODED.get(), 1);
+    let decoded = log.lines();
+    let processes: BTreeSet<&String> = decoded.iter().collect();
+    let workers = if context.is_isolated() { 3 } else { 1 };
+    assert_eq!((decoded.len(), processes.len()), (workers, workers), "{decoded:?}");
+    Ok(())
+}
+
+fn a_state_that_is_made_by_the_first_task_that_needs_it(context: Context) -> Outcome {
+    let log = Scratch::new("log");
+    let pool = context.pool().workers(3).init(log.path(), |log| (log, OnceCell::new())).build()?;
+    pool.ready(Duration::from_secs(60))?;
+    for _ in 0..3 {
+        let value = pool.submit((), |(log, cell): &mut (PathBuf, OnceCell<u64>), ()| {
+            *cell.get_or_init(|| {
+                note(log, "made");
+                7
+            })
+        })?;
+        assert_eq!(value.join()?, 7);
+    }
+    let made = log.lines().len();
+    assert!((1..=3).contains(&made), "{made} for three tasks");
+    pool.broadcast((), |(log, cell), ()| {
+        cell.get_or_init(|| {
+            note(log, "made");
+            7
+        });
+    })?;
+    assert_eq!(log.lines().len(), pool.workers(), "each worker once");
+    Ok(())
+}
