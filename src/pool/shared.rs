@@ -47,7 +47,7 @@ impl Shared {
             start_timeout: settings.specification.start_timeout,
             ..Specification::default()
         };
-        let supervisor = Supervisor::start(context, &own, supervisor::NAME, inherited)?;
+        let supervisor = Supervisor::begin(context, &own, supervisor::NAME, inherited)?;
         let (listener, ringer) =
             bell::new().map_err(|error| Error::system("start a pool", error))?;
         let mut core = Core {
@@ -79,6 +79,8 @@ impl Shared {
         for index in 0..workers {
             core.start_worker(index)?;
         }
+        // What it takes to ask for workers is done while the supervisor comes up.
+        core.supervisor.greet(context, own.start_timeout)?;
         let (encoding, decoding) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Self { core: Mutex::new(core), news: Condvar::new(), listener, encoding, decoding })
     }

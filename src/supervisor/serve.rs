@@ -69,7 +69,8 @@ struct Supervisor<'a> {
     inherited: Option<Inherited<'a>>,
     /// Something that a child left behind was killed, and may itself leave something behind.
     sweeping: bool,
-    /// How many processes the system had killed for want of memory, when it was asked last.
+    /// How many processes the system had killed for want of memory, when it was asked last. That is not
+    /// before there are children: the answer takes as long as a small start.
     out_of_memory_kills: Option<u64>,
 }
 
@@ -109,7 +110,7 @@ fn run(mut owner: Link, end: PrivateFd, way: Way, inherited: Option<Inherited<'_
         children: HashMap::new(),
         inherited,
         sweeping: false,
-        out_of_memory_kills: memory::out_of_memory_kills(),
+        out_of_memory_kills: None,
     };
     while this.turn().is_ok() && !this.owner.is_at_end() {}
     // The owner is gone, or done with us.
@@ -143,6 +144,9 @@ impl Supervisor<'_> {
             }
             for request in requests {
                 self.obey(request)?;
+            }
+            if self.out_of_memory_kills.is_none() && !self.children.is_empty() {
+                self.out_of_memory_kills = memory::out_of_memory_kills();
             }
         }
         Ok(())
