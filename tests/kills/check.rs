@@ -23,12 +23,14 @@ pub(crate) struct Check {
     outcomes: BTreeMap<u64, bool>,
     died: Vec<Died>,
     last: Option<Instant>,
+    /// Outcomes of this pool wait for those of earlier inputs.
+    in_order: bool,
     tasks: u64,
     deaths: u64,
     errors: u64,
-    /// From a death to the failure of its task.
+    /// From the kill to the failure of its task, if that need not wait for others.
     noticed: Vec<Duration>,
-    /// From a death to the start of the next worker in its place.
+    /// From the kill to the start of the next worker in its place.
     replaced: Vec<Duration>,
     /// The longest time between two outcomes.
     longest: Duration,
@@ -58,6 +60,10 @@ impl Check {
         assert!(again.is_none(), "task {index} has two outcomes");
     }
 
+    pub(crate) fn begin(&mut self, in_order: bool) {
+        self.in_order = in_order;
+    }
+
     pub(crate) fn end_of_map(&mut self, tasks: usize) {
         self.last = None;
         let all = self.outcomes.keys().copied().eq(0..tasks as u64);
@@ -84,7 +90,8 @@ impl Check {
             });
             let killed: Vec<_> = of_it().collect();
             assert!(fits, "task {index}: {pid} ended with {exit:?}, was killed: {killed:?}");
-            if let Some(at) = of_it().map(|death| death[2]).min() {
+            let at = of_it().map(|death| death[2]).min();
+            if let Some(at) = at.filter(|_| !self.in_order) {
                 self.noticed.push(Duration::from_nanos(seen.saturating_sub(at)));
             }
             self.errors += 1;

@@ -1,0 +1,94 @@
+//! At every point of a task's life, in every way to die: the outcome is the one in the table.
+//!
+//! A case is one way on one context; within it, each point with each size. The table is `expect.rs`.
+//! `OFFSPRING_MATRIX_ROUNDS` says how often each cell is run.
+
+#![expect(clippy::exit, reason = "that tasks exit is part of what is tested")]
+
+mod harness;
+mod torture;
+
+#[path = "crash_matrix/ends.rs"]
+mod ends;
+#[path = "crash_matrix/expect.rs"]
+mod expect;
+#[path = "crash_matrix/fuse.rs"]
+mod fuse;
+#[path = "crash_matrix/inside.rs"]
+mod inside;
+#[cfg(target_os = "linux")]
+#[path = "crash_matrix/outside.rs"]
+mod outside;
+#[path = "crash_matrix/scene.rs"]
+mod scene;
+
+use std::process::ExitCode;
+
+use fuse::Way;
+use harness::{Outcome, PROCESSES};
+use offspring::Context;
+
+fn main() -> ExitCode {
+    harness::main(&[cases![on PROCESSES =>
+        killed,
+        aborted,
+        crashed,
+        exits_with_success,
+        exits_with_failure,
+        leaves_without_a_word,
+        panics,
+        stopped_and_then_killed,
+    ]])
+}
+
+/// Sizes of the argument or the result, in bytes.
+const SIZES: [usize; 5] = [0, 8, 64 << 10, 300 << 10, 8 << 20];
+
+fn killed(context: Context) -> Outcome {
+    all_points(context, Way::Kill)
+}
+
+fn aborted(context: Context) -> Outcome {
+    all_points(context, Way::Abort)
+}
+
+fn crashed(context: Context) -> Outcome {
+    all_points(context, Way::Crash)
+}
+
+fn exits_with_success(context: Context) -> Outcome {
+    all_points(context, Way::Success)
+}
+
+fn exits_with_failure(context: Context) -> Outcome {
+    all_points(context, Way::Failure)
+}
+
+fn leaves_without_a_word(context: Context) -> Outcome {
+    all_points(context, Way::Leave)
+}
+
+fn panics(context: Context) -> Outcome {
+    all_points(context, Way::Panic)
+}
+
+fn stopped_and_then_killed(context: Context) -> Outcome {
+    all_points(context, Way::Stop)
+}
+
+fn all_points(context: Context, way: Way) -> Outcome {
+    torture::no_core_files();
+    let mut cells = 0;
+    for _ in 0..torture::scale("OFFSPRING_MATRIX_ROUNDS", 1) {
+        cells += inside::run(context, way)?;
+        cells += ends::run(context, way)?;
+        #[cfg(target_os = "linux")]
+        if way != Way::Panic {
+            // Nothing from outside makes a worker panic.
+            cells += outside::run(context, way)?;
+        }
+    }
+    std::fs::remove_file(scene::path())?;
+    torture::report(format_args!("matrix {context} {way:?}: {cells} cells as the table says"));
+    Ok(())
+}
