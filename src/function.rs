@@ -11,8 +11,10 @@ use offspring_platform::function::{self, Body, Descriptor, NotFound, Shape};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::Exit;
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind, Panic, Phase};
+use crate::supervisor::protocol::How;
 
 /// The only shape of call: bytes in, bytes out, and the state of the worker beside them.
 pub(crate) struct Call<'a> {
@@ -34,13 +36,20 @@ impl Call<'_> {
     }
 
     /// Encodes the result and drops it, here, so that a panic in its destructor is caught as well.
-    fn result<R: Serialize + 'static>(&mut self, mut result: R) -> Result<(), Failure> {
-        if let Some(bytes) = codec::take_bytes(&mut result) {
-            self.output.bytes = bytes;
-            return Ok(());
-        }
-        codec::encode_into(&result, self.output).map_err(|error| Failure::Result(error.to_string()))
+    fn result<R: Serialize + 'static>(&mut self, result: R) -> Result<(), Failure> {
+        encode_result(result, self.output)
     }
+}
+
+fn encode_result<R: Serialize + 'static>(
+    mut result: R,
+    output: &mut Encoded,
+) -> Result<(), Failure> {
+    if let Some(bytes) = codec::take_bytes(&mut result) {
+        output.bytes = bytes;
+        return Ok(());
+    }
+    codec::encode_into(&result, output).map_err(|error| Failure::Result(error.to_string()))
 }
 
 /// See [`Call`].
@@ -59,6 +68,8 @@ pub(crate) enum Failure {
     Function(String),
     /// What the initialiser of a worker returned as its error.
     Init(String),
+    /// The process that ran it ended without an answer.
+    Died(How),
 }
 
 impl Failure {
@@ -74,6 +85,15 @@ impl Failure {
             }
             Self::Function(text) => Error::new(ErrorKind::Protocol, doing).detail(text),
             Self::Init(text) => Error::new(ErrorKind::Init, doing).detail(text),
+            Self::Died(how) => {
+                let error = Error::new(ErrorKind::Died, doing).at(Phase::Started);
+                match how.into() {
+                    Exit::Code(0) => {
+                        error.advice("a task must return, not exit").ended(Exit::Code(0))
+                    }
+                    exit => error.ended(exit),
+                }
+            }
         }
     }
 
@@ -93,6 +113,10 @@ impl Failure {
 pub(crate) struct Name(i64);
 
 impl Name {
+    /// What a forked child inherited, in the place of a function: see [`Inherited`]. No place in a
+    /// program is so far from another.
+    pub(crate) const INHERITED: Self = Self(i64::MIN);
+
     pub(crate) fn to_bytes(self) -> [u8; 8] {
         self.0.to_ne_bytes()
     }
@@ -284,17 +308,38 @@ where
     Ok((name_of(descriptor)?, descriptor.name()))
 }
 
-/// Finds functions by their names; remembers the last, which is mostly the next.
-#[derive(Debug, Default)]
-pub(crate) struct Finder(Option<(Name, &'static Descriptor)>);
+/// What a forked child runs without a name for it, because it is a copy of the process that has it: a
+/// closure with its captures. It is handed down the stack, from the fork to where tasks are run, and
+/// never returned from, so it may borrow.
+pub(crate) type Inherited<'a> = &'a (dyn Fn(&[u8], &mut Encoded) -> Result<(), Failure> + 'a);
 
-impl Finder {
+/// Runs a closure that was inherited. Its result is appended to `output`.
+pub(crate) fn run_inherited<R: Serialize + 'static>(
+    run: impl FnOnce() -> R,
+    output: &mut Encoded,
+) -> Result<(), Failure> {
+    perform(|| encode_result(run(), output))
+}
+
+/// Finds functions by their names; remembers the last, which is mostly the next.
+#[derive(Default)]
+pub(crate) struct Finder<'a> {
+    last: Option<(Name, &'static Descriptor)>,
+    inherited: Option<Inherited<'a>>,
+}
+
+impl<'a> Finder<'a> {
+    /// One that also finds what this process inherited.
+    pub(crate) fn with(inherited: Option<Inherited<'a>>) -> Self {
+        Self { last: None, inherited }
+    }
+
     fn find(&mut self, name: Name) -> Result<&'static Descriptor, NotFound> {
-        match self.0 {
+        match self.last {
             Some((last, found)) if last == name => Ok(found),
             _ => {
                 let found = function::find(name.0)?;
-                self.0 = Some((name, found));
+                self.last = Some((name, found));
                 Ok(found)
             }
         }
@@ -309,6 +354,10 @@ impl Finder {
         descriptors: Vec<OwnedFd>,
         output: &mut Encoded,
     ) -> Result<(), Failure> {
+        if name == Name::INHERITED {
+            let nothing = || Failure::Function("this process inherited no function".into());
+            return self.inherited.ok_or_else(nothing)?(&input, output);
+        }
         let mut call = Call { state, input, descriptors, output, outcome: None };
         let ran = self.find(name).and_then(|found| found.call::<Calls>(&mut call));
         if let Err(error) = ran {

@@ -27,6 +27,8 @@
 //! all processes map the same pages. Nothing else: no static, no thread, no open file (except by
 //! fork, which copies all of those but the threads).
 //!
+//! The module [`fork`] is for what only fork can do: closures that capture, and inputs that need no serde.
+//!
 //! # When not to use processes
 //!
 //! A pool of threads shares memory for free, and starts and feeds its workers faster. Processes pay
@@ -47,6 +49,7 @@ mod codec;
 mod context;
 mod entry;
 mod error;
+pub mod fork;
 mod function;
 mod inline;
 mod launch;
@@ -64,7 +67,8 @@ pub use offspring_platform::allow_fork;
 #[doc(inline)]
 pub use offspring_platform::wait::Exit;
 pub use pool::{
-    Enumerated, Map, MapUnordered, Pool, PoolBuilder, Report, Reuse, Task, WorkerInfo, worker,
+    Enumerated, Map, MapUnordered, Pool, PoolBuilder, Report, Reuse, SlowTask, Stats, Task,
+    WorkerInfo, WorkerReport, worker,
 };
 pub use process::{Process, ProcessBuilder, ProcessGroup, Stdio};
 pub use shared::SharedSlice;

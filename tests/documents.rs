@@ -42,3 +42,17 @@ fn every_part_of_the_source_is_in_the_architecture() {
         );
     }
 }
+
+#[test]
+fn every_file_of_the_pool_is_in_its_page() {
+    let page = read("src/pool/README.md");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pool");
+    for entry in fs::read_dir(source).expect("src/pool can be listed") {
+        let name = entry.expect("src/pool can be listed").file_name();
+        let name = name.to_string_lossy();
+        assert!(
+            ["mod.rs", "README.md"].contains(&&*name) || page.contains(&format!("`{name}`")),
+            "{name} is not in src/pool/README.md"
+        );
+    }
+}

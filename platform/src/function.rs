@@ -67,7 +67,8 @@ impl<S: Shape, B: Body<S>> Described<S, B> {
     const CAPTURES_NOTHING: () = assert!(
         size_of::<B::Function>() == 0,
         "this closure captures variables, which do not exist in another process: pass them as \
-         arguments, make them the worker's state with `init`, or share them (`SharedSlice`)"
+         arguments, make them the worker's state with `init`, or share them (`SharedSlice`); \
+         `offspring::fork` has forms that inherit them"
     );
     const ENTRANCE: Entrance<S> = enter::<S, B>;
     const DESCRIPTOR: &'static Descriptor = &Descriptor {

@@ -17,6 +17,9 @@ pub(crate) const RESERVE: usize = 64;
 /// The size of what stands before the bytes of a frame.
 pub(crate) const HEAD: usize = 8;
 
+/// The longest time that a head can tell, in milliseconds: four hours and a half.
+const LONGEST: u32 = (1 << 24) - 1;
+
 /// What a frame in a ring is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -42,12 +45,20 @@ pub(crate) enum Note {
 pub(crate) struct Head {
     pub(crate) note: Note,
     pub(crate) length: usize,
+    /// Of an outcome: how long the task took; 0 for less than the clock's few milliseconds.
+    pub(crate) milliseconds: u32,
 }
 
 impl Head {
+    pub(crate) fn new(note: Note, length: usize) -> Self {
+        Self { note, length, milliseconds: 0 }
+    }
+
+    /// 32 bits of length, 24 of time, 8 of kind.
     #[inline]
     pub(crate) fn to_bytes(self) -> [u8; HEAD] {
-        (self.length as u64 | (self.note as u64) << 56).to_ne_bytes()
+        let time = u64::from(self.milliseconds.min(LONGEST));
+        (self.length as u64 | (time << 32) | ((self.note as u64) << 56)).to_ne_bytes()
     }
 
     /// `None` when this is no head.
@@ -64,8 +75,9 @@ impl Head {
             7 => Note::Leaving,
             _ => return None,
         };
-        let length = usize::try_from(word & ((1 << 56) - 1)).ok()?;
-        (length <= LARGEST).then_some(Self { note, length })
+        let length = usize::try_from(word & u64::from(u32::MAX)).ok()?;
+        let milliseconds = u32::try_from((word >> 32) & u64::from(LONGEST)).ok()?;
+        (length <= LARGEST).then_some(Self { note, length, milliseconds })
     }
 
     /// How many bytes the frame takes in the ring.
@@ -123,6 +135,25 @@ impl<'a> Status<'a> {
         self.0[APART + 3].store(1, Ordering::Release);
     }
 
+    /// In a worker: it waits, for a task or for room.
+    pub(crate) fn begin_waiting(self, now: u64) {
+        self.0[APART + 5].store(now, Ordering::Relaxed);
+    }
+
+    /// In a worker: it waits no longer.
+    pub(crate) fn end_waiting(self, now: u64) {
+        // Only the worker writes these.
+        let since = self.0[APART + 5].swap(0, Ordering::Relaxed);
+        self.0[APART + 4].fetch_add(now.saturating_sub(since), Ordering::Relaxed);
+    }
+
+    /// How long the worker has waited, in nanoseconds; about, while it changes.
+    pub(crate) fn waited(self, now: u64) -> u64 {
+        let since = self.0[APART + 5].load(Ordering::Relaxed);
+        let current = if since == 0 { 0 } else { now.saturating_sub(since) };
+        self.0[APART + 4].load(Ordering::Relaxed) + current
+    }
+
     pub(crate) fn is_initialised(self) -> bool {
         self.0[APART + 3].load(Ordering::Acquire) != 0
     }
@@ -157,14 +188,16 @@ mod tests {
             Note::Failed,
             Note::Elsewhere,
         ] {
-            let head = Head { note, length: LARGEST };
-            assert_eq!(Head::from_bytes(head.to_bytes()), Some(head));
+            for milliseconds in [0, 7, LONGEST] {
+                let head = Head { note, length: LARGEST, milliseconds };
+                assert_eq!(Head::from_bytes(head.to_bytes()), Some(head));
+            }
         }
         assert_eq!(Head::from_bytes([0; HEAD]), None);
         assert_eq!(Head::from_bytes([0xff; HEAD]), None);
-        let long = (Note::Task as u64) << 56 | (LARGEST as u64 + 1);
+        let long = ((Note::Task as u64) << 56) | (LARGEST as u64 + 1);
         assert_eq!(Head::from_bytes(long.to_ne_bytes()), None);
-        assert_eq!(Head { note: Note::Done, length: 1 }.size(), 16);
-        assert_eq!(Head { note: Note::Done, length: 8 }.size(), 16);
+        assert_eq!(Head::new(Note::Done, 1).size(), 16);
+        assert_eq!(Head::new(Note::Done, 8).size(), 16);
     }
 }

@@ -9,15 +9,16 @@ use std::time::Instant;
 
 use offspring_platform::fd::PrivateFd;
 use offspring_platform::poll::{self, Interest};
-use offspring_platform::socket;
+use offspring_platform::{memory, socket};
 
 use super::frame::{Frame, Header, Kind};
 use crate::codec::descriptors::Carried;
 use crate::codec::{Encoded, MOST_DESCRIPTORS};
 
-/// How much is read at once, and how far memory grows ahead of what has arrived: a length that a peer
-/// claims costs nothing until the bytes are there.
+/// How far memory grows ahead of what has arrived.
 const STEP: usize = 256 << 10;
+/// How much room is made at once for a body of which a part is there.
+const TRUSTED: usize = 128 << 20;
 /// How often one channel is read before others have their turn.
 const READS: usize = 16;
 /// Frames up to this size are copied together, so that several leave in one system call.
@@ -210,12 +211,13 @@ impl Link {
         let got = match &mut self.body {
             // A large body is read straight into its place.
             Some((_, body)) if missing > SMALL => {
-                let have = body.len();
-                // Zeroed a step at a time: the socket holds no more than that.
-                body.resize(have + missing.min(STEP), 0);
-                let got = receive(&self.socket, &mut body[have..], &mut arrived);
-                body.truncate(have + got.as_ref().map_or(0, |got| got.unwrap_or(0)));
-                got?
+                make_room(body, missing);
+                received(socket::receive_behind(
+                    self.socket.borrow()?,
+                    body,
+                    missing,
+                    &mut arrived,
+                ))?
             }
             _ => {
                 if self.scratch.is_empty() {
@@ -372,7 +374,22 @@ fn receive(
     buffer: &mut [u8],
     descriptors: &mut Vec<OwnedFd>,
 ) -> io::Result<Option<usize>> {
-    match socket::receive(from.borrow()?, buffer, descriptors) {
+    received(socket::receive(from.borrow()?, buffer, descriptors))
+}
+
+/// Room for bytes that were announced. Room that is not filled costs nothing, up to a point; beyond it, memory
+/// is asked for as bytes arrive, since the announcement may be wrong.
+fn make_room(body: &mut Vec<u8>, missing: usize) {
+    if body.len() < body.capacity() {
+        return;
+    }
+    // Should there be no memory, this is where it shows, as anywhere else in Rust.
+    body.reserve_exact(missing.min(body.len().max(TRUSTED)));
+    memory::will_fill(body);
+}
+
+fn received(result: io::Result<usize>) -> io::Result<Option<usize>> {
+    match result {
         Ok(count) => Ok(Some(count)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         // The peer is gone and had not read all we sent: the end, all the same.

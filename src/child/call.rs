@@ -6,12 +6,17 @@ use offspring_platform::exit;
 
 use crate::channel::{Kind, Link};
 use crate::codec::{self, Encoded};
-use crate::function::{self, Name};
+use crate::function::{Finder, Inherited, Name};
 
 /// Says hello, runs the function, sends what came of it, and ends.
-pub(super) fn run(mut link: Link, function: Name, inherited: Option<(Vec<u8>, Vec<OwnedFd>)>) -> ! {
+pub(super) fn run(
+    mut link: Link,
+    function: Name,
+    message: Option<(Vec<u8>, Vec<OwnedFd>)>,
+    inherited: Option<Inherited<'_>>,
+) -> ! {
     super::send(&mut link, Kind::Hello, 0, Encoded::default());
-    let (bytes, descriptors) = match inherited {
+    let (bytes, descriptors) = match message {
         Some(message) => message,
         None => match link.wait_for_frame(None) {
             Ok(Some(frame)) if frame.kind == Kind::Arguments => (frame.bytes, frame.descriptors),
@@ -19,8 +24,10 @@ pub(super) fn run(mut link: Link, function: Name, inherited: Option<(Vec<u8>, Ve
             _ => exit::now(exit::FELL_OUT),
         },
     };
-    match function::call(function, &mut None, bytes.into(), descriptors) {
-        Ok(result) => super::send(&mut link, Kind::Done, 0, result),
+    let mut result = Encoded::default();
+    let mut finder = Finder::with(inherited);
+    match finder.call(function, &mut None, bytes.into(), descriptors, &mut result) {
+        Ok(()) => super::send(&mut link, Kind::Done, 0, result),
         Err(failure) => {
             let message = codec::encode(&failure).unwrap_or_default();
             super::send(&mut link, Kind::Failed, 0, message);

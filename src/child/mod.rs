@@ -5,6 +5,7 @@
 //! leave by `_exit`.
 
 mod call;
+mod copy;
 pub(crate) mod panic;
 pub(crate) mod worker;
 
@@ -20,7 +21,7 @@ use offspring_platform::{
 
 use crate::channel::{Frame, Kind, Link};
 use crate::codec::{self, Encoded};
-use crate::launch;
+use crate::function::Inherited;
 use crate::launch::handover::Handover;
 use crate::launch::message::{Launch, Role, Standard};
 
@@ -36,7 +37,7 @@ pub(crate) enum Refusal {
 
 /// A child started by exec, in the first statement of its `main`: hears what it is to be, and makes sure
 /// that it is the program that is meant.
-pub(crate) fn receive(handover: Handover, entered: &Entered) -> Birth {
+pub(crate) fn receive(handover: Handover, entered: &Entered) -> Birth<'static> {
     let mut link = Link::new(handover.channel);
     let first = first_frame(&mut link);
     let launch = match codec::decode_own::<Launch>(&first.bytes) {
@@ -50,7 +51,7 @@ pub(crate) fn receive(handover: Handover, entered: &Entered) -> Birth {
     if launch.may_fork {
         fork::inherit_promise(entered);
     }
-    launch::set_depth(launch.depth);
+    launch.place.take();
     program::set_name(&launch.name);
     Birth {
         link,
@@ -58,6 +59,7 @@ pub(crate) fn receive(handover: Handover, entered: &Entered) -> Birth {
         launch,
         descriptors: first.descriptors,
         message: None,
+        inherited: None,
         forked: false,
     }
 }
@@ -72,7 +74,7 @@ fn first_frame(link: &mut Link) -> Frame {
 }
 
 /// A child that was just forked, in its own frame, with the exit bomb armed.
-pub(crate) struct Birth {
+pub(crate) struct Birth<'a> {
     pub(crate) link: Link,
     pub(crate) lifeline: PrivateFd,
     pub(crate) launch: Launch,
@@ -80,11 +82,17 @@ pub(crate) struct Birth {
     pub(crate) descriptors: Vec<OwnedFd>,
     /// The arguments, if they were inherited.
     pub(crate) message: Option<(Vec<u8>, Vec<OwnedFd>)>,
+    /// The function, if it was inherited.
+    pub(crate) inherited: Option<Inherited<'a>>,
     pub(crate) forked: bool,
 }
 
 /// A child that was forked from a template or supervisor: learns over its channel what to be.
-pub(crate) fn enter_by_fork(channel: PrivateFd, end: PrivateFd) -> ! {
+pub(crate) fn enter_by_fork(
+    channel: PrivateFd,
+    end: PrivateFd,
+    inherited: Option<Inherited<'_>>,
+) -> ! {
     let mut link = Link::new(channel);
     let first = first_frame(&mut link);
     let launch = match codec::decode_own::<Launch>(&first.bytes) {
@@ -92,12 +100,12 @@ pub(crate) fn enter_by_fork(channel: PrivateFd, end: PrivateFd) -> ! {
         _ => leave(&mut link, Refusal::ProgramChanged),
     };
     let descriptors = first.descriptors;
-    live(Birth { link, lifeline: end, launch, descriptors, message: None, forked: true })
+    live(Birth { link, lifeline: end, launch, descriptors, message: None, inherited, forked: true })
 }
 
 /// The life of a child.
-pub(crate) fn live(birth: Birth) -> ! {
-    let Birth { mut link, lifeline: end, launch, descriptors, message, forked } = birth;
+pub(crate) fn live(birth: Birth<'_>) -> ! {
+    let Birth { mut link, lifeline: end, launch, descriptors, message, inherited, forked } = birth;
     if lifeline::arm(end).is_err() {
         // A child that would outlive its owner must not live.
         exit::now(exit::FELL_OUT);
@@ -106,7 +114,7 @@ pub(crate) fn live(birth: Birth) -> ! {
         signal::reset_for_child();
         exit::skip_inherited_handlers();
     }
-    launch::set_depth(launch.depth);
+    launch.place.take();
     program::set_name(&launch.name);
     if set_streams(launch.standard, &descriptors).is_err() {
         leave(&mut link, Refusal::Streams);
@@ -116,8 +124,8 @@ pub(crate) fn live(birth: Birth) -> ! {
         leave(&mut link, refusal);
     }
     match launch.role {
-        Role::Call { function } => call::run(link, function, message),
-        Role::Worker(role) => worker::run(link, launch.context, role),
+        Role::Call { function } => call::run(link, function, message, inherited),
+        Role::Worker(role) => worker::run(link, launch.context, role, inherited),
         // Those enter elsewhere.
         Role::Supervisor { .. } => leave(&mut link, Refusal::ProgramChanged),
     }

@@ -8,16 +8,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use offspring_platform::bell::Ringer;
-use offspring_platform::clock::{nanoseconds, now};
+use offspring_platform::clock::{coarse, nanoseconds, now};
 use offspring_platform::ring::claim::{Claimed, claim};
 use offspring_platform::ring::{self, Consumer, Ends, Producer, Words};
 use offspring_platform::{affinity, exit, memory, signal};
 
+use super::copy::{self, Copied};
 use crate::Context;
 use crate::channel::lane::{self, HEAD, Head, LARGEST, Note, Status};
 use crate::channel::{Frame, Kind, Link, Spin};
 use crate::codec::{self, Encoded};
-use crate::function::{self, Failure, Finder, Name};
+use crate::function::{self, Failure, Finder, Inherited, Name};
 use crate::launch::message::WorkerRole;
 
 /// What [`worker`](crate::worker) tells.
@@ -62,7 +63,12 @@ const PANICKED: i32 = 101;
 const NAP: Duration = Duration::from_secs(10);
 
 /// Says hello, makes the state, runs tasks until told to close.
-pub(super) fn run(mut link: Link, context: Context, role: WorkerRole) -> ! {
+pub(super) fn run(
+    mut link: Link,
+    context: Context,
+    role: WorkerRole,
+    inherited: Option<Inherited<'_>>,
+) -> ! {
     signal::leave_interrupts_to_parent();
     if role.pinned {
         // A worker that may run everywhere is slower at most.
@@ -103,13 +109,15 @@ pub(super) fn run(mut link: Link, context: Context, role: WorkerRole) -> ! {
         role,
         most_memory: growth,
         looked: 0,
+        time: coarse(),
+        milliseconds: 0,
         link,
         tasks: consumer,
         outcomes: producer,
         words,
         bell,
         spin: Spin::new(),
-        finder: Finder::default(),
+        finder: Finder::with(inherited),
         input: Vec::new(),
         output: Encoded::default(),
         last: 0,
@@ -130,12 +138,16 @@ fn answer(link: &mut Link, id: u64, outcome: Result<Encoded, Failure>) {
 }
 
 /// Where a worker works: what comes in, what goes out, and the state.
-struct Bench {
+struct Bench<'a> {
     role: WorkerRole,
     /// It ends when it has more.
     most_memory: Option<u64>,
     /// When it was asked how much it has.
     looked: u64,
+    /// When the last task or the last wait ended, roughly: one look at the clock for each task.
+    time: u64,
+    /// What the last task took.
+    milliseconds: u32,
     link: Link,
     tasks: Consumer,
     outcomes: Producer,
@@ -143,7 +155,7 @@ struct Bench {
     /// Wakes the owner.
     bell: Ringer,
     spin: Spin,
-    finder: Finder,
+    finder: Finder<'a>,
     /// The argument, out of reach of everybody else.
     input: Vec<u8>,
     output: Encoded,
@@ -153,7 +165,7 @@ struct Bench {
     state: Option<Box<dyn Any>>,
 }
 
-impl Bench {
+impl Bench<'_> {
     fn work(mut self) -> ! {
         loop {
             let head = self.next_head();
@@ -162,6 +174,10 @@ impl Bench {
                     match claim(Status::of(&self.words).claim(), self.last, 1) {
                         Claimed::Yes => {
                             self.last += 1;
+                            if self.role.one_task {
+                                self.run_alone(head);
+                                continue;
+                            }
                             self.run(head);
                             if self.most_memory.is_some_and(|most| self.has_more_than(most)) {
                                 self.leave();
@@ -215,6 +231,13 @@ impl Bench {
     /// There is nothing to do: says so, looks a little longer, sleeps.
     #[cold]
     fn wait(&mut self) {
+        Status::of(&self.words).begin_waiting(now());
+        self.wait_for_task();
+        self.time = coarse();
+        Status::of(&self.words).end_waiting(now());
+    }
+
+    fn wait_for_task(&mut self) {
         self.ring_if_asleep(true);
         if self.spin.look(|| !matches!(self.tasks.available(), Ok(0))) {
             return;
@@ -270,15 +293,56 @@ impl Bench {
             self.take(head);
         }
         self.last += u64::from(count);
+        // No outcome will tell the owner that their room is free.
+        let _ = self.tasks.release();
     }
 
-    fn run(&mut self, head: Head) {
-        // From here on, a crash is this task's: the user's code decodes the argument.
+    /// Runs a task so that no other meets what it leaves behind.
+    fn run_alone(&mut self, head: Head) {
+        if !copy::is_possible() {
+            self.run(head);
+            self.leave();
+        }
+        self.begin();
+        match copy::copy(&self.link, &self.bell) {
+            Ok(Copied::Copy(link, bell)) => {
+                let _bomb = exit::Bomb::arm();
+                self.link = *link;
+                self.bell = bell;
+                self.run(head);
+                super::end();
+            }
+            Ok(Copied::Ended(exit)) => {
+                // It has read what came over the socket.
+                self.tasks.take(head.size());
+                match self.outcomes.catch_up() {
+                    Ok(true) => {}
+                    Ok(false) => self.answer(Err(Failure::Died(exit.into()))),
+                    Err(_) => exit::now(exit::FELL_OUT),
+                }
+            }
+            Err(failure) => {
+                self.take(head);
+                self.answer(Err(failure));
+            }
+        }
+        if self.role.timed {
+            Status::of(&self.words).set_running_since(0);
+        }
+    }
+
+    /// Says that it begins the task that it claimed last. From here on, a crash is that task's: the user's
+    /// code decodes the argument.
+    fn begin(&self) {
         if self.role.timed {
             // First the time: a task must not be taken for one that began with the last.
             Status::of(&self.words).set_running_since(now());
         }
         Status::of(&self.words).begin(self.last);
+    }
+
+    fn run(&mut self, head: Head) {
+        self.begin();
         self.output.clear();
         let outcome = match self.take(head) {
             Some((function, descriptors)) => {
@@ -296,6 +360,10 @@ impl Bench {
         if self.role.timed {
             Status::of(&self.words).set_running_since(0);
         }
+        let time = coarse();
+        let took = (time - self.time) / 1_000_000;
+        self.time = time;
+        self.milliseconds = u32::try_from(took).unwrap_or(u32::MAX);
         // Sent at once and not collected: whatever the next task does, this one has its outcome.
         self.answer(outcome);
     }
@@ -327,7 +395,7 @@ impl Bench {
     /// Puts `output` into the ring.
     fn publish(&mut self, note: Note) {
         let bytes = &self.output.bytes;
-        let head = Head { note, length: bytes.len() };
+        let head = Head { note, length: bytes.len(), milliseconds: self.milliseconds };
         let size = head.size();
         loop {
             match self.outcomes.room(size) {
@@ -347,12 +415,14 @@ impl Bench {
     #[cold]
     fn wait_for_room(&mut self, size: usize) {
         self.ring_if_asleep(true);
+        Status::of(&self.words).begin_waiting(now());
         let before = self.words.before_sleep();
         match self.outcomes.prepare_sleep(size) {
             Ok(true) => self.words.sleep(before, NAP),
             Ok(false) => {}
             Err(_) => exit::now(exit::FELL_OUT),
         }
+        Status::of(&self.words).end_waiting(now());
     }
 
     /// Whether this process has more memory; asked not more often than it matters.
@@ -367,14 +437,14 @@ impl Bench {
     }
 
     /// Ends in an orderly way, without being told to.
-    fn leave(mut self) -> ! {
+    fn leave(&mut self) -> ! {
         self.output.clear();
         self.publish(Note::Leaving);
         self.ring_if_asleep(true);
         self.close()
     }
 
-    fn close(mut self) -> ! {
+    fn close(&mut self) -> ! {
         // Both are the user's code, which may panic.
         if let Some(function) = self.role.finaliser {
             let state = &mut self.state;
@@ -383,7 +453,7 @@ impl Bench {
             });
             answer(&mut self.link, FINALISER, value);
         }
-        let state = self.state;
+        let state = self.state.take();
         if super::panic::caught(|| catch_unwind(AssertUnwindSafe(|| drop(state)))).is_err() {
             super::end_with(PANICKED);
         }

@@ -32,7 +32,8 @@ pub enum ErrorKind {
     Start,
     /// The child is another build of the program: the file changed on disk.
     ProgramChanged,
-    /// Children of children of children: more generations than the limit of 10.
+    /// Children of children of children: more generations than the limit of 10; or pools inside of pools
+    /// with more processes than the limit of 4,096 in all.
     TooDeep,
     /// The function panicked; see [`Error::panic`].
     Panicked,

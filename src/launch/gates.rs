@@ -5,7 +5,8 @@ use offspring_platform::program;
 use offspring_platform::signal::Blocked;
 use offspring_platform::threads::{NotSingleThreaded, SingleThreaded};
 
-use super::{DEEPEST, DOING, failed, handover};
+use super::place::{DEEPEST, Place};
+use super::{DOING, failed, handover};
 use crate::Context;
 use crate::error::{Error, ErrorKind};
 
@@ -33,13 +34,29 @@ pub(crate) fn check_fork() -> Result<(Permission, SingleThreaded, Blocked), Erro
 
 /// Children of children without end are refused.
 pub(crate) fn check_depth(context: Context) -> Result<(), Error> {
-    if super::depth() < DEEPEST {
+    let depth = Place::own().depth;
+    if depth < DEEPEST {
         return Ok(());
     }
     Err(Error::new(ErrorKind::TooDeep, DOING)
         .in_context(context)
-        .detail(format!("this process is already {} generations deep", super::depth()))
+        .detail(format!("this process is already {} generations deep", depth))
         .advice("a task that starts children that start children has no end"))
+}
+
+/// A pool of so many workers, each of which may have pools itself, must have an end.
+pub(crate) fn check_budget(context: Context, workers: usize) -> Result<(), Error> {
+    let left = Place::own().processes;
+    if u64::from(left) > workers as u64 {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::TooDeep, "start a pool")
+        .in_context(context)
+        .detail(format!(
+            "{workers} workers and a supervisor are more than the {left} processes that pools in this \
+             process may have"
+        ))
+        .advice("pools inside of pools multiply: give the inner ones fewer workers"))
 }
 
 /// Children that are started by exec enter at `init`. Without it they would run the whole program, and

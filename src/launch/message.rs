@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use offspring_platform::environment::Change;
 use serde::{Deserialize, Serialize};
 
+use super::place::Place;
 use crate::Context;
 use crate::function::Name;
 
@@ -20,8 +21,7 @@ pub(crate) struct Launch {
     /// What only the parent and the note in the environment know; zero where there is no note.
     pub(crate) nonce: u128,
     pub(crate) context: Context,
-    /// How many processes are above the child, up to the one that the user started.
-    pub(crate) depth: u32,
+    pub(crate) place: Place,
     /// Whether the program promised that it may be forked.
     pub(crate) may_fork: bool,
     /// What `ps` shows.
@@ -57,6 +57,8 @@ pub(crate) struct WorkerRole {
     pub(crate) timed: bool,
     /// It ends when it has grown by so many bytes since its state was made.
     pub(crate) growth_limit: Option<u64>,
+    /// Each task runs in a copy of it, or if that cannot be, it ends after the first.
+    pub(crate) one_task: bool,
     /// It stays on one processor.
     pub(crate) pinned: bool,
 }

@@ -4,11 +4,11 @@ pub(crate) mod execute;
 pub(crate) mod gates;
 pub(crate) mod handover;
 pub(crate) mod message;
+pub(crate) mod place;
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use offspring_platform::environment::Change;
@@ -18,24 +18,10 @@ use crate::Context;
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind};
 use message::{Launch, Role, Standard};
+use place::Place;
 
 /// What errors say was attempted.
 pub(crate) const DOING: &str = "start a child process";
-
-/// More generations than this are refused: something starts children without end.
-pub(crate) const DEEPEST: u32 = 10;
-
-static DEPTH: AtomicU32 = AtomicU32::new(0);
-
-/// How many of our processes are above this one.
-pub(crate) fn depth() -> u32 {
-    DEPTH.load(Ordering::Relaxed)
-}
-
-/// In a child: what it was told about its depth.
-pub(crate) fn set_depth(depth: u32) {
-    DEPTH.store(depth, Ordering::Relaxed);
-}
 
 /// What the child shall find, besides its function.
 #[derive(Debug, Clone)]
@@ -84,7 +70,7 @@ pub(crate) fn prepare(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         nonce: random::nonce().map_err(|error| Error::system(DOING, error))?,
         context,
-        depth: depth() + 1,
+        place: Place::of_child(),
         may_fork: fork::is_allowed(),
         name: specification.name.clone().unwrap_or_else(|| name.to_owned()),
         standard: [Standard::Keep; 3],

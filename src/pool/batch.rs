@@ -191,26 +191,31 @@ impl Batches {
         }
     }
 
-    /// Nobody will ask for the outcome of this single task, which goes on.
-    pub(super) fn detach(&mut self, batch: BatchId) {
-        let Some(found) = self.get(batch) else { return };
-        if let Kind::Single { settled, detached, waker, .. } = &mut found.kind {
-            if *settled {
-                return self.close(batch);
-            }
-            *detached = true;
-            let awaited = waker.take().is_some();
-            self.awaited -= usize::from(awaited);
+    /// Nobody will ask for the outcome of this single task, which goes on. Returns its waker, which may only
+    /// be dropped without the lock.
+    pub(super) fn detach(&mut self, batch: BatchId) -> Option<Waker> {
+        let Kind::Single { settled, detached, waker, .. } = &mut self.get(batch)?.kind else {
+            return None;
+        };
+        if *settled {
+            self.close(batch);
+            return None;
         }
+        *detached = true;
+        let waker = waker.take();
+        self.awaited -= usize::from(waker.is_some());
+        waker
     }
 
-    /// Wakes `waker` when this single task has its outcome.
-    pub(super) fn wake_when_settled(&mut self, batch: BatchId, new: &Waker) {
-        let Some(found) = self.get(batch) else { return };
-        if let Kind::Single { waker, .. } = &mut found.kind {
-            let before = waker.replace(new.clone()).is_some();
-            self.awaited += usize::from(!before);
-        }
+    /// Wakes `new` when this single task has its outcome, instead of the one that is returned, which may
+    /// only be dropped without the lock.
+    pub(super) fn wake_when_settled(&mut self, batch: BatchId, new: Waker) -> Option<Waker> {
+        let Some(Batch { kind: Kind::Single { waker, .. }, .. }) = self.get(batch) else {
+            return Some(new);
+        };
+        let before = waker.replace(new);
+        self.awaited += usize::from(before.is_none());
+        before
     }
 
     /// Whether an outcome of it is there.

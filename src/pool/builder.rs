@@ -12,12 +12,13 @@ use offspring_platform::environment::Change;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::core::Shared;
 use super::inline::Inline;
 use super::settings::{Initialiser, Reuse, Settings};
+use super::shared::Shared;
 use super::{Inner, Pool};
 use crate::error::{Error, ErrorKind};
 use crate::function::{self, Name};
+use crate::launch::place::Place;
 use crate::{Context, Stdio, codec};
 
 const DOING: &str = "start a pool";
@@ -55,7 +56,8 @@ impl PoolBuilder<()> {
 
 impl<S, X> PoolBuilder<S, X> {
     /// The number of workers. Default: the environment variable `OFFSPRING_WORKERS`, or else as many as
-    /// the system lets this process use processors (its affinity and cgroup quota count).
+    /// the system lets this process use processors (its affinity and cgroup quota count). In a worker of
+    /// another pool: its share of those, since the workers of a pool share the processors of its owner.
     ///
     /// On Inline each thread that uses the pool is its own only worker.
     pub fn workers(mut self, count: usize) -> Self {
@@ -327,7 +329,7 @@ impl<S, X> PoolBuilder<S, X> {
         let inner = match context {
             Context::Inline => Inner::Inline(Box::new(Inline::new(settings))),
             _ => {
-                let started = Shared::start(context, workers, settings);
+                let started = Shared::start(context, workers, settings, None);
                 Inner::Processes(Arc::new(started.map_err(|error| error.in_context(context))?))
             }
         };
@@ -357,9 +359,9 @@ fn limit_threads(environment: &mut Vec<Change>, count: usize) {
 }
 
 /// As the environment says, or as many as there are processors for us.
-fn default_workers(context: Context) -> Result<usize, Error> {
+pub(super) fn default_workers(context: Context) -> Result<usize, Error> {
     let Some(text) = std::env::var_os("OFFSPRING_WORKERS") else {
-        return Ok(std::thread::available_parallelism().map_or(1, NonZero::get));
+        return Ok(usize::try_from(Place::own().processors).unwrap_or(1));
     };
     let number = text.to_str().and_then(|text| text.trim().parse::<NonZero<usize>>().ok());
     number.map(NonZero::get).ok_or_else(|| {

@@ -1,107 +1,21 @@
-//! Starting workers and handing them tasks.
+//! Handing tasks to workers, and settling those that no worker gets.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use offspring_platform::{descriptors, lifeline, ring};
 
 use super::batch::{BatchId, What};
 use super::core::{Core, Slot};
 use super::task::{Large, Parcel, Waiting};
 use super::worker::Worker;
-use crate::Context;
-use crate::channel::{Kind, Link, lane};
-use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind, Phase};
-use crate::launch::message::{Role, WorkerRole};
-use crate::launch::{self, Specification, execute::Execute};
-use crate::start::tell_surroundings;
-use crate::supervisor::protocol::Start;
 
-const DOING: &str = "start a worker";
+impl Slot {
+    /// The worker, if nothing waits for it alone: that comes first.
+    fn open_worker(&mut self) -> Option<&mut Worker> {
+        self.worker.as_deref_mut().filter(|_| self.pinned.is_empty())
+    }
+}
 
 impl Core {
-    /// Asks the supervisor for a worker in this slot. It is told what to be over its own channel, so
-    /// nothing is waited for.
-    pub(super) fn start_worker(&mut self, slot: usize) -> Result<(), Error> {
-        let fail = |error| Error::system(DOING, error);
-        let settings = &self.settings;
-        let role = Role::Worker(WorkerRole {
-            index: slot as u64,
-            generation: self.slots[slot].generation,
-            initialiser: settings.initialiser.function,
-            finaliser: settings.finaliser,
-            timed: settings.deadlines.task.is_some(),
-            growth_limit: settings.growth_limit,
-            pinned: settings.pin,
-        });
-        let name = match &settings.specification.name {
-            Some(name) => format!("{name}:w{slot}"),
-            None => format!("offspring:w{slot}"),
-        };
-        let unnamed = Specification { name: None, ..settings.specification.clone() };
-        let mut told = launch::prepare(self.context, &unnamed, role, &name)?;
-        let mut sent = Encoded::default();
-        tell_surroundings(&mut told, &settings.specification, &mut sent);
-        let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
-        let (keeper, end) = lifeline::new().map_err(fail)?;
-        let (rings, shared_rings) = ring::pair(lane::CAPACITY).map_err(fail)?;
-        let shared_rings = Arc::new(shared_rings);
-        let bell = self.ringer.to_send().map_err(fail)?;
-
-        let execute = (self.context == Context::Spawn)
-            .then_some(Execute { nonce: told.nonce, environment: None });
-        let deadlines = settings.deadlines;
-        let mut request = codec::encode(&Start { execute, deadlines })
-            .map_err(|error| Error::system(DOING, std::io::Error::other(error)))?;
-        for descriptor in [theirs, end] {
-            request.descriptors.push(Arc::new(descriptor.into_owned().map_err(fail)?));
-        }
-        if !deadlines.is_empty() {
-            request.descriptors.push(shared_rings.clone());
-        }
-        let child = self.next_child;
-        self.next_child += 1;
-        if let Some(control) = &mut self.supervisor.link {
-            control.queue(Kind::Start, child, request);
-            control.flush().map_err(fail)?;
-        }
-
-        let mut link = Link::new(ours);
-        link.queue(Kind::Launch, 0, launch::encode(&told, sent)?);
-        let initial = &settings.initialiser.message;
-        let mut arguments = initial.descriptors.clone();
-        arguments.push(shared_rings);
-        arguments.push(Arc::new(bell));
-        let bytes = initial.bytes.clone();
-        link.queue(Kind::Arguments, 0, Encoded { bytes, descriptors: arguments });
-        link.flush().map_err(fail)?;
-
-        let must_greet_by = Instant::now() + settings.specification.start_timeout;
-        let worker = Worker::new(child, link, keeper, rings, must_greet_by, settings.most_tasks());
-        self.slots[slot].worker = Some(Box::new(worker));
-        Ok(())
-    }
-
-    /// Starts the workers whose pause is over.
-    pub(super) fn start_late(&mut self) {
-        let now = Instant::now();
-        let idle = self.closing || self.broken.is_some();
-        for slot in 0..self.slots.len() {
-            let due = self.slots[slot].start_at.is_some_and(|at| idle || at <= now);
-            if !due {
-                continue;
-            }
-            self.slots[slot].start_at = None;
-            self.late_starts -= 1;
-            if !idle && slot < self.target {
-                if let Err(error) = self.start_worker(slot) {
-                    self.give_up(error);
-                }
-            }
-        }
-    }
-
     /// Hands waiting tasks to workers that have room, to all alike.
     pub(super) fn dispatch(&mut self) {
         if self.broken.is_some() {
@@ -132,6 +46,8 @@ impl Core {
                 break;
             }
         }
+        // Some may have been taken back to even out what they were sent with.
+        touched |= self.send_pinned();
         if touched {
             for slot in &mut self.slots {
                 let Some(worker) = &mut slot.worker else { continue };
@@ -149,7 +65,9 @@ impl Core {
         let mut touched = false;
         for slot in &mut self.slots {
             let Some(worker) = &mut slot.worker else { continue };
-            while worker.serves() {
+            // Behind nothing else: what waits behind a long task is taken back, and would be sent again and
+            // again.
+            while worker.serves() && worker.in_flight == 0 {
                 let Some(next) = slot.pinned.pop_front() else { break };
                 let left = match next {
                     Waiting::Parcel(mut parcel) => {
@@ -170,8 +88,8 @@ impl Core {
 
     /// To a worker that has nothing else, so that nothing waits behind it, and it is not waited for.
     fn send_large(&mut self, large: Large) -> Result<(), Large> {
-        let workers = self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut());
-        let idle = |worker: &&mut Box<Worker>| {
+        let workers = self.slots.iter_mut().filter_map(Slot::open_worker);
+        let idle = |worker: &&mut Worker| {
             worker.serves() && worker.in_flight == 0 && !worker.link.has_output()
         };
         match { workers }.find(idle) {
@@ -183,7 +101,7 @@ impl Core {
     /// Shares the tasks out among the workers that have room, the least loaded first.
     fn send_parcel(&mut self, parcel: &mut Parcel) {
         loop {
-            let rooms = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
+            let rooms = self.slots.iter_mut().filter_map(Slot::open_worker);
             let with_room = rooms.filter(|worker| worker.room(self.now) > 0);
             let (mut able, mut least) = (0u64, u64::MAX);
             for worker in with_room {
@@ -197,9 +115,11 @@ impl Core {
             let share = parcel.count.div_ceil(able);
             let mut sent = 0;
             for slot in &mut self.slots {
-                let Some(worker) = &mut slot.worker else { continue };
+                let Some(worker) = slot.open_worker() else { continue };
                 let fair = (least + share).saturating_sub(worker.in_flight);
-                sent += worker.send(parcel, fair.min(worker.room(self.now)));
+                // Whole chunks, even if the last does not quite fit.
+                let most = fair.min(worker.room(self.now)).next_multiple_of(parcel.chunk);
+                sent += worker.send(parcel, most);
                 if parcel.is_empty() {
                     return;
                 }
@@ -246,8 +166,12 @@ impl Core {
     /// Whether a worker has nothing to do, and another more than the task it runs.
     pub(super) fn is_uneven(&self) -> bool {
         let workers = || self.slots.iter().filter_map(|slot| slot.worker.as_ref());
-        workers().any(|worker| worker.in_flight > 1)
-            && workers().any(|worker| worker.serves() && worker.in_flight == 0)
+        // One for whom something is pinned has that to do.
+        let idle = |slot: &Slot| {
+            let serves = |worker: &Worker| worker.serves() && worker.in_flight == 0;
+            slot.pinned.is_empty() && slot.worker.as_deref().is_some_and(serves)
+        };
+        workers().any(|worker| worker.in_flight > 1) && self.slots.iter().any(idle)
     }
 
     /// The pool gave up: whatever waits fails with its error.
@@ -294,65 +218,24 @@ impl Core {
         for slot in 0..self.slots.len() {
             let Some(worker) = &mut self.slots[slot].worker else { continue };
             if worker.has_tasks_of(batch) {
-                // Settles it, if it had not begun.
+                // Settles it, if it had not begun. And nothing is left that the worker could begin after
+                // it, nor is anything sent before it is clear whether the worker is killed.
+                let child = worker.child;
                 let returned = worker.take_back();
                 self.put_back(returned);
+                self.hear_worker(slot, child);
             }
         }
-        self.look();
-        if self.batches.has_outcome(batch) {
-            return;
-        }
-        for slot in &mut self.slots {
-            let Some(worker) = &mut slot.worker else { continue };
-            if worker.has_tasks_of(batch) {
-                worker.killed_for = Some(batch);
-                worker.kill();
-            }
-        }
-    }
-
-    /// Puts fresh workers in the place of all. Tasks that have begun are finished by the old ones.
-    pub(super) fn recycle(&mut self) {
-        for slot in 0..self.slots.len() {
-            self.retire(slot);
-        }
-        self.dispatch();
-    }
-
-    /// Tells a worker to end after the task it runs.
-    fn retire(&mut self, slot: usize) {
-        let Some(worker) = &mut self.slots[slot].worker else { return };
-        if !worker.serves() {
-            return;
-        }
-        let returned = worker.take_back();
-        worker.close();
-        self.put_back(returned);
-    }
-
-    /// Changes the number of workers. Those that stay are not touched.
-    pub(super) fn resize(&mut self, count: usize) -> Result<(), Error> {
-        if self.broken.is_some() || self.closing {
-            return Ok(());
-        }
-        self.target = count;
-        if self.slots.len() < count {
-            self.slots.resize_with(count, Slot::default);
-        }
-        for slot in 0..self.slots.len() {
-            if slot >= count {
-                self.retire(slot);
-                // What only it could have done.
-                for waiting in std::mem::take(&mut self.slots[slot].pinned) {
-                    self.settle_cancelled(&waiting);
+        if !self.batches.has_outcome(batch) {
+            for slot in &mut self.slots {
+                let Some(worker) = &mut slot.worker else { continue };
+                if worker.has_tasks_of(batch) {
+                    worker.killed_for = Some(batch);
+                    worker.kill();
                 }
-            } else if self.slots[slot].worker.is_none() && self.slots[slot].start_at.is_none() {
-                self.start_worker(slot)?;
             }
         }
-        self.dispatch();
-        Ok(())
+        self.look_unless_driven();
     }
 
     pub(super) fn fail_as_broken(&mut self, batch: BatchId, index: u64) {
@@ -367,17 +250,6 @@ impl Core {
     pub(super) fn settle(&mut self, batch: BatchId, index: u64, what: What) {
         self.account.tasks += 1;
         self.batches.settle(batch, index, |_| what);
-    }
-
-    /// Tells all workers to end when they have done what they have.
-    pub(super) fn close(&mut self) {
-        self.closing = true;
-        self.start_late();
-        for slot in &mut self.slots {
-            if let Some(worker) = &mut slot.worker {
-                worker.close();
-            }
-        }
     }
 
     /// In a forked child, which has a copy of its parent's pool: everything fails, nothing is touched.

@@ -4,14 +4,15 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as Polled, Poll};
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
 use super::batch::{BatchId, From, Large, Outcome, Outcomes, What};
-use super::core::{Core, Shared};
+use super::core::Core;
+use super::shared::Shared;
 use crate::Context;
 use crate::codec::{self, CodecError};
 use crate::error::{Error, ErrorKind, Phase, TaskError};
@@ -34,8 +35,9 @@ enum Place {
         shared: Arc<Shared>,
         batch: BatchId,
     },
-    /// On Inline it has run when it is submitted.
-    Done(What),
+    /// On Inline it has run when it is submitted. Never locked: it lets threads share the handle, which
+    /// what a panic carries would not.
+    Done(Mutex<What>),
     /// The result was given out.
     Taken,
 }
@@ -92,7 +94,7 @@ impl<R> Task<R> {
 
     pub(super) fn done(what: What, name: &'static str, number: u64) -> Self {
         Self {
-            place: Place::Done(what),
+            place: Place::Done(Mutex::new(what)),
             context: Context::Inline,
             name,
             number,
@@ -179,6 +181,7 @@ impl<R: DeserializeOwned + 'static> Task<R> {
         match std::mem::replace(&mut self.place, Place::Taken) {
             Place::Taken => None,
             Place::Done(what) => {
+                let what = what.into_inner().unwrap_or_else(PoisonError::into_inner);
                 Some(open(Outcome { index: 0, what }, &[], self.context, self.number, self.name))
             }
             Place::Pool { shared, batch } => {
@@ -228,7 +231,15 @@ impl<R: DeserializeOwned + 'static> Future for Task<R> {
 impl<R> Drop for Task<R> {
     fn drop(&mut self) {
         if let Place::Pool { shared, batch } = &self.place {
-            shared.lock().batches.detach(*batch);
+            let mut core = shared.lock();
+            let waker = core.batches.detach(*batch);
+            if waker.is_some() {
+                // Whoever drives for its sake need not any more.
+                core.wake_driver();
+            }
+            shared.release(core);
+            // What its destructor does is none of our code: it may use this very pool.
+            drop(waker);
         }
     }
 }
@@ -236,7 +247,7 @@ impl<R> Drop for Task<R> {
 impl Shared {
     fn is_done(&self, batch: BatchId) -> bool {
         let mut core = self.lock();
-        core.look_unless_driven();
+        self.glance(&mut core);
         let done = core.batches.has_outcome(batch);
         self.release(core);
         done
@@ -244,7 +255,7 @@ impl Shared {
 
     fn pid_of(&self, batch: BatchId) -> Option<u32> {
         let mut core = self.lock();
-        core.look_unless_driven();
+        self.glance(&mut core);
         let runs = |core: &Core| {
             let workers = core.slots.iter().filter_map(|slot| slot.worker.as_ref());
             let mut running = workers.filter(|worker| worker.runs(batch));
@@ -272,8 +283,14 @@ impl Shared {
                 break;
             }
             if deadline.is_some_and(|at| at <= Instant::now()) {
+                // Also who has no patience at all makes progress.
+                self.glance(&mut core);
+                let found = core.batches.take(batch, into);
+                if found {
+                    core.batches.close(batch);
+                }
                 self.release(core);
-                return false;
+                return found;
             }
             core = self.wait(core, deadline);
         }
@@ -288,19 +305,24 @@ impl Shared {
         waker: &std::task::Waker,
         into: &mut Outcomes,
     ) -> bool {
+        // What is done to wakers is the user's code, so it is done without the lock.
+        let (new, again) = (waker.clone(), waker.clone());
+        let mut old = None;
         let mut core = shared.lock();
         core.look_unless_driven();
         let found = core.batches.take(batch, into);
         if found {
             core.batches.close(batch);
         } else {
-            core.batches.wake_when_settled(batch, waker);
+            old = core.batches.wake_when_settled(batch, new);
             if !Self::start_waiter(shared, &mut core) {
                 // No thread can be had: the runtime has to ask again and again.
-                core.batches.to_wake.push(waker.clone());
+                shared.glance(&mut core);
+                core.batches.to_wake.push(again);
             }
         }
         shared.release(core);
+        drop(old);
         found
     }
 }

@@ -1,15 +1,13 @@
 //! What workers and the supervisor say, and what follows from it.
 
-use std::time::Instant;
-
-use offspring_platform::wait::was_killed;
+use std::time::{Duration, Instant};
 
 use super::batch::{BatchId, From, Large, What};
-use super::core::{Core, Source};
-use super::settings::pause_after;
-use super::task::Waiting;
+use super::core::Core;
+use super::drive::Source;
+use super::ended::End;
+use super::report::SlowTask;
 use super::worker::Worker;
-use crate::Exit;
 use crate::channel::lane::{HEAD, Head, Note};
 use crate::channel::{Frame, Kind};
 use crate::child::Refusal;
@@ -18,38 +16,9 @@ use crate::codec;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::function::Failure;
 use crate::supervisor::protocol::{Exited, NotStarted, Started};
-use crate::supervisor::watchdog::Expired;
 
-const TASK: &str = "run a task";
-const START: &str = "start a worker";
-
-/// At least this many workers in a row may fail to come up when the last one was killed: that comes from
-/// outside and passes, unless the initialiser needs more memory than there is.
-const PATIENCE_WITH_KILLS: u32 = 20;
-
-/// How a worker ended.
-#[derive(Debug, Clone, Copy)]
-struct End {
-    exit: Exit,
-    expired: Option<Expired>,
-    out_of_memory: bool,
-}
-
-impl End {
-    const UNKNOWN: Self = Self { exit: Exit::Unknown, expired: None, out_of_memory: false };
-
-    fn explain(self, error: Error) -> Error {
-        if self.out_of_memory {
-            return error
-                .detail("the system ended the process because memory ran out")
-                .advice("give it less to do at once, or allow more memory");
-        }
-        match self.exit {
-            Exit::Code(0) => error.advice("a task must return, not exit"),
-            _ => error,
-        }
-    }
-}
+pub(super) const TASK: &str = "run a task";
+pub(super) const START: &str = "start a worker";
 
 impl Core {
     /// Takes note of what these have to say.
@@ -66,7 +35,7 @@ impl Core {
         self.check_deadlines();
     }
 
-    fn hear_worker(&mut self, slot: usize, child: u64) {
+    pub(super) fn hear_worker(&mut self, slot: usize, child: u64) {
         let Some(place) = self.slots.get_mut(slot) else { return };
         let Some(mut worker) = place.worker.take_if(|worker| worker.child == child) else { return };
         self.read_worker(slot, &mut worker);
@@ -109,12 +78,18 @@ impl Core {
                 break;
             };
             match head.note {
-                Note::Elsewhere => worker.elsewhere = true,
+                Note::Elsewhere => {
+                    worker.elsewhere = true;
+                    worker.took = head.milliseconds;
+                }
                 // Its end follows, and then what it has not begun goes back.
                 Note::Leaving => worker.closing = true,
                 Note::Done => match worker.land() {
                     Some((batch, index)) => {
                         landed += 1;
+                        if head.milliseconds > 0 {
+                            self.note_slow(batch, index, slot, head.milliseconds);
+                        }
                         self.settle_small(worker, batch, index, head.length, from);
                     }
                     None => whole = false,
@@ -165,7 +140,15 @@ impl Core {
         whole
     }
 
-    fn fail(&mut self, batch: BatchId, index: u64, error: Error, from: From) {
+    #[cold]
+    fn note_slow(&mut self, batch: BatchId, index: u64, worker: usize, milliseconds: u32) {
+        let name = self.batches.name(batch);
+        let index = self.batches.number(batch, index);
+        let took = Duration::from_millis(milliseconds.into());
+        self.account.slow(SlowTask { name, index, worker, took });
+    }
+
+    pub(super) fn fail(&mut self, batch: BatchId, index: u64, error: Error, from: From) {
         let error = error
             .in_context(self.context)
             .of_process(from.pid)
@@ -175,7 +158,7 @@ impl Core {
     }
 
     /// Reads what the worker sent, and sends what was left to send.
-    fn read_worker(&mut self, slot: usize, worker: &mut Worker) {
+    pub(super) fn read_worker(&mut self, slot: usize, worker: &mut Worker) {
         let link = &mut worker.link;
         let read = if worker.exit.is_some() { link.drain() } else { link.fill() };
         // What arrived before a break was whole.
@@ -196,6 +179,7 @@ impl Core {
         match frame.kind {
             Kind::Hello if !worker.greeted => {
                 worker.greeted = true;
+                worker.times.greeted = Some(Instant::now());
                 // The supervisor says it too, but perhaps later than the worker's first outcome.
                 worker.pid = i32::try_from(frame.id).unwrap_or(worker.pid);
             }
@@ -210,6 +194,7 @@ impl Core {
             }
             Kind::Done if worker.greeted && !worker.ready && frame.id == INITIALISER => {
                 worker.ready = true;
+                worker.times.ready = Some(Instant::now());
                 self.failures = 0;
             }
             Kind::Failed if worker.greeted && !worker.ready && frame.id == INITIALISER => {
@@ -237,6 +222,9 @@ impl Core {
                 worker.elsewhere = false;
                 let Some((batch, index)) = worker.land() else { return false };
                 worker.release(1);
+                if worker.took > 0 {
+                    self.note_slow(batch, index, slot, worker.took);
+                }
                 let from = From { worker: slot, pid: worker.pid };
                 if frame.kind == Kind::Failed {
                     return self.settle_failed(batch, index, &frame.bytes, from);
@@ -318,110 +306,6 @@ impl Core {
             }
             _ => {}
         }
-    }
-
-    /// A worker has ended: whatever it still sent counts, the task it had begun has failed, the others
-    /// go back, and another worker takes its place.
-    fn worker_ended(&mut self, slot: usize, mut worker: Box<Worker>, end: End) {
-        let exit = end.exit;
-        worker.exit = Some(exit);
-        self.read_worker(slot, &mut worker);
-        let begun = worker.begun();
-        let (started, waiting) = worker.what_is_left();
-        self.put_back(waiting);
-        for task in started {
-            self.task_ended(slot, &worker, task, end, begun);
-        }
-        let expected = worker.closing || worker.failed;
-        if worker.killed_for.is_none() && (exit != Exit::Code(0) || !expected) {
-            self.account.abnormal.push(exit);
-        }
-        if !worker.ready && !worker.failed {
-            self.worker_failed(slot, &worker, self.why_not_ready(&worker, end));
-        }
-        self.replace(slot);
-    }
-
-    /// What a task gets that was begun by a worker that has ended.
-    fn task_ended(&mut self, slot: usize, worker: &Worker, task: Waiting, end: End, begun: u64) {
-        let (batch, index) = (task.batch(), task.index());
-        if worker.killed_for == Some(batch) {
-            return self.fail_as_cancelled(batch, index, Phase::Started);
-        }
-        let late = end.expired == Some(Expired::Task(begun));
-        if !late && self.settings.retries > 0 {
-            let tries = self.retried.entry((batch, index)).or_default();
-            *tries += 1;
-            if *tries <= self.settings.retries {
-                return self.put_back(vec![task]);
-            }
-            self.retried.remove(&(batch, index));
-        }
-        let from = From { worker: slot, pid: worker.pid };
-        for index in index..index + task.count() {
-            let error = if late {
-                let limit = self.settings.deadlines.task.unwrap_or_default();
-                Error::new(ErrorKind::TimedOut, TASK)
-                    .detail(format!("it took longer than {limit:?}, and was ended"))
-            } else {
-                end.explain(Error::new(ErrorKind::Died, TASK))
-            };
-            self.fail(batch, index, error.at(Phase::Started).ended(end.exit), from);
-        }
-    }
-
-    fn why_not_ready(&self, worker: &Worker, end: End) -> Error {
-        if end.expired == Some(Expired::Init) {
-            let limit = self.settings.deadlines.init.unwrap_or_default();
-            return Error::new(ErrorKind::TimedOut, "initialise a worker")
-                .detail(format!("it took longer than {limit:?}, and was ended"))
-                .ended(end.exit);
-        }
-        let (kind, doing) = match worker.greeted {
-            true => (ErrorKind::Init, "initialise a worker"),
-            false => (ErrorKind::Start, START),
-        };
-        end.explain(Error::new(kind, doing).detail("the worker ended")).ended(end.exit)
-    }
-
-    /// A worker did not come up. After a few in a row, none will.
-    fn worker_failed(&mut self, slot: usize, worker: &Worker, error: Error) {
-        self.failures += 1;
-        let patience = self.settings.patience();
-        let patience = match worker.exit {
-            Some(exit) if was_killed(exit) && error.kind() != ErrorKind::TimedOut => {
-                patience.max(PATIENCE_WITH_KILLS)
-            }
-            _ => patience,
-        };
-        if self.failures >= patience && !self.closing {
-            let error = error.in_context(self.context).of_process(worker.pid).of_worker(slot);
-            self.give_up(error);
-        }
-    }
-
-    fn replace(&mut self, slot: usize) {
-        if self.closing || self.broken.is_some() || slot >= self.target {
-            return;
-        }
-        self.slots[slot].generation += 1;
-        self.account.replaced += 1;
-        if self.failures > 0 {
-            self.slots[slot].start_at = Some(Instant::now() + pause_after(self.failures));
-            self.late_starts += 1;
-            return;
-        }
-        if let Err(error) = self.start_worker(slot) {
-            self.give_up(error);
-        }
-    }
-
-    /// The pool is of no use any more: all that waits fails, now and later.
-    pub(super) fn give_up(&mut self, error: Error) {
-        if self.broken.is_none() {
-            self.broken = Some(error);
-        }
-        // Those that run are let finish; `dispatch` settles the rest.
     }
 
     fn check_deadlines(&mut self) {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use once_cell::unsync::OnceCell;
 
 use super::batch::{From, Large, What};
-use super::report::{Account, Value};
+use super::report::{Account, Stats, Value};
 use super::settings::{Reuse, Settings};
 use crate::Context;
 use crate::child::worker::{Whoami, working_as};
@@ -70,14 +70,40 @@ impl Inline {
         self.submitted.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// An error if the pool was ended.
+    pub(super) fn check_open(&self, doing: &'static str) -> Result<(), Error> {
+        if !self.ended.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let error = Error::new(ErrorKind::Cancelled, doing).detail("the pool was ended");
+        Err(error.in_context(Context::Inline))
+    }
+
+    /// Makes the state of this thread, unless it is there.
+    pub(super) fn ready(&self) -> Result<(), Error> {
+        self.check_open("wait for the workers of a pool")?;
+        self.at_place(|place| match place.state.get_or_try_init(|| self.make_state()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.in_context(Context::Inline).of_worker(0)),
+        })
+    }
+
     /// Runs a task in this thread.
     pub(super) fn run(&self, task: &Task<'_>) -> What {
-        if self.ended.load(Ordering::Relaxed) {
-            let error = Error::new(ErrorKind::Cancelled, "run a task").detail("the pool was ended");
-            return What::Failed(error.in_context(Context::Inline).of_task(task.index, task.name));
+        if let Err(error) = self.check_open("run a task") {
+            return What::Failed(error.of_task(task.index, task.name));
         }
         self.tasks.fetch_add(1, Ordering::Relaxed);
-        // Taken out while user code runs: a task may use this very pool, or another.
+        self.at_place(|place| {
+            let outcome = self.run_in(place, task);
+            place.tasks_done += 1;
+            outcome
+        })
+    }
+
+    /// Works as this thread's worker. Its place is taken out while user code runs: a task may use this
+    /// very pool, or another.
+    fn at_place<T>(&self, work: impl FnOnce(&mut Place) -> T) -> T {
         let mut place =
             PLACES.with_borrow_mut(|places| places.remove(&self.id)).unwrap_or_default();
         let who = Whoami {
@@ -86,14 +112,17 @@ impl Inline {
             generation: 0,
             tasks_done: place.tasks_done,
         };
-        let outcome = working_as(who, || self.run_in(&place, task));
-        place.tasks_done += 1;
-        let spent = self.settings.most_tasks().is_some_and(|most| place.tasks_done >= most);
+        let result = working_as(who, || work(&mut place));
+        let most = match self.settings.reuse {
+            Reuse::PerTask => Some(1),
+            _ => self.settings.tasks_per_worker,
+        };
+        let spent = most.is_some_and(|most| place.tasks_done >= most);
         PLACES.with_borrow_mut(|places| places.insert(*self.id, place));
         if spent {
             self.recycle();
         }
-        outcome
+        result
     }
 
     fn run_in(&self, place: &Place, task: &Task<'_>) -> What {
@@ -134,6 +163,15 @@ impl Inline {
         let values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
         let values = { values }.drain(..).collect();
         Account { tasks: self.tasks.load(Ordering::Relaxed), values, ..Account::default() }
+    }
+
+    pub(super) fn report(&self) -> Account {
+        Account { tasks: self.tasks.load(Ordering::Relaxed), ..Account::default() }
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let tasks_done = self.tasks.load(Ordering::Relaxed);
+        Stats { workers: 1, ready: 1, tasks_done, ..Stats::default() }
     }
 
     /// At the beginning of a map.

@@ -1,16 +1,24 @@
 //! Workers that make their state once and then run tasks. `README.md` beside this file has the
 //! protocol.
 
+mod back;
 mod batch;
 mod builder;
 mod core;
 mod dispatch;
+mod drive;
+mod ended;
+mod feed;
 mod handle;
 mod hear;
+mod inherited;
 mod inline;
 mod map;
+mod pace;
 mod report;
+mod roster;
 mod settings;
+mod shared;
 mod submit;
 mod task;
 mod worker;
@@ -29,12 +37,13 @@ use crate::function;
 
 pub use builder::PoolBuilder;
 pub use handle::Task;
+pub(crate) use inherited::{Indexed, Landed, index_of};
 pub use map::{Enumerated, Map, MapUnordered};
-pub use report::{Report, WorkerInfo, worker};
+pub use report::{Report, SlowTask, Stats, WorkerInfo, WorkerReport, worker};
 pub use settings::Reuse;
 
-use self::core::Shared;
 use inline::Inline;
+use shared::Shared;
 
 /// Worker processes that each made a state `S` once and run tasks on it.
 ///
@@ -106,6 +115,15 @@ impl<S, X> Pool<S, X> {
         }
     }
 
+    /// What the pool holds at this moment. Cheap; looks at no worker.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        match &self.inner {
+            Inner::Processes(shared) => shared.stats(),
+            Inner::Inline(inline) => inline.stats(),
+        }
+    }
+
     /// Ends all workers at once, running tasks included. Tasks without an outcome fail with
     /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled), in whatever thread waits for them.
     ///
@@ -119,7 +137,8 @@ impl<S, X> Pool<S, X> {
 
     /// Waits until all workers have made their state and can run tasks, for `limit` at most.
     ///
-    /// Not needed before tasks are given to the pool: they wait by themselves.
+    /// Not needed before tasks are given to the pool: they wait by themselves. On Inline it makes the state
+    /// of the calling thread.
     ///
     /// # Errors
     ///
@@ -127,7 +146,7 @@ impl<S, X> Pool<S, X> {
     pub fn ready(&self, limit: Duration) -> Result<(), Error> {
         match &self.inner {
             Inner::Processes(shared) => shared.ready(Instant::now().checked_add(limit)),
-            Inner::Inline(_) => Ok(()),
+            Inner::Inline(inline) => inline.ready(),
         }
     }
 
@@ -153,14 +172,14 @@ impl<S, X> Pool<S, X> {
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for no workers at all, and what prevents new
-    /// workers from being started.
+    /// workers from being started: then those that were started stay.
     pub fn resize(&self, count: usize) -> Result<(), Error> {
-        let Inner::Processes(shared) = &self.inner else { return Ok(()) };
         if count == 0 {
             return Err(Error::new(ErrorKind::Invalid, "resize a pool")
                 .in_context(self.context())
                 .detail("a pool needs at least one worker"));
         }
+        let Inner::Processes(shared) = &self.inner else { return Ok(()) };
         let mut core = shared.lock();
         let resized = core.resize(count);
         core.wake_driver();
@@ -170,6 +189,18 @@ impl<S, X> Pool<S, X> {
 }
 
 impl<S, X: DeserializeOwned + 'static> Pool<S, X> {
+    /// How the pool goes: what its workers do with their time, which tasks were slow, who was replaced.
+    ///
+    /// Always kept; it costs a few nanoseconds for each task.
+    #[must_use]
+    pub fn report(&self) -> Report<X> {
+        let account = match &self.inner {
+            Inner::Processes(shared) => shared.report(),
+            Inner::Inline(inline) => inline.report(),
+        };
+        Report::of(account, self.context())
+    }
+
     /// Lets all tasks finish, ends all workers, and says how it went.
     ///
     /// # Errors
@@ -182,6 +213,24 @@ impl<S, X: DeserializeOwned + 'static> Pool<S, X> {
             Inner::Inline(inline) => inline.shutdown(),
         };
         Ok(Report::of(account, self.context()))
+    }
+}
+
+impl Pool<()> {
+    /// See [`Context::map`].
+    pub(crate) fn into_map<I, A, R, F>(
+        self,
+        inputs: I,
+        function: F,
+    ) -> Map<'static, (), (), I, A, R, F>
+    where
+        I: Iterator<Item = A>,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        F: Fn(A) -> R + Copy + 'static,
+    {
+        let function = function::plain::<F, A, R>(function);
+        Map::new(feed::Feed::new(feed::Lender::Owned(Box::new(self)), inputs, function))
     }
 }
 
@@ -240,13 +289,14 @@ impl<S: 'static, X> Pool<S, X> {
         MapUnordered::new(self.feed::<_, A, R, F>(inputs, function))
     }
 
-    fn feed<I, A, R, F>(&self, inputs: I, function: F) -> map::Feed<'_, S, X, I::IntoIter, A, R, F>
+    fn feed<I, A, R, F>(&self, inputs: I, function: F) -> feed::Feed<'_, S, X, I::IntoIter, A, R, F>
     where
         I: IntoIterator<Item = A>,
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
         F: Fn(&mut S, A) -> R + Copy + 'static,
     {
-        map::Feed::new(self, inputs.into_iter(), function::stateful::<F, S, A, R>(function))
+        let function = function::stateful::<F, S, A, R>(function);
+        feed::Feed::new(feed::Lender::Borrowed(self), inputs.into_iter(), function)
     }
 }

@@ -1,9 +1,12 @@
 //! What a pool and its workers tell about themselves.
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
+use super::worker::Worker;
 use crate::child::worker::whoami;
 use crate::codec;
 use crate::error::{Error, ErrorKind};
@@ -12,6 +15,11 @@ use crate::{Context, Exit};
 /// What a worker left at its end.
 pub(super) type Value = (usize, Result<(Vec<u8>, Vec<OwnedFd>), Error>);
 
+/// No more of the slowest tasks are kept than this.
+const SLOWEST: usize = 10;
+/// No more of the workers that have ended are kept than this: the last ones.
+const ENDED: usize = 1000;
+
 /// What a pool notes as it goes.
 #[derive(Debug, Default)]
 pub(super) struct Account {
@@ -19,20 +27,120 @@ pub(super) struct Account {
     pub(super) replaced: u64,
     pub(super) abnormal: Vec<Exit>,
     pub(super) values: Vec<Value>,
+    pub(super) workers: VecDeque<WorkerReport>,
+    pub(super) slowest: Vec<SlowTask>,
 }
 
-/// How a pool went. Returned by [`Pool::shutdown`](crate::Pool::shutdown).
+impl Account {
+    /// Keeps it if it is one of the slowest.
+    pub(super) fn slow(&mut self, task: SlowTask) {
+        let place = self.slowest.partition_point(|other| other.took >= task.took);
+        if place < SLOWEST {
+            self.slowest.insert(place, task);
+            self.slowest.truncate(SLOWEST);
+        }
+    }
+
+    pub(super) fn ended(&mut self, worker: WorkerReport) {
+        if self.workers.len() == ENDED {
+            self.workers.pop_front();
+        }
+        self.workers.push_back(worker);
+    }
+
+    /// What can be told without taking it.
+    pub(super) fn so_far(&self) -> Self {
+        Self {
+            tasks: self.tasks,
+            replaced: self.replaced,
+            abnormal: self.abnormal.clone(),
+            values: Vec::new(),
+            workers: self.workers.clone(),
+            slowest: self.slowest.clone(),
+        }
+    }
+}
+
+/// How a pool goes, or went. Returned by [`Pool::report`](crate::Pool::report) and
+/// [`Pool::shutdown`](crate::Pool::shutdown).
 #[derive(Debug)]
 pub struct Report<X = ()> {
     tasks: u64,
     replaced: u64,
     abnormal: Vec<Exit>,
     values: Vec<Result<X, Error>>,
+    workers: Vec<WorkerReport>,
+    slowest: Vec<SlowTask>,
+}
+
+/// What one worker did with its time. Part of a [`Report`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct WorkerReport {
+    /// Its place in the pool.
+    pub index: usize,
+    /// How many workers were in this place before.
+    pub generation: u64,
+    /// Its process.
+    pub pid: u32,
+    /// How many of its tasks have an outcome.
+    pub tasks: u64,
+    /// From when it was asked for until it said hello. Zero while it has not.
+    pub start: Duration,
+    /// From then until its state was made. Zero while it is not.
+    pub init: Duration,
+    /// What it waited for tasks, or for room for their results.
+    pub waiting: Duration,
+    /// The rest: what it spent on tasks.
+    pub working: Duration,
+    /// How it ended, and in a few words why; `None` while it lives.
+    pub end: Option<(Exit, &'static str)>,
+}
+
+/// One of the slowest tasks. Part of a [`Report`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SlowTask {
+    /// The name of the function's type.
+    pub name: &'static str,
+    /// Its place among the inputs of its `map`, or its number among the tasks that were submitted.
+    pub index: u64,
+    /// The worker that ran it.
+    pub worker: usize,
+    /// How long it ran, to a few milliseconds.
+    pub took: Duration,
+}
+
+impl WorkerReport {
+    pub(super) fn of(
+        worker: &Worker,
+        index: usize,
+        generation: u64,
+        end: Option<(Exit, &'static str)>,
+    ) -> Self {
+        let times = worker.times;
+        let between = |from: Option<Instant>, to: Option<Instant>| {
+            from.zip(to).map_or(Duration::ZERO, |(from, to)| to.saturating_duration_since(from))
+        };
+        let waiting = worker.waited();
+        let alive = between(times.ready, Some(Instant::now()));
+        Self {
+            index,
+            generation,
+            pid: u32::try_from(worker.pid).unwrap_or(0),
+            tasks: worker.done,
+            start: between(Some(times.asked), times.greeted),
+            init: between(times.greeted, times.ready),
+            waiting,
+            working: alive.saturating_sub(waiting),
+            end,
+        }
+    }
 }
 
 impl<X: DeserializeOwned + 'static> Report<X> {
     pub(super) fn of(account: Account, context: Context) -> Self {
-        let Account { tasks, replaced, abnormal, values } = account;
+        let Account { tasks, replaced, abnormal, values, workers, slowest } = account;
         let open = |(worker, value): Value| {
             let (bytes, descriptors) = value?;
             codec::decode(bytes.into(), descriptors).map_err(|error| {
@@ -42,7 +150,8 @@ impl<X: DeserializeOwned + 'static> Report<X> {
                     .detail(error.to_string())
             })
         };
-        Self { tasks, replaced, abnormal, values: values.into_iter().map(open).collect() }
+        let values = values.into_iter().map(open).collect();
+        Self { tasks, replaced, abnormal, values, workers: workers.into(), slowest }
     }
 }
 
@@ -67,6 +176,7 @@ impl<X> Report<X> {
 
     /// What [`PoolBuilder::exit`](crate::PoolBuilder::exit) returned in the workers, in the order in which
     /// they ended: one value for each that ended in the ordinary way, also for those that were replaced.
+    /// Empty before [`Pool::shutdown`](crate::Pool::shutdown).
     pub fn exit_values(&self) -> &[Result<X, Error>] {
         &self.values
     }
@@ -76,6 +186,44 @@ impl<X> Report<X> {
     pub fn into_exit_values(self) -> Vec<Result<X, Error>> {
         self.values
     }
+
+    /// What the workers did with their time: first those that have ended, of which the last 1,000 are
+    /// kept, then those that live. Empty on Inline.
+    #[must_use]
+    pub fn workers(&self) -> &[WorkerReport] {
+        &self.workers
+    }
+
+    /// The slowest tasks, at most 10, the slowest first; of those that took more than a few milliseconds,
+    /// which is as fine as the clock is that is cheap enough to be read for every task. Empty on Inline.
+    #[must_use]
+    pub fn slowest(&self) -> &[SlowTask] {
+        &self.slowest
+    }
+}
+
+/// What a pool holds at a moment. Returned by [`Pool::stats`](crate::Pool::stats).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// How many workers there shall be.
+    pub workers: usize,
+    /// How many of them have made their state.
+    pub ready: usize,
+    /// Tasks that no worker has.
+    pub tasks_waiting: u64,
+    /// Tasks that were sent to workers and have no outcome.
+    pub tasks_in_flight: u64,
+    /// Tasks that have an outcome.
+    pub tasks_done: u64,
+    /// The size of the arguments that wait.
+    pub bytes_waiting: u64,
+    /// The size of the arguments in the rings.
+    pub bytes_in_flight: u64,
+    /// What encoding arguments took in this process, estimated from every 64th.
+    pub encoding: Duration,
+    /// What decoding results took in this process, estimated from every 64th.
+    pub decoding: Duration,
 }
 
 /// Which worker runs the current task. See [`worker`].

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use offspring_platform::{fork, lifeline};
+
 use crate::codec::Encoded;
 use crate::function::Name;
 use crate::launch::Specification;
@@ -25,7 +27,12 @@ pub enum Reuse {
     Keep,
     /// Each `map` begins with fresh workers, with fresh states.
     PerMap,
-    /// Each task has a fresh worker, with a fresh state. Each costs the start of a process.
+    /// Each task runs with a fresh state, which nothing of an earlier task can have reached.
+    ///
+    /// On Linux, in a program that promised that it may be forked ([`allow_fork`](crate::allow_fork)), each
+    /// task runs in a fork of a worker that has made its state: the initialiser runs once for each worker,
+    /// and a task costs a fork. It must leave no thread running, or all tasks fail and say so. Elsewhere
+    /// each task has a fresh worker, and costs the start of a process and the initialiser.
     PerTask,
 }
 
@@ -48,9 +55,14 @@ impl Settings {
     /// How many tasks a worker runs at most.
     pub(super) fn most_tasks(&self) -> Option<u64> {
         match self.reuse {
-            Reuse::PerTask => Some(1),
-            Reuse::Keep | Reuse::PerMap => self.tasks_per_worker,
+            Reuse::PerTask if !Self::copies() => Some(1),
+            Reuse::PerTask | Reuse::Keep | Reuse::PerMap => self.tasks_per_worker,
         }
+    }
+
+    /// Whether workers are to run each task in a copy of themselves.
+    fn copies() -> bool {
+        fork::is_allowed() && !lifeline::IS_A_THREAD
     }
 
     /// How many workers in a row may fail to come up before the pool gives up.

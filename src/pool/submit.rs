@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::batch::{BatchId, Kind, Outcomes};
-use super::core::Shared;
 use super::handle::{self, Task};
 use super::inline;
+use super::shared::Shared;
 use super::task::{LARGEST, Large, Parcel, Waiting};
 use super::{Inner, Pool};
 use crate::codec::{self, CodecError, Encoded};
@@ -64,6 +64,7 @@ impl<S: 'static, X> Pool<S, X> {
         let message = self.encode(argument, name)?;
         match &self.inner {
             Inner::Inline(inline) => {
+                inline.check_open(DOING).map_err(|error| error.named(name))?;
                 let number = inline.next_number();
                 let task = inline::Task { index: number, function, name, message: &message };
                 Ok(Task::done(inline.run(&task), name, number))
@@ -92,6 +93,7 @@ impl<S: 'static, X> Pool<S, X> {
         wait: bool,
     ) -> Result<(BatchId, u64), Error> {
         let mut core = shared.lock();
+        let mut looked = false;
         loop {
             core.look_unless_driven();
             if let Some(error) = &core.broken {
@@ -100,6 +102,10 @@ impl<S: 'static, X> Pool<S, X> {
             if let Some(opened) = core.open_single(name, self.in_flight) {
                 shared.release(core);
                 return Ok(opened);
+            }
+            if !wait && !std::mem::replace(&mut looked, true) {
+                shared.glance(&mut core);
+                continue;
             }
             if !wait {
                 shared.release(core);
@@ -138,6 +144,7 @@ impl<S: 'static, X> Pool<S, X> {
         let shared = match &self.inner {
             Inner::Processes(shared) => shared,
             Inner::Inline(inline) => {
+                inline.check_open("run a task").map_err(|error| error.named(name))?;
                 let task = inline::Task { index: 0, function, name, message: &message };
                 let outcome = super::batch::Outcome { index: 0, what: inline.run(&task) };
                 return Ok(vec![handle::open(outcome, &[], self.context(), 0, name)]);
@@ -159,23 +166,27 @@ impl<S: 'static, X> Pool<S, X> {
             core.wake_driver();
             (batch, count)
         };
-        let mut results: Vec<Option<Result<R, TaskError>>> = Vec::new();
-        results.resize_with(count, || None);
+        let mut all = Vec::new();
         let mut left = count;
         while left > 0 {
             let mut outcomes = Outcomes::default();
             shared.exchange(batch, [], &mut outcomes, true, false);
+            left -= outcomes.list.len();
+            all.push(outcomes);
+        }
+        shared.lock().batches.close(batch);
+        let mut results: Vec<Option<Result<R, TaskError>>> = Vec::new();
+        results.resize_with(count, || None);
+        for mut outcomes in all {
             while let Some(outcome) = outcomes.list.pop_front() {
                 let index = outcome.index;
                 let result = handle::open(outcome, &outcomes.bytes, self.context(), index, name);
                 let place = usize::try_from(index).ok().and_then(|index| results.get_mut(index));
                 if let Some(place) = place {
                     *place = Some(result);
-                    left -= 1;
                 }
             }
         }
-        shared.lock().batches.close(batch);
         Ok(results.into_iter().flatten().collect())
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Parcel {
     /// Which input the first is of.
     pub(super) index: u64,
     pub(super) count: u64,
+    /// So many go to one worker together.
+    pub(super) chunk: u64,
     frames: Vec<u8>,
     /// Where the first of those that are left begins.
     start: usize,
@@ -50,6 +52,14 @@ impl Waiting {
         }
     }
 
+    /// How many bytes it takes.
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::Parcel(parcel) => parcel.size() as u64,
+            Self::Large(large) => large.message.bytes.len() as u64,
+        }
+    }
+
     pub(super) fn count(&self) -> u64 {
         match self {
             Self::Parcel(parcel) => parcel.count,
@@ -64,19 +74,19 @@ pub(super) const LARGEST: usize = lane::LARGEST - size_of::<i64>();
 impl Parcel {
     /// Frames that were in a ring.
     pub(super) fn of_frames(batch: BatchId, index: u64, count: u64, frames: Vec<u8>) -> Self {
-        Self { batch, index, count, frames, start: 0 }
+        Self { batch, index, count, chunk: 1, frames, start: 0 }
     }
 
     /// One task, already encoded, that is not too large.
     pub(super) fn of_one(batch: BatchId, index: u64, function: Name, message: &[u8]) -> Self {
         let name = function.to_bytes();
-        let head = Head { note: Note::Task, length: name.len() + message.len() };
+        let head = Head::new(Note::Task, name.len() + message.len());
         let mut frames = Vec::with_capacity(head.size());
         frames.extend_from_slice(&head.to_bytes());
         frames.extend_from_slice(&name);
         frames.extend_from_slice(message);
         frames.resize(head.size(), 0);
-        Self { batch, index, count: 1, frames, start: 0 }
+        Self { batch, index, count: 1, chunk: 1, frames, start: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -109,7 +119,7 @@ impl Parcel {
             self.take_back(begun, encoded);
             return Err(Encoded { bytes, descriptors });
         }
-        let head = Head { note: Note::Task, length };
+        let head = Head::new(Note::Task, length);
         encoded.bytes[begun.start..begun.start + HEAD].copy_from_slice(&head.to_bytes());
         encoded.bytes.resize(begun.start + head.size(), 0);
         std::mem::swap(&mut self.frames, &mut encoded.bytes);
@@ -156,8 +166,8 @@ impl Parcel {
     }
 
     /// An empty parcel, in memory that another does not need any more.
-    pub(super) fn with_memory(batch: BatchId, index: u64, frames: Vec<u8>) -> Self {
-        Self { batch, index, count: 0, frames, start: 0 }
+    pub(super) fn with_memory(batch: BatchId, index: u64, chunk: u64, frames: Vec<u8>) -> Self {
+        Self { batch, index, count: 0, chunk, frames, start: 0 }
     }
 }
 

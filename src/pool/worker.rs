@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 
 use offspring_platform::clock::now;
 use offspring_platform::lifeline::Keeper;
-use offspring_platform::ring::claim::take_back;
 use offspring_platform::ring::{Consumer, Corrupt, Ends, Producer, Words};
 
 use super::batch::BatchId;
-use super::task::{Large, Parcel, Waiting};
+use super::pace::{Pace, SLOW};
+use super::task::{Large, Parcel};
 use crate::Exit;
 use crate::channel::lane::{HEAD, Head, Note, RESERVE, Status};
 use crate::channel::{Kind, Link};
 
 /// Tasks that were sent to a worker and have no outcome yet, of inputs that follow each other.
 #[derive(Debug)]
-enum Flight {
+pub(super) enum Flight {
     /// Through the ring.
     Small { batch: BatchId, index: u64, count: u64 },
     /// Over the socket.
@@ -28,12 +28,20 @@ enum Flight {
 }
 
 impl Flight {
-    fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         match self {
             Self::Small { count, .. } | Self::Void { count, .. } => *count,
             Self::Large(_) => 1,
         }
     }
+}
+
+/// When a worker got how far.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) asked: Instant,
+    pub(super) greeted: Option<Instant>,
+    pub(super) ready: Option<Instant>,
 }
 
 /// See the head of the file.
@@ -46,20 +54,22 @@ pub(super) struct Worker {
     /// While this is held, the worker lives.
     pub(super) keeper: Option<Keeper>,
     pub(super) outcomes: Consumer,
-    tasks: Producer,
-    words: Words,
+    pub(super) tasks: Producer,
+    pub(super) words: Words,
     /// In the order in which they were sent, which is that in which the worker runs them.
-    flights: VecDeque<Flight>,
+    pub(super) flights: VecDeque<Flight>,
     /// How many tasks of those it has to do; not those that are void.
     pub(super) in_flight: u64,
     /// The number of the first task in flight.
-    first: u64,
+    pub(super) first: u64,
     /// The number of the last task that was sent.
-    last: u64,
+    pub(super) last: u64,
     /// Where the frame of the first task in flight is in the ring.
-    front: u64,
+    pub(super) front: u64,
     /// The next outcome comes over the socket.
     pub(super) elsewhere: bool,
+    /// What the task of that outcome took, in milliseconds.
+    pub(super) took: u32,
     pub(super) greeted: bool,
     /// Its state is made.
     pub(super) ready: bool,
@@ -71,6 +81,9 @@ pub(super) struct Worker {
     pub(super) killed_for: Option<BatchId>,
     pub(super) exit: Option<Exit>,
     pub(super) must_greet_by: Instant,
+    pub(super) times: Times,
+    /// How many tasks of it have an outcome.
+    pub(super) done: u64,
     /// How many more tasks it may be sent.
     quota: Option<u64>,
     pub(super) pace: Pace,
@@ -102,6 +115,7 @@ impl Worker {
             last: 0,
             front: 0,
             elsewhere: false,
+            took: 0,
             greeted: false,
             ready: false,
             failed: false,
@@ -109,6 +123,8 @@ impl Worker {
             killed_for: None,
             exit: None,
             must_greet_by,
+            times: Times { asked: Instant::now(), greeted: None, ready: None },
+            done: 0,
             quota,
             pace: Pace::new(),
             staged: false,
@@ -141,6 +157,7 @@ impl Worker {
 
     /// Puts as many tasks of the parcel into the ring as fit, `most` at most. Returns how many.
     pub(super) fn send(&mut self, parcel: &mut Parcel, most: u64) -> u64 {
+        self.forget_void();
         let room = self.tasks.known_room().saturating_sub(RESERVE);
         let most = self.quota.map_or(most, |quota| most.min(quota));
         let (count, frames) = parcel.peek(most, room);
@@ -165,8 +182,9 @@ impl Worker {
 
     /// Sends a task over the socket. False if the ring has no room for its mark.
     pub(super) fn send_large(&mut self, large: Large) -> Result<(), Large> {
+        self.forget_void();
         let name = large.function.to_bytes();
-        let head = Head { note: Note::TaskElsewhere, length: name.len() };
+        let head = Head::new(Note::TaskElsewhere, name.len());
         if self.tasks.known_room() < head.size() + RESERVE {
             return Err(large);
         }
@@ -204,6 +222,16 @@ impl Worker {
         }
     }
 
+    /// How long it has waited for something to do.
+    pub(super) fn waited(&self) -> Duration {
+        Duration::from_nanos(Status::of(&self.words).waited(now()))
+    }
+
+    /// How many bytes are in its rings and were not taken.
+    pub(super) fn bytes_in_flight(&self) -> u64 {
+        self.tasks.position() - self.front
+    }
+
     /// When it rang the bell last.
     pub(super) fn rung(&self) -> u64 {
         Status::of(&self.words).rung().load(Ordering::Relaxed)
@@ -215,7 +243,7 @@ impl Worker {
             return;
         }
         // There is room for it: `RESERVE`.
-        self.tasks.put(&Head { note: Note::Close, length: 0 }.to_bytes());
+        self.tasks.put(&Head::new(Note::Close, 0).to_bytes());
         self.staged = true;
         self.publish();
     }
@@ -246,12 +274,26 @@ impl Worker {
         };
         self.front += self.size_at(self.front);
         self.first += 1;
+        self.done += 1;
         self.in_flight -= 1;
         Some(landed)
     }
 
+    /// If all that it had was taken back, and it has passed over that: gives back the room, for which no
+    /// outcome will come. Whether there was any.
+    fn forget_void(&mut self) -> bool {
+        if self.in_flight > 0 || self.flights.is_empty() || !self.tasks.is_drained() {
+            return false;
+        }
+        self.flights.clear();
+        self.first = self.last + 1;
+        self.front = self.tasks.position();
+        self.tasks.free_to(self.front);
+        true
+    }
+
     /// The size of the frame at a place of the ring of tasks.
-    fn size_at(&self, position: u64) -> u64 {
+    pub(super) fn size_at(&self, position: u64) -> u64 {
         let mut head = [0; HEAD];
         self.tasks.read_back(position, &mut head);
         // Nobody but us can write there.
@@ -265,107 +307,6 @@ impl Worker {
             self.words.wake();
         }
         self.pace.landed(count);
-    }
-
-    /// Takes back the tasks that it has not begun and will not begin any more.
-    pub(super) fn take_back(&mut self) -> Vec<Waiting> {
-        if self.in_flight < 2 {
-            return Vec::new();
-        }
-        self.publish();
-        let kept = take_back(Status::of(&self.words).claim(), self.first - 1, self.last);
-        self.split_after(kept)
-    }
-
-    /// Of a worker that has ended, and whose outcomes were all read: the tasks that it had begun, and
-    /// those that it had not. More than one was begun only if outcomes were lost in a broken channel.
-    pub(super) fn what_is_left(&mut self) -> (Vec<Waiting>, Vec<Waiting>) {
-        let begun = self.begun();
-        let waiting = self.split_after(begun);
-        (self.split_after(self.first - 1), waiting)
-    }
-
-    /// The number of the task that it began last.
-    pub(super) fn begun(&self) -> u64 {
-        Status::of(&self.words).begun().clamp(self.first - 1, self.last)
-    }
-
-    /// All tasks in flight, without a look at what the worker says.
-    pub(super) fn lose(&mut self) -> Vec<(BatchId, u64)> {
-        self.in_flight = 0;
-        let mut tasks = Vec::new();
-        for flight in self.flights.drain(..) {
-            match flight {
-                Flight::Small { batch, index, count } => {
-                    tasks.extend((index..index + count).map(|index| (batch, index)));
-                }
-                Flight::Large(large) => tasks.push((large.batch, large.index)),
-                Flight::Void { .. } => {}
-            }
-        }
-        tasks
-    }
-
-    /// Makes void what comes after the task of this number, and returns it.
-    fn split_after(&mut self, kept: u64) -> Vec<Waiting> {
-        if kept >= self.last {
-            return Vec::new();
-        }
-        let mut returned = Vec::new();
-        let mut number = self.first;
-        let mut position = self.front;
-        let mut void_from = None;
-        for flight in std::mem::take(&mut self.flights) {
-            let count = flight.count();
-            let stays = (kept + 1).saturating_sub(number).min(count);
-            let start = position;
-            let mut cut = position;
-            if let Flight::Void { size, .. } = flight {
-                position += size;
-                cut = if stays == count { position } else { start };
-            } else {
-                for nth in 0..count {
-                    if nth == stays {
-                        cut = position;
-                    }
-                    position += self.size_at(position);
-                }
-                if stays == count {
-                    cut = position;
-                }
-            }
-            number += count;
-            if stays < count {
-                void_from.get_or_insert(cut);
-            }
-            match flight {
-                Flight::Small { batch, index, .. } => {
-                    if stays > 0 {
-                        self.flights.push_back(Flight::Small { batch, index, count: stays });
-                    }
-                    if stays < count {
-                        let mut frames = vec![0; usize::try_from(position - cut).unwrap_or(0)];
-                        self.tasks.read_back(cut, &mut frames);
-                        let (index, count) = (index + stays, count - stays);
-                        self.in_flight -= count;
-                        returned
-                            .push(Waiting::Parcel(Parcel::of_frames(batch, index, count, frames)));
-                    }
-                }
-                Flight::Large(large) if stays == 0 => {
-                    self.in_flight -= 1;
-                    returned.push(Waiting::Large(large));
-                }
-                // A void part that the worker has not passed over becomes part of the new one.
-                Flight::Void { .. } if stays == 0 => {}
-                whole => self.flights.push_back(whole),
-            }
-        }
-        if let Some(from) = void_from {
-            let (count, size) = (self.last - kept, position - from);
-            self.flights.push_back(Flight::Void { count, size });
-        }
-        returned
     }
 
     /// Whether it has tasks of this batch, as far as is known.
@@ -400,7 +341,9 @@ impl Worker {
         if !self.ready || self.elsewhere {
             return Ok(true);
         }
-        self.outcomes.prepare_sleep(self.pace.amount(self.in_flight))
+        let sleep = self.outcomes.prepare_sleep(self.pace.amount(self.in_flight))?;
+        // Tasks may wait for the room. If it passes over them later than this, it rings when it is done.
+        Ok(sleep && !self.forget_void())
     }
 
     /// Whether the owner is woken later than by the next outcome.
@@ -426,78 +369,4 @@ impl Worker {
     pub(super) fn socket(&self) -> (Arc<offspring_platform::fd::PrivateFd>, bool) {
         (self.link.socket(), self.link.has_output())
     }
-}
-
-/// How fast a worker is.
-#[derive(Debug)]
-pub(super) struct Pace {
-    since: Instant,
-    /// What one task takes, in nanoseconds; 0 while unknown.
-    average: u64,
-}
-
-/// A worker has as many tasks as it finishes in about this time.
-const SPAN: Duration = Duration::from_micros(200);
-/// And one more than the one it runs, so that it need not wait for the next.
-const LEAST: u64 = 2;
-const MOST: u64 = 4096;
-/// Nothing waits behind a task that takes longer than this.
-pub(super) const SLOW: Duration = Duration::from_millis(5);
-/// What an outcome takes in the ring, at least.
-const SMALLEST: u64 = 16;
-
-impl Pace {
-    fn new() -> Self {
-        Self { since: Instant::now(), average: 0 }
-    }
-
-    /// Its first task was sent.
-    fn start(&mut self) {
-        self.since = Instant::now();
-    }
-
-    /// So many were finished since the last time.
-    fn landed(&mut self, count: u64) {
-        if count == 0 {
-            return;
-        }
-        let now = Instant::now();
-        let took = u64::try_from((now - self.since).as_nanos()).unwrap_or(u64::MAX);
-        self.since = now;
-        let each = (took / count).max(1);
-        // Slower at once, faster by and by. What was sent ahead in vain is taken back.
-        self.average = match self.average {
-            0 => each,
-            average if each > average => each,
-            average => (average + each) / 2,
-        };
-    }
-
-    fn window(&self) -> u64 {
-        match self.average {
-            // Nothing waits behind a task of which nothing is known.
-            0 => 1,
-            average if average >= nanoseconds(SLOW) => 1,
-            average => (nanoseconds(SPAN) / average).clamp(LEAST, MOST),
-        }
-    }
-
-    /// How many bytes of outcomes to wait for, when so many tasks are in flight.
-    fn amount(&self, in_flight: u64) -> usize {
-        // Not worth it where the tasks in flight take longer than a few wake-ups.
-        if self.average == 0 || self.average > nanoseconds(SPAN) / 16 || in_flight < 16 {
-            return 1;
-        }
-        usize::try_from(in_flight / 2 * SMALLEST).unwrap_or(1)
-    }
-
-    /// How long the tasks in flight will take, as far as can be told.
-    pub(super) fn left(&self, in_flight: u64) -> Duration {
-        let expected = Duration::from_nanos(self.average.saturating_mul(in_flight));
-        expected.max(self.since.elapsed())
-    }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

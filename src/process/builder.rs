@@ -15,9 +15,9 @@ use super::inline::Inline;
 use super::running::Running;
 use super::{Process, ProcessGroup, detached};
 use crate::Context;
-use crate::codec;
+use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind};
-use crate::function;
+use crate::function::{self, Inherited, Name};
 use crate::launch::message::Role;
 use crate::launch::{Specification, Stream};
 use crate::start;
@@ -178,11 +178,7 @@ impl ProcessBuilder {
         }
         let role = Role::Call { function };
         let specification = &self.specification;
-        let started = start::start(self.context, specification, role, name, message)
-            .map_err(|error| error.in_context(self.context).named(name))?;
-        let mut running = Running::new(self.context, name.to_owned(), started);
-        running.greet(specification)?;
-        Ok(Process::running(running))
+        start_running(self.context, specification, role, name, message, None)
     }
 
     /// Starts one child for each of `arguments`, which belong together: the first failure stops them
@@ -208,4 +204,31 @@ impl ProcessBuilder {
         }
         Ok(group)
     }
+}
+
+/// Starts a child by fork that runs what it inherits, with default settings.
+pub(crate) fn start_inherited<R>(
+    name: &str,
+    inherited: Inherited<'_>,
+) -> Result<Process<R>, Error> {
+    detached::collect();
+    let specification = Specification::default();
+    let role = Role::Call { function: Name::INHERITED };
+    let nothing = Encoded::default();
+    start_running(Context::Fork, &specification, role, name, nothing, Some(inherited))
+}
+
+fn start_running<R>(
+    context: Context,
+    specification: &Specification,
+    role: Role,
+    name: &str,
+    message: Encoded,
+    inherited: Option<Inherited<'_>>,
+) -> Result<Process<R>, Error> {
+    let started = start::start(context, specification, role, name, message, inherited)
+        .map_err(|error| error.in_context(context).named(name))?;
+    let mut running = Running::new(context, name.to_owned(), started);
+    running.greet(specification)?;
+    Ok(Process::running(running))
 }

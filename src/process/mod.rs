@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::inline::Answer;
 use crate::{Context, Exit, codec};
 
+pub(crate) use builder::start_inherited;
 pub use builder::{ProcessBuilder, Stdio};
 pub use group::ProcessGroup;
 use inline::Inline;

@@ -10,6 +10,7 @@ use crate::channel::Link;
 use crate::child::{self, Birth};
 use crate::codec::Encoded;
 use crate::error::Error;
+use crate::function::Inherited;
 use crate::launch::message::Launch;
 use crate::launch::{Specification, failed, gates};
 
@@ -18,6 +19,7 @@ pub(super) fn start(
     mut launch: Launch,
     specification: &Specification,
     arguments: Encoded,
+    inherited: Option<Inherited<'_>>,
 ) -> Result<Started, Error> {
     let fail = |error| failed(Context::Fork, "the system refused", error);
     let mut sent = Encoded::default();
@@ -50,6 +52,7 @@ pub(super) fn start(
                 launch,
                 descriptors: streams,
                 message: Some((arguments.bytes, carried)),
+                inherited,
                 forked: true,
             })
         }

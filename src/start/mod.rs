@@ -12,6 +12,7 @@ use crate::Context;
 use crate::channel::Link;
 use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
+use crate::function::Inherited;
 use crate::launch::message::{Bytes, EnvironmentChange, Launch, Role, Standard};
 use crate::launch::{self, DOING, Specification, Stream, gates};
 
@@ -33,13 +34,14 @@ pub(crate) enum Ending {
     Reported { id: u64, report: Box<Link>, watch: Option<Watch> },
 }
 
-/// Starts a child that runs one function.
+/// Starts a child that runs one function. Only one by fork can be given what it inherits.
 pub(crate) fn start(
     context: Context,
     specification: &Specification,
     role: Role,
     name: &str,
     arguments: Encoded,
+    inherited: Option<Inherited<'_>>,
 ) -> Result<Started, Error> {
     check_settings(specification)?;
     gates::check_depth(context)?;
@@ -48,7 +50,7 @@ pub(crate) fn start(
     }
     let launch = launch::prepare(context, specification, role, name)?;
     match context {
-        Context::Fork => fork::start(launch, specification, arguments),
+        Context::Fork => fork::start(launch, specification, arguments, inherited),
         Context::Spawn => spawn::start(launch, specification, arguments),
         Context::ForkServer => fork_server::start(launch, specification, arguments),
         Context::Inline => Err(Error::new(ErrorKind::Invalid, DOING).in_context(context)),

@@ -19,7 +19,9 @@ use crate::Context;
 use crate::channel::{Kind, Link};
 use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
+use crate::function::Inherited;
 use crate::launch::message::Role;
+use crate::launch::place::Place;
 use crate::launch::{self, Specification, execute, gates};
 
 const DOING: &str = "start a supervisor";
@@ -39,22 +41,24 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts the one that fits the context, and waits for its hello.
+    /// Starts the one that fits the context, and waits for its hello. Only one by fork can be given
+    /// what its children inherit.
     pub(crate) fn start(
         context: Context,
         specification: &Specification,
         name: &str,
+        inherited: Option<Inherited<'_>>,
     ) -> Result<Self, Error> {
         gates::check_depth(context)?;
         match context {
-            Context::Fork => Self::fork(),
+            Context::Fork => Self::fork(inherited),
             _ => Self::execute(context, specification, name),
         }
         .and_then(|supervisor| supervisor.greeted(context, specification.start_timeout))
     }
 
     /// A copy of this process, which forks workers that are copies of the same moment.
-    fn fork() -> Result<Self, Error> {
+    fn fork(inherited: Option<Inherited<'_>>) -> Result<Self, Error> {
         let fail = |error| launch::failed(Context::Fork, "the system refused", error);
         let (permission, witness, blocked) = gates::check_fork()?;
         let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
@@ -66,7 +70,7 @@ impl Supervisor {
                 let mut kept = kept.into_iter();
                 match (kept.next(), kept.next()) {
                     (Some(channel), Some(end)) => {
-                        serve::enter_forked(Link::new(channel), end, permission)
+                        serve::enter_forked(Link::new(channel), end, permission, inherited)
                     }
                     _ => exit::now(exit::FELL_OUT),
                 }
@@ -81,7 +85,7 @@ impl Supervisor {
         let role = Role::Supervisor { forks: context == Context::ForkServer };
         // Its children are as deep as this process's own would be: it is no user of the program.
         let mut told = launch::prepare(context, specification, role, name)?;
-        told.depth -= 1;
+        told.place = Place::own();
         let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
         let (keeper, end) = lifeline::new().map_err(fail)?;
         let pid = execute::run(&execute::Run {

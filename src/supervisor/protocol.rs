@@ -47,28 +47,40 @@ pub(crate) struct Exited {
     pub(crate) out_of_memory: bool,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-enum How {
+/// An [`Exit`] that travels.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum How {
     Code(i32),
     Signal { signal: i32, core: bool },
     Unknown,
 }
 
+impl From<Exit> for How {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Code(code) => Self::Code(code),
+            Exit::Signal { signal, core } => Self::Signal { signal, core },
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl From<How> for Exit {
+    fn from(how: How) -> Self {
+        match how {
+            How::Code(code) => Self::Code(code),
+            How::Signal { signal, core } => Self::Signal { signal, core },
+            How::Unknown => Self::Unknown,
+        }
+    }
+}
+
 impl Exited {
     pub(crate) fn new(exit: Exit, expired: Option<Expired>, out_of_memory: bool) -> Self {
-        let how = match exit {
-            Exit::Code(code) => How::Code(code),
-            Exit::Signal { signal, core } => How::Signal { signal, core },
-            _ => How::Unknown,
-        };
-        Self { how, expired, out_of_memory }
+        Self { how: exit.into(), expired, out_of_memory }
     }
 
     pub(crate) fn exit(&self) -> Exit {
-        match self.how {
-            How::Code(code) => Exit::Code(code),
-            How::Signal { signal, core } => Exit::Signal { signal, core },
-            How::Unknown => Exit::Unknown,
-        }
+        self.how.into()
     }
 }

@@ -25,6 +25,7 @@ use super::watchdog::Watchdog;
 use crate::channel::{Frame, Kind, Link, lane};
 use crate::child;
 use crate::codec::{self, Encoded};
+use crate::function::Inherited;
 use crate::launch::execute;
 
 /// How this supervisor makes children.
@@ -58,12 +59,14 @@ impl Request {
     }
 }
 
-struct Supervisor {
+struct Supervisor<'a> {
     way: Way,
     owner: Link,
     endings: Endings,
     /// By pid.
     children: HashMap<i32, Child>,
+    /// What its children by fork inherit through it.
+    inherited: Option<Inherited<'a>>,
     /// Something that a child left behind was killed, and may itself leave something behind.
     sweeping: bool,
     /// How many processes the system had killed for want of memory, when it was asked last.
@@ -75,17 +78,22 @@ pub(crate) fn enter(owner: Link, end: PrivateFd, template: Option<&Entered>) -> 
     let way = template.map_or(Way::Execute, |entered| Way::Fork(Permission::of_template(entered)));
     // What `main` printed before it got here is printed now, and not once more by each child.
     fork::flush_standard();
-    run(owner, end, way)
+    run(owner, end, way, None)
 }
 
 /// A supervisor that was just forked from its owner, with the exit bomb armed.
-pub(crate) fn enter_forked(owner: Link, end: PrivateFd, permission: Permission) -> ! {
+pub(crate) fn enter_forked(
+    owner: Link,
+    end: PrivateFd,
+    permission: Permission,
+    inherited: Option<Inherited<'_>>,
+) -> ! {
     exit::skip_inherited_handlers();
     program::set_name(super::NAME);
-    run(owner, end, Way::Fork(permission))
+    run(owner, end, Way::Fork(permission), inherited)
 }
 
-fn run(mut owner: Link, end: PrivateFd, way: Way) -> ! {
+fn run(mut owner: Link, end: PrivateFd, way: Way, inherited: Option<Inherited<'_>>) -> ! {
     signal::deaf();
     // What is opened here and inherited by children must not take the place of a closed standard stream.
     let ready = fd::fill_closed_standard()
@@ -99,6 +107,7 @@ fn run(mut owner: Link, end: PrivateFd, way: Way) -> ! {
         owner,
         endings,
         children: HashMap::new(),
+        inherited,
         sweeping: false,
         out_of_memory_kills: memory::out_of_memory_kills(),
     };
@@ -108,7 +117,7 @@ fn run(mut owner: Link, end: PrivateFd, way: Way) -> ! {
     exit::now(0)
 }
 
-impl Supervisor {
+impl Supervisor<'_> {
     /// Waits for something to happen, and does what has to be done about it.
     fn turn(&mut self) -> Result<(), Box<dyn std::error::Error>> {
         self.owner.flush()?;
@@ -225,7 +234,9 @@ impl Supervisor {
                 guardian::die_with_supervisor(i32::try_from(own).unwrap_or(0));
                 let mut kept = kept.into_iter();
                 match (kept.next(), kept.next()) {
-                    (Some(channel), Some(end)) => child::enter_by_fork(channel, end),
+                    (Some(channel), Some(end)) => {
+                        child::enter_by_fork(channel, end, self.inherited)
+                    }
                     _ => exit::now(exit::FELL_OUT),
                 }
             }

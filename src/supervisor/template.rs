@@ -61,7 +61,7 @@ fn with<T>(
         let environment = std::env::vars_os().collect();
         let specification = Specification { start_timeout: limit, ..Specification::default() };
         let name = "offspring-templ";
-        let supervisor = Supervisor::start(Context::ForkServer, &specification, name)?;
+        let supervisor = Supervisor::start(Context::ForkServer, &specification, name, None)?;
         *place = Some(Template { supervisor, environment });
     }
     match &mut *place {

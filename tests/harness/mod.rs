@@ -11,7 +11,9 @@
 
 pub mod leaks;
 pub mod programs;
+pub mod props;
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -69,10 +71,11 @@ pub fn main(groups: &[&'static [Case]]) -> ExitCode {
     if let Ok(label) = std::env::var(CASE) {
         return alone(groups, &label);
     }
-    let mut trials = Vec::new();
+    let (mut trials, mut labels) = (Vec::new(), BTreeSet::new());
     for case in groups.iter().copied().flatten() {
         for context in case.contexts {
             let label = label(case, *context);
+            assert!(labels.insert(label.clone()), "two cases are called {label}");
             let missing = !Context::available().contains(context);
             let trial = Trial::test(label.clone(), move || in_own_process(&label));
             trials.push(trial.with_ignored_flag(missing));

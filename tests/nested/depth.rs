@@ -10,6 +10,8 @@ pub(crate) const CASES: &[Case] = cases![on harness::PROCESSES =>
     processes_without_end,
     pools_without_end,
     mixed_without_end,
+    pools_in_workers_share_the_processors,
+    pools_in_workers_share_the_processes,
 ];
 
 /// How far a chain of processes got.
@@ -73,5 +75,39 @@ fn pools_without_end(context: Context) -> Outcome {
 fn mixed_without_end(context: Context) -> Outcome {
     let first = harness::PROCESSES.iter().position(|one| *one == context).expect("one of them");
     check(&by_turns((first, 0)));
+    Ok(())
+}
+
+/// How many workers a pool has that is not told.
+fn default_workers(context: Context) -> usize {
+    context.pool().build().map(|pool| pool.workers()).expect("a pool starts")
+}
+
+fn pools_in_workers_share_the_processors(context: Context) -> Outcome {
+    if std::env::var_os("OFFSPRING_WORKERS").is_some() {
+        // Whoever runs the tests decides, then, in workers too.
+        return Ok(());
+    }
+    let all = std::thread::available_parallelism()?.get();
+    assert_eq!(default_workers(context), all, "in the outermost process");
+    for workers in [1, all, all + 1] {
+        let pool = context.pool().workers(workers).build()?;
+        let inner = pool.map([context], |(), context| default_workers(context)).next();
+        assert_eq!(inner.expect("one outcome")?, (all / workers).max(1), "in one of {workers}");
+    }
+    Ok(())
+}
+
+fn pools_in_workers_share_the_processes(context: Context) -> Outcome {
+    // 4096 in all; each of 64 workers may have 63 of what is left.
+    let pool = context.pool().workers(64).build()?;
+    let build = |(): &mut (), (context, workers): (Context, usize)| {
+        let pool = context.pool().workers(workers).build();
+        pool.map(drop).map_err(|error| (format!("{:?}", error.kind()), error.to_string()))
+    };
+    assert_eq!(pool.submit((context, 20), build)?.join()?, Ok(()));
+    let (kind, text) = pool.submit((context, 63), build)?.join()?.expect_err("too many");
+    assert_eq!(kind, "TooDeep", "{text}");
+    assert!(text.contains("63 workers") && text.contains("pools inside of pools"), "{text}");
     Ok(())
 }

@@ -19,6 +19,9 @@ use crate::unix::wait::Pid;
 #[derive(Debug)]
 pub struct Keeper(#[expect(dead_code, reason = "held, never used")] PrivateFd);
 
+/// Whether an armed lifeline is a thread of the child, which then cannot be forked.
+pub const IS_A_THREAD: bool = false;
+
 /// What happens to the child when its owner is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consequence {

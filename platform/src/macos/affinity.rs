@@ -7,7 +7,6 @@ use std::io;
 /// # Errors
 ///
 /// None on this system.
-#[expect(clippy::unnecessary_wraps, reason = "on Linux it can fail")]
 pub fn pin(_index: usize) -> io::Result<bool> {
     Ok(false)
 }

@@ -53,6 +53,12 @@ impl Ringer {
         PrivateFd::new(fd).map(Self)
     }
 
+    /// Takes over an end that a forked child was told to keep.
+    #[must_use]
+    pub fn kept(fd: PrivateFd) -> Self {
+        Self(fd)
+    }
+
     /// Another descriptor of the same end, to be sent to a child.
     ///
     /// # Errors

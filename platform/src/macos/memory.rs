@@ -9,6 +9,10 @@ pub fn resident() -> Option<u64> {
     u64::try_from(getrusage(UsageWho::RUSAGE_SELF).ok()?.max_rss()).ok()
 }
 
+/// Says that the room of `buffer` will be filled. The system has no use for that.
+#[expect(clippy::ptr_arg, reason = "on Linux the room behind its bytes is what matters")]
+pub fn will_fill(_buffer: &mut Vec<u8>) {}
+
 /// The system does not tell whom it ended because memory ran out.
 #[must_use]
 pub fn out_of_memory_kills() -> Option<u64> {

@@ -31,7 +31,7 @@ impl State {
     }
 
     fn word(self) -> u64 {
-        u64::from(self.claimed) | u64::from(self.void) << 32
+        u64::from(self.claimed) | (u64::from(self.void) << 32)
     }
 }
 

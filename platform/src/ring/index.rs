@@ -106,6 +106,19 @@ impl ProducerIndex {
         shared.tail.store(self.tail, Ordering::Release);
     }
 
+    /// Goes on from where a copy of this end has got to. Whether it got anywhere.
+    pub(crate) fn catch_up(&mut self, shared: Shared<'_>) -> Result<bool, Corrupt> {
+        let tail = shared.tail.load(Ordering::Acquire);
+        let moved = tail.checked_sub(self.tail).ok_or(Corrupt)?;
+        if moved > self.capacity {
+            return Err(Corrupt);
+        }
+        self.tail = tail;
+        // What was known to be free may have been used.
+        self.freed = self.freed.max(shared.head.load(Ordering::Acquire).min(tail));
+        Ok(moved > 0)
+    }
+
     /// Whether the consumer sleeps and must be woken now, after one or more [`Self::publish`]. `idle` if
     /// nothing more comes for a while: then it is woken however little there is.
     #[inline]

@@ -176,6 +176,13 @@ impl Producer {
         self.index.free_to(position);
     }
 
+    /// Whether the other side has said, by [`Consumer::release`], that it has taken all there is.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        // Acquire: it has read what we are going to overwrite.
+        self.map.shared(self.direction).head.load(Ordering::Acquire) == self.position()
+    }
+
     /// The most that ever fits.
     #[must_use]
     pub fn capacity(&self) -> usize {
@@ -218,6 +225,17 @@ impl Producer {
     pub fn prepare_sleep(&mut self, wanted: usize) -> Result<bool, Corrupt> {
         let shared = self.map.shared(self.direction);
         self.index.prepare_sleep(shared, wanted as u64)
+    }
+
+    /// Takes over what another process has published through a copy of this end: a forked child that has
+    /// ended since. What was written here and not published is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] when it published more than there was room for.
+    pub fn catch_up(&mut self) -> Result<bool, Corrupt> {
+        self.staged = 0;
+        self.index.catch_up(self.map.shared(self.direction))
     }
 
     /// Reads bytes that were written at `position` and not overwritten since.

@@ -83,7 +83,39 @@ pub fn receive(
     buffer: &mut [u8],
     fds: &mut Vec<OwnedFd>,
 ) -> io::Result<usize> {
-    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    receive_into(socket, part, fds)
+}
+
+/// Like [`receive`], behind the bytes that `buffer` has, into the room that it has: memory that was not
+/// written before is written once.
+///
+/// # Errors
+///
+/// As [`receive`].
+pub fn receive_behind(
+    socket: BorrowedFd<'_>,
+    buffer: &mut Vec<u8>,
+    most: usize,
+    fds: &mut Vec<OwnedFd>,
+) -> io::Result<usize> {
+    let spare = buffer.spare_capacity_mut();
+    let room = spare.len().min(most);
+    let part = libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: room };
+    let count = receive_into(socket, part, fds)?;
+    let length = buffer.len() + count.min(room);
+    // SAFETY: the kernel has just written `count` bytes behind those that were there, and there was room for
+    // `room` of them.
+    unsafe { buffer.set_len(length) };
+    Ok(count)
+}
+
+/// `part` must be memory that may be written, until the call returns.
+fn receive_into(
+    socket: BorrowedFd<'_>,
+    mut part: libc::iovec,
+    fds: &mut Vec<OwnedFd>,
+) -> io::Result<usize> {
     let mut control = Control([0; 128]);
     // SAFETY: all zeroes is a valid `msghdr`.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -92,7 +124,8 @@ pub fn receive(
     message.msg_control = control.0.as_mut_ptr().cast();
     message.msg_controllen = control.0.len() as _;
     let received = super::uninterrupted(|| {
-        // SAFETY: `message` points to `part`, `buffer` and `control`, which all outlive the call.
+        // SAFETY: `message` points to `part`, to the memory it describes, and to `control`, which all outlive
+        // the call.
         let received =
             unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, RECEIVE_FLAGS) };
         usize::try_from(super::checked(received)?).map_err(io::Error::other)

@@ -1,0 +1,66 @@
+//! Running one task in a copy of its worker: the state is as the initialiser made it, every time.
+
+use std::io;
+
+use offspring_platform::bell::Ringer;
+use offspring_platform::fd::PrivateFd;
+use offspring_platform::fork::{self, Permission, Side};
+use offspring_platform::signal::{self, Blocked};
+use offspring_platform::threads::SingleThreaded;
+use offspring_platform::{exit, fd, guardian, wait};
+
+use crate::Exit;
+use crate::channel::Link;
+use crate::function::Failure;
+
+/// On which side of the fork this is.
+pub(super) enum Copied {
+    /// In the worker; the copy has ended like this.
+    Ended(Exit),
+    /// In the copy, with its own ends of the channel and of the bell.
+    Copy(Box<Link>, Ringer),
+}
+
+/// Whether workers of this program may be copied.
+pub(super) fn is_possible() -> bool {
+    Permission::promised().is_some()
+}
+
+/// Makes a copy of this worker, and waits for its end.
+pub(super) fn copy(link: &Link, bell: &Ringer) -> Result<Copied, Failure> {
+    let fail = |error: io::Error| Failure::Function(format!("the worker was not copied: {error}"));
+    let permission = Permission::promised().ok_or_else(|| {
+        Failure::Function("this program never promised that it may be forked".into())
+    })?;
+    let kept = PrivateFd::new(fd::duplicate(link.borrow().map_err(fail)?).map_err(fail)?);
+    let kept =
+        vec![kept.map_err(fail)?, PrivateFd::new(bell.to_send().map_err(fail)?).map_err(fail)?];
+    // What is buffered now would be printed by both.
+    fork::flush_standard();
+    let blocked = Blocked::all().map_err(fail)?;
+    let witness = SingleThreaded::check(&blocked).map_err(|_| {
+        Failure::Function(
+            "the initialiser left a thread running, so the worker cannot be copied for each task; \
+             use `Reuse::PerMap` or `tasks_per_worker(1)`"
+                .into(),
+        )
+    })?;
+    let worker = i32::try_from(std::process::id()).unwrap_or(0);
+    match fork::fork(permission, witness, blocked, kept).map_err(fail)? {
+        Side::Parent(pid) => Ok(Copied::Ended(wait::reap(pid).unwrap_or(Exit::Unknown))),
+        Side::Child(kept) => {
+            // The copy ends with the worker, which ends with its owner.
+            guardian::die_with_supervisor(worker);
+            signal::reset_for_child();
+            signal::leave_interrupts_to_parent();
+            exit::skip_inherited_handlers();
+            let mut kept = kept.into_iter();
+            match (kept.next(), kept.next()) {
+                (Some(channel), Some(bell)) => {
+                    Ok(Copied::Copy(Box::new(Link::new(channel)), Ringer::kept(bell)))
+                }
+                _ => exit::now(exit::FELL_OUT),
+            }
+        }
+    }
+}

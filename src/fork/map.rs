@@ -1,0 +1,67 @@
+//! The iterator over results of inherited items.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::iter::FusedIterator;
+use std::panic::resume_unwind;
+
+use serde::de::DeserializeOwned;
+
+use crate::error::TaskError;
+use crate::pool::{Indexed, Landed};
+
+/// The results of [`fork::map`](fn@super::map), in the order of the items.
+///
+/// Each item has exactly one: what the closure returned, or why there is nothing. A result is decoded in
+/// this process; if that panics, so does `next`, in its turn.
+#[must_use = "the workers wait for the first `next`, and end when this is dropped"]
+pub struct Map<R> {
+    tasks: Indexed,
+    given: u64,
+    /// Results from the next to be given on; `None` for those that have not come.
+    held: VecDeque<Option<Landed<R>>>,
+}
+
+impl<R> Map<R> {
+    pub(super) fn new(tasks: Indexed) -> Self {
+        Self { tasks, given: 0, held: VecDeque::new() }
+    }
+}
+
+impl<R: DeserializeOwned + 'static> Iterator for Map<R> {
+    type Item = Result<R, TaskError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.given < self.tasks.count() {
+            if let Some(Some(_)) = self.held.front() {
+                self.given += 1;
+                let landed = self.held.pop_front().flatten()?;
+                return Some(landed.unwrap_or_else(|panic| resume_unwind(panic)));
+            }
+            let (given, held) = (self.given, &mut self.held);
+            self.tasks.more(given, |index, landed| {
+                let place = usize::try_from(index - given).unwrap_or(usize::MAX);
+                if place >= held.len() {
+                    held.resize_with(place + 1, || None);
+                }
+                held[place] = Some(landed);
+            });
+        }
+        None
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = usize::try_from(self.tasks.count() - self.given).unwrap_or(usize::MAX);
+        (left, Some(left))
+    }
+}
+
+impl<R: DeserializeOwned + 'static> ExactSizeIterator for Map<R> {}
+
+impl<R: DeserializeOwned + 'static> FusedIterator for Map<R> {}
+
+impl<R> fmt::Debug for Map<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Map").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,260 @@
+//! Who drives a pool, and how it waits.
+//!
+//! No thread works for the pool. A thread that waits for results drives: it looks into the rings for a
+//! moment, then polls, with the lock released, and then takes note of what happened, with the lock held.
+//! Others that wait meanwhile sleep until the driver has news. Whoever adds work sends it itself; if a
+//! socket did not take all, the driver is woken, so that it also waits for room.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use offspring_platform::clock::now;
+use offspring_platform::fd::PrivateFd;
+use offspring_platform::poll::{self, Interest};
+
+use super::core::Core;
+use super::pace::SLOW;
+use super::shared::Shared;
+
+/// When a worker sleeps longer than expected, and others have nothing to do, its tasks are looked after
+/// again after this time.
+const SOON: Duration = Duration::from_millis(1);
+/// How long the thread that drives for wakers stays when there are none.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// Something the driver waits for.
+pub(super) struct Watched {
+    source: Source,
+    socket: Arc<PrivateFd>,
+    write: bool,
+}
+
+/// Whose socket it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Supervisor,
+    /// The worker with this child number, in this slot.
+    Worker {
+        slot: usize,
+        child: u64,
+    },
+}
+
+impl Shared {
+    /// Waits until something has happened that may concern the caller, or until a deadline.
+    pub(super) fn wait<'a>(
+        &'a self,
+        mut core: MutexGuard<'a, Core>,
+        deadline: Option<Instant>,
+    ) -> MutexGuard<'a, Core> {
+        if !core.batches.to_wake.is_empty() {
+            self.wake(core);
+            return self.lock();
+        }
+        if core.ended {
+            return core;
+        }
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        if core.driven {
+            return self.follow(core, left);
+        }
+        let mut spin = core.spin;
+        let seen = core.has_served() && spin.look(|| core.has_news());
+        core.spin = spin;
+        if seen {
+            core.look();
+            return core;
+        }
+        let Some(timeout) = core.announce_sleep() else {
+            core.look();
+            return core;
+        };
+        let timeout = match (timeout, left) {
+            (Some(timeout), Some(left)) => Some(timeout.min(left)),
+            (timeout, left) => timeout.or(left),
+        };
+        core.driven = true;
+        let watched = core.watched();
+        drop(core);
+        let since = now();
+        let ready = self.poll(&watched, timeout);
+        let mut core = self.lock();
+        core.driven = false;
+        core.learn(since);
+        core.announce_awake();
+        core.hear(&ready);
+        core.look();
+        self.tell_followers(&core);
+        core
+    }
+
+    /// Sleeps until the thread that drives has news.
+    fn follow<'a>(
+        &'a self,
+        mut core: MutexGuard<'a, Core>,
+        limit: Option<Duration>,
+    ) -> MutexGuard<'a, Core> {
+        core.followers += 1;
+        let mut core = match limit {
+            None => self.news.wait(core).unwrap_or_else(PoisonError::into_inner),
+            Some(limit) => {
+                let waited = self.news.wait_timeout(core, limit);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        core.followers -= 1;
+        core
+    }
+
+    /// Which of the watched are ready.
+    pub(super) fn poll(&self, watched: &[Watched], timeout: Option<Duration>) -> Vec<Source> {
+        let mut interests = Vec::with_capacity(watched.len() + 1);
+        let mut sources = Vec::with_capacity(watched.len());
+        for one in watched {
+            if let Ok(fd) = one.socket.borrow() {
+                interests.push(Interest::readable_and_writable(fd, one.write));
+                sources.push(one.source);
+            }
+        }
+        if let Ok(bell) = self.listener.borrow() {
+            interests.push(Interest::readable(bell));
+        }
+        if poll::wait(&mut interests, timeout).is_err() {
+            // Out of memory: look at everything, a little later.
+            std::thread::sleep(Duration::from_millis(1));
+            return sources;
+        }
+        if interests.last().is_some_and(Interest::can_read) {
+            self.listener.clear();
+        }
+        sources
+            .into_iter()
+            .zip(&interests)
+            .filter(|(_, interest)| interest.can_read() || interest.can_write())
+            .map(|(source, _)| source)
+            .collect()
+    }
+
+    /// In a thread that was started for it: drives while somebody is to be woken.
+    pub(super) fn drive_for_wakers(&self) {
+        let mut core = self.lock();
+        loop {
+            if core.batches.awaited == 0 && core.batches.to_wake.is_empty() {
+                // The next is mostly not long in coming, and a thread costs more than a short sleep.
+                core = self.follow(core, Some(LINGER));
+                if core.batches.awaited == 0 && core.batches.to_wake.is_empty() {
+                    core.has_waiter = false;
+                    return;
+                }
+            }
+            core.look_unless_driven();
+            core = self.wait(core, None);
+        }
+    }
+
+    /// Makes sure that somebody drives for the sake of a waker. The lock is held.
+    pub(super) fn start_waiter(shared: &Arc<Self>, core: &mut Core) -> bool {
+        if core.has_waiter {
+            shared.tell_followers(core);
+            return true;
+        }
+        let own = shared.clone();
+        let started = std::thread::Builder::new()
+            .name("offspring-waiter".into())
+            .spawn(move || own.drive_for_wakers());
+        core.has_waiter = started.is_ok();
+        core.has_waiter
+    }
+}
+
+impl Core {
+    /// Whether a worker is there whose outcomes could be waited for without sleep.
+    fn has_served(&self) -> bool {
+        self.slots.iter().any(|slot| {
+            slot.worker.as_ref().is_some_and(|worker| worker.in_flight > 0 && worker.ready)
+        })
+    }
+
+    fn has_news(&mut self) -> bool {
+        self.slots
+            .iter_mut()
+            .any(|slot| slot.worker.as_mut().is_some_and(|worker| worker.has_news()))
+    }
+
+    /// Tells the workers to ring the bell. `None` if one has something to say already; else for how long
+    /// to sleep at most.
+    fn announce_sleep(&mut self) -> Option<Option<Duration>> {
+        let mut patient = false;
+        let mut silent = true;
+        for slot in &mut self.slots {
+            let Some(worker) = &mut slot.worker else { continue };
+            patient |= worker.is_patient();
+            if !worker.announce_sleep().is_ok_and(|sleep| sleep) {
+                silent = false;
+                break;
+            }
+        }
+        if !silent {
+            self.announce_awake();
+            return None;
+        }
+        let deadline = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
+        // A worker of which more than the next outcome was wanted may be held up by a long task; and one
+        // that is held up may have tasks that another could run.
+        let soon = match patient || self.is_uneven() {
+            true => Some(SOON),
+            false => self.has_tasks_behind_others().then_some(SLOW),
+        };
+        Some(match (deadline, soon) {
+            (Some(deadline), Some(soon)) => Some(deadline.min(soon)),
+            (deadline, soon) => deadline.or(soon),
+        })
+    }
+
+    fn has_tasks_behind_others(&self) -> bool {
+        let mut workers = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
+        workers.any(|worker| worker.in_flight > 1)
+    }
+
+    /// After a sleep that began at this time: was it worth it?
+    fn learn(&mut self, since: u64) {
+        let workers = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
+        if let Some(first) = workers.map(|worker| worker.rung()).filter(|at| *at >= since).min() {
+            self.spin.slept(since, first);
+        }
+    }
+
+    fn announce_awake(&mut self) {
+        for slot in &mut self.slots {
+            if let Some(worker) = &mut slot.worker {
+                worker.announce_awake();
+            }
+        }
+    }
+
+    pub(super) fn watched(&self) -> Vec<Watched> {
+        let mut watched = Vec::new();
+        if let Some(link) = &self.supervisor.link {
+            let (socket, write) = (link.socket(), link.has_output());
+            watched.push(Watched { source: Source::Supervisor, socket, write });
+        }
+        for (slot, place) in self.slots.iter().enumerate() {
+            if let Some(worker) = &place.worker {
+                if worker.uses_socket() {
+                    let (socket, write) = worker.socket();
+                    let source = Source::Worker { slot, child: worker.child };
+                    watched.push(Watched { source, socket, write });
+                }
+            }
+        }
+        watched
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let workers = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
+        let greetings = workers
+            .filter(|worker| !worker.greeted && worker.keeper.is_some())
+            .map(|worker| worker.must_greet_by);
+        greetings.chain(self.slots.iter().filter_map(|slot| slot.start_at)).min()
+    }
+}

@@ -1,0 +1,439 @@
+//! What all maps have in common: inputs go in, encoded; outcomes come out, decoded.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::batch::{BatchId, From, Large, Outcome, Outcomes, What};
+use super::inline::Task;
+use super::task::{self, LARGEST, Parcel, Waiting};
+use super::{Inner, Pool};
+use crate::codec::{self, Encoded};
+use crate::error::{Error, ErrorKind, Phase, TaskError};
+use crate::function::Name;
+
+/// Inputs are encoded together until they are as many, or as large, or took as long. Then they leave.
+const BURST: u64 = 256;
+const BURST_SIZE: usize = 16 << 10;
+const BURST_TIME: Duration = Duration::from_micros(20);
+
+/// One in so many is timed: looking at the clock costs about as much as encoding a number.
+const SAMPLE: u64 = 64;
+
+fn add_sample(sum: &AtomicU64, since: Instant) {
+    let took = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    sum.fetch_add(took.saturating_mul(SAMPLE), Ordering::Relaxed);
+}
+
+/// A result as it waits to be given out.
+pub(super) enum Held<R> {
+    Ready(Result<R, TaskError>),
+    /// Decoding it panicked, which is for the one who asks for it.
+    Panicked(Box<dyn Any + Send>),
+}
+
+/// The pool of a map: the user's, or one of its own.
+pub(super) enum Lender<'pool, S, X> {
+    Borrowed(&'pool Pool<S, X>),
+    Owned(Box<Pool<S, X>>),
+}
+
+impl<S, X> std::ops::Deref for Lender<'_, S, X> {
+    type Target = Pool<S, X>;
+
+    fn deref(&self) -> &Pool<S, X> {
+        match self {
+            Self::Borrowed(pool) => pool,
+            Self::Owned(pool) => pool,
+        }
+    }
+}
+
+/// What ordered and unordered maps have in common: inputs in, results out.
+pub(super) struct Feed<'pool, S, X, I, A, R, F> {
+    pool: Lender<'pool, S, X>,
+    inputs: I,
+    function: Result<(Name, &'static str), Error>,
+    batch: Option<BatchId>,
+    exhausted: bool,
+    /// The user's code panicked, and the user was not told yet.
+    halted: bool,
+    /// Inputs taken so far.
+    taken: u64,
+    /// Outcomes that have arrived so far.
+    arrived: u64,
+    /// Results handed to the user so far.
+    pub(super) given: u64,
+    /// The first failure ends it.
+    pub(super) fail_fast: bool,
+    /// It has ended early.
+    pub(super) over: bool,
+    /// So many inputs that follow each other go to one worker.
+    pub(super) chunk: u64,
+    /// How many more tasks the workers could take when they were asked last.
+    wanted: u64,
+    /// Tasks to be sent together. When the user's iterator panics, they leave with the next call.
+    parcel: Option<Parcel>,
+    /// Memory for the next parcel.
+    spare: Vec<u8>,
+    encoded: Encoded,
+    outcomes: Outcomes,
+    types: PhantomData<fn(F, A) -> R>,
+}
+
+impl<'pool, S, X, I, A, R, F> Feed<'pool, S, X, I, A, R, F>
+where
+    I: Iterator<Item = A>,
+    A: Serialize + 'static,
+    R: DeserializeOwned + 'static,
+{
+    pub(super) fn new(
+        pool: Lender<'pool, S, X>,
+        inputs: I,
+        function: Result<(Name, &'static str), Error>,
+    ) -> Self {
+        let name = function.as_ref().map_or("?", |(_, name)| name);
+        let batch = match &pool.inner {
+            Inner::Processes(shared) => Some(shared.lock().begin_map(name)),
+            Inner::Inline(inline) => {
+                inline.begin_map();
+                None
+            }
+        };
+        Self {
+            pool,
+            inputs,
+            function,
+            batch,
+            exhausted: false,
+            halted: false,
+            taken: 0,
+            arrived: 0,
+            given: 0,
+            fail_fast: false,
+            over: false,
+            chunk: 1,
+            wanted: 1,
+            parcel: None,
+            spare: Vec::new(),
+            encoded: Encoded::default(),
+            outcomes: Outcomes::default(),
+            types: PhantomData,
+        }
+    }
+
+    /// Gets at least one more result, unless there are none left: then false. `keep` is told of each.
+    pub(super) fn more(&mut self, mut keep: impl FnMut(u64, Held<R>)) -> bool {
+        let before = self.arrived;
+        while self.arrived == before {
+            self.take_inputs();
+            if self.taken == self.arrived && self.outcomes.list.is_empty() {
+                if self.exhausted {
+                    return false;
+                }
+                // Inputs are held back only while results are: the caller would have given one out.
+                self.wanted = self.wanted.max(1);
+                continue;
+            }
+            if self.outcomes.list.is_empty() {
+                self.exchange(true);
+            }
+            self.decode_all(&mut keep);
+        }
+        // While the user works on these, the workers shall have something to do.
+        if self.batch.is_some() {
+            self.take_inputs();
+        }
+        true
+    }
+
+    /// How many inputs may be taken now, whether or not workers have room for them.
+    fn allowed(&self) -> u64 {
+        let ahead = usize::try_from(self.taken - self.given).unwrap_or(usize::MAX);
+        let allowed = self.pool.in_flight.saturating_sub(ahead) as u64;
+        if self.exhausted || self.halted { 0 } else { allowed }
+    }
+
+    fn room(&self) -> u64 {
+        // Whole chunks, so that a worker gets one together.
+        self.allowed().min(self.wanted.next_multiple_of(self.chunk))
+    }
+
+    /// Takes inputs while workers have room for them, and sends them.
+    fn take_inputs(&mut self) {
+        while self.room() > 0 && self.take_burst() {}
+        if self.parcel.as_ref().is_some_and(|parcel| !parcel.is_empty()) {
+            self.exchange(false);
+        }
+    }
+
+    /// Takes inputs that leave together, and sends them. False if no more should be taken now.
+    fn take_burst(&mut self) -> bool {
+        let start = Instant::now();
+        for count in 1..=self.room().min(BURST.max(self.chunk)) {
+            // The user's code, with no lock held: it may panic, block, or use this pool.
+            let input = match catch_unwind(AssertUnwindSafe(|| self.inputs.next())) {
+                Ok(Some(input)) => input,
+                Ok(None) => {
+                    self.exhausted = true;
+                    return false;
+                }
+                Err(panic) => {
+                    self.panicked(panic);
+                    return false;
+                }
+            };
+            self.wanted = self.wanted.saturating_sub(1);
+            if !self.take(input) {
+                return false;
+            }
+            // A look at the clock costs about as much as a small task.
+            let late = (count < 16 || count % 16 == 0) && start.elapsed() > BURST_TIME;
+            let large = |parcel: &Parcel| parcel.size() > BURST_SIZE;
+            let whole = count % self.chunk == 0;
+            if whole && (late || self.parcel.as_ref().is_some_and(large)) {
+                break;
+            }
+        }
+        self.exchange(false);
+        true
+    }
+
+    /// Encodes an input. False if no more should be taken now.
+    fn take(&mut self, mut input: A) -> bool {
+        let index = self.taken;
+        let (function, name) = match &self.function {
+            Ok(function) => *function,
+            Err(error) => {
+                let error = error.again().of_task(index, "?");
+                self.taken += 1;
+                self.settle(index, What::Failed(error));
+                return true;
+            }
+        };
+        if let Some(batch) = self.batch {
+            // Not copied into a frame first.
+            let large = match codec::large_bytes(&mut input, LARGEST) {
+                Some(bytes) => Some(Encoded { bytes, descriptors: Vec::new() }),
+                None => match self.encode_small(batch, function, input) {
+                    Ok(Ok(large)) => large,
+                    Ok(Err(error)) => {
+                        self.taken += 1;
+                        self.settle(index, What::Failed(self.not_encoded(index, name, &error)));
+                        return true;
+                    }
+                    Err(panic) => {
+                        self.panicked(panic);
+                        return false;
+                    }
+                },
+            };
+            self.taken += 1;
+            if let Some(message) = large {
+                let message = Arc::new(message);
+                let large = task::Large { batch, index, function, message };
+                self.send(Some(Waiting::Large(large)), false);
+            }
+            return true;
+        }
+        let message = match catch_unwind(AssertUnwindSafe(|| codec::encode_owned(input))) {
+            Ok(message) => message,
+            Err(panic) => {
+                self.panicked(panic);
+                return false;
+            }
+        };
+        self.taken += 1;
+        let what = match (&self.pool.inner, message) {
+            (Inner::Inline(inline), Ok(message)) => {
+                inline.run(&Task { index, function, name, message: &message })
+            }
+            (_, Err(error)) => What::Failed(self.not_encoded(index, name, &error)),
+            (Inner::Processes(_), Ok(_)) => return true,
+        };
+        self.settle(index, what);
+        // One at a time: nothing runs ahead in the same thread.
+        self.wanted = 1;
+        false
+    }
+
+    fn not_encoded(&self, index: u64, name: &str, error: &dyn fmt::Display) -> Error {
+        Error::new(ErrorKind::EncodeArguments, "run a task")
+            .in_context(self.pool.context())
+            .of_task(index, name)
+            .detail(error.to_string())
+    }
+
+    /// The panic takes the place of a result, and no more inputs are taken until it was given out.
+    fn panicked(&mut self, panic: Box<dyn Any + Send>) {
+        self.halted = true;
+        self.settle(self.taken, What::Panicked(panic));
+        self.taken += 1;
+    }
+
+    fn settle(&mut self, index: u64, what: What) {
+        self.outcomes.list.push_back(Outcome { index, what });
+    }
+
+    /// Adds a task to the parcel. Gives the message back if it does not belong there.
+    fn encode_small(
+        &mut self,
+        batch: BatchId,
+        function: Name,
+        input: A,
+    ) -> std::thread::Result<Result<Option<Encoded>, codec::CodecError>> {
+        // Where one was left out, another parcel begins: indexes in a parcel follow each other.
+        let next = self.taken;
+        if self.parcel.as_ref().is_some_and(|parcel| parcel.index + parcel.count != next) {
+            self.exchange(false);
+        }
+        let spare = &mut self.spare;
+        let parcel = self.parcel.get_or_insert_with(|| {
+            Parcel::with_memory(batch, next, self.chunk, std::mem::take(spare))
+        });
+        let begun = parcel.begin(function, &mut self.encoded);
+        let sample = (next % SAMPLE == 0).then(Instant::now);
+        // A panic in the user's `Serialize` must not leave half a task.
+        let encoded = catch_unwind(AssertUnwindSafe(|| {
+            let encoded = codec::encode_into(&input, &mut self.encoded);
+            drop(input);
+            encoded
+        }));
+        if let (Some(since), Inner::Processes(shared)) = (sample, &self.pool.inner) {
+            add_sample(&shared.encoding, since);
+        }
+        if let Ok(Ok(())) = encoded {
+            return Ok(Ok(parcel.end(begun, &mut self.encoded).err()));
+        }
+        parcel.take_back(begun, &mut self.encoded);
+        encoded.map(|encoded| encoded.map(|()| None))
+    }
+
+    /// Sends what was encoded, and fetches outcomes; waits for some if `wait`.
+    fn exchange(&mut self, wait: bool) {
+        self.send(None, wait);
+    }
+
+    fn send(&mut self, large: Option<Waiting>, wait: bool) {
+        let (Inner::Processes(shared), Some(batch)) = (&self.pool.inner, self.batch) else {
+            return;
+        };
+        let mut parcel = self.parcel.take();
+        if parcel.as_ref().is_some_and(Parcel::is_empty) {
+            self.spare = parcel.take().map(Parcel::into_memory).unwrap_or_default();
+        }
+        let tasks = parcel.map(Waiting::Parcel).into_iter().chain(large);
+        if self.outcomes.list.is_empty() {
+            let hungry = self.allowed() > 0;
+            let outcomes = &mut self.outcomes;
+            self.wanted = shared.exchange(batch, tasks, outcomes, wait, hungry);
+        } else {
+            // What was fetched before is still to be decoded.
+            self.wanted = shared.add(tasks);
+        }
+    }
+
+    /// Decodes all outcomes that were fetched.
+    fn decode_all(&mut self, keep: &mut impl FnMut(u64, Held<R>)) {
+        while let Some(Outcome { index, what }) = self.outcomes.list.pop_front() {
+            self.arrived += 1;
+            let held = match what {
+                What::Failed(error) => Held::Ready(Err(TaskError::new(error))),
+                What::Panicked(panic) => Held::Panicked(panic),
+                What::Done { start, length, from } => {
+                    let bytes = &self.outcomes.bytes[start..start + length];
+                    self.decode(index, from, || codec::decode(bytes.into(), Vec::new()))
+                }
+                What::Large(large) => {
+                    let Large { bytes, descriptors, from } = *large;
+                    self.decode(index, from, || codec::decode(bytes.into(), descriptors))
+                }
+            };
+            keep(index, held);
+        }
+    }
+
+    #[inline]
+    fn decode(
+        &self,
+        index: u64,
+        from: From,
+        decode: impl FnOnce() -> Result<R, codec::CodecError>,
+    ) -> Held<R> {
+        let sample = (index % SAMPLE == 0).then(Instant::now);
+        let decoded = catch_unwind(AssertUnwindSafe(decode));
+        if let (Some(since), Inner::Processes(shared)) = (sample, &self.pool.inner) {
+            add_sample(&shared.decoding, since);
+        }
+        match decoded {
+            Ok(Ok(result)) => Held::Ready(Ok(result)),
+            Ok(Err(error)) => {
+                let name = self.function.as_ref().map_or("?", |(_, name)| name);
+                Held::Ready(Err(TaskError::new(
+                    Error::new(ErrorKind::DecodeResult, "run a task")
+                        .at(Phase::Started)
+                        .in_context(self.pool.context())
+                        .of_worker(from.worker)
+                        .of_process(from.pid)
+                        .of_task(index, name)
+                        .detail(error.to_string()),
+                )))
+            }
+            Err(panic) => Held::Panicked(panic),
+        }
+    }
+
+    pub(super) fn give(&mut self, held: Held<R>) -> Result<R, TaskError> {
+        self.given += 1;
+        match held {
+            Held::Ready(Err(error)) if self.fail_fast => {
+                self.over = true;
+                self.cancel();
+                Err(error)
+            }
+            Held::Ready(result) => result,
+            Held::Panicked(panic) => {
+                self.halted = false;
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    pub(super) fn size_hint(&self) -> (usize, Option<usize>) {
+        if self.over {
+            return (0, Some(0));
+        }
+        let under_way = usize::try_from(self.taken - self.given).unwrap_or(usize::MAX);
+        if self.exhausted {
+            return (under_way, Some(under_way));
+        }
+        let (least, most) = self.inputs.size_hint();
+        let add = |count: usize| count.checked_add(under_way);
+        (add(least).unwrap_or(usize::MAX), most.and_then(add))
+    }
+}
+
+impl<S, X, I, A, R, F> Feed<'_, S, X, I, A, R, F> {
+    /// What has not begun will not; what runs is let finish.
+    fn cancel(&mut self) {
+        if let (Inner::Processes(shared), Some(batch)) = (&self.pool.inner, self.batch.take()) {
+            let mut core = shared.lock();
+            core.close_batch(batch);
+            core.wake_driver();
+            shared.release(core);
+        }
+    }
+}
+
+impl<S, X, I, A, R, F> Drop for Feed<'_, S, X, I, A, R, F> {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}

@@ -1,0 +1,165 @@
+//! Tasks whose function and inputs the workers inherited: an index goes to them, a result comes back.
+
+use std::borrow::Cow;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+use serde::de::DeserializeOwned;
+
+use super::batch::{BatchId, From, Large, Outcome, Outcomes, What};
+use super::builder::default_workers;
+use super::settings::Settings;
+use super::shared::Shared;
+use super::task::{Parcel, Waiting};
+use crate::Context;
+use crate::codec::{self, Encoded};
+use crate::error::{Error, ErrorKind, Phase, TaskError};
+use crate::function::{Inherited, Name};
+use crate::launch::gates;
+
+/// So many tasks may be ahead of the results that were given out, as in a pool.
+const AHEAD: u64 = 16 << 10;
+
+/// What comes of a task; `Err` if the user's code panicked in this process, while it was decoded.
+pub(crate) type Landed<R> = thread::Result<Result<R, TaskError>>;
+
+/// So many tasks, and the workers that run them.
+#[derive(Debug)]
+pub(crate) struct Indexed {
+    /// `None` once all outcomes are there.
+    running: Option<(Shared, BatchId)>,
+    name: &'static str,
+    count: u64,
+    /// Tasks that were handed to the pool so far.
+    taken: u64,
+    /// Outcomes that have arrived so far.
+    arrived: u64,
+    outcomes: Outcomes,
+    encoded: Encoded,
+}
+
+impl Indexed {
+    /// Forks the supervisor, and through it workers: as many as are wanted, and not more than tasks.
+    pub(crate) fn start(
+        workers: Option<usize>,
+        count: usize,
+        name: &'static str,
+        inherited: Inherited<'_>,
+    ) -> Result<Self, Error> {
+        let workers = match workers {
+            Some(0) => {
+                return Err(Error::new(ErrorKind::Invalid, "start workers")
+                    .in_context(Context::Fork)
+                    .named(name)
+                    .detail("at least one worker is needed")
+                    .advice("to run without processes, use the iterators of std"));
+            }
+            Some(workers) => workers,
+            None => default_workers(Context::Fork)?,
+        };
+        let running = if count == 0 {
+            // Nothing is forked, and yet what would be refused is refused.
+            gates::check_depth(Context::Fork)?;
+            gates::check_fork().map_err(|error| error.named(name))?;
+            None
+        } else {
+            let (workers, settings) = (workers.min(count), Settings::default());
+            let shared = Shared::start(Context::Fork, workers, settings, Some(inherited))
+                .map_err(|error| error.named(name))?;
+            let batch = shared.lock().begin_map(name);
+            Some((shared, batch))
+        };
+        Ok(Self {
+            running,
+            name,
+            count: count as u64,
+            taken: 0,
+            arrived: 0,
+            outcomes: Outcomes::default(),
+            encoded: Encoded::default(),
+        })
+    }
+
+    /// How many tasks there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Waits for at least one more outcome, of which there must be one, and tells `keep` of each. So many
+    /// were given out before.
+    pub(crate) fn more<R>(&mut self, given: u64, mut keep: impl FnMut(u64, Landed<R>))
+    where
+        R: DeserializeOwned + 'static,
+    {
+        let tasks = self.next_parcel(given);
+        let Some((shared, batch)) = &self.running else { return };
+        shared.exchange(*batch, tasks.map(Waiting::Parcel), &mut self.outcomes, true, false);
+        while let Some(Outcome { index, what }) = self.outcomes.list.pop_front() {
+            self.arrived += 1;
+            let landed = match what {
+                What::Failed(error) => Ok(Err(TaskError::new(error))),
+                What::Panicked(panic) => Err(panic),
+                What::Done { start, length, from } => {
+                    let bytes = &self.outcomes.bytes[start..start + length];
+                    self.decode(index, from, bytes.into(), Vec::new())
+                }
+                What::Large(large) => {
+                    let Large { bytes, descriptors, from } = *large;
+                    self.decode(index, from, bytes.into(), descriptors)
+                }
+            };
+            keep(index, landed);
+        }
+        if self.arrived == self.count {
+            // In order, so that they write out what they have printed. What could fail has no use any more.
+            if let Some((shared, _)) = self.running.take() {
+                let _ = shared.shutdown();
+            }
+        }
+    }
+
+    /// The next tasks, unless there are enough of them under way.
+    fn next_parcel(&mut self, given: u64) -> Option<Parcel> {
+        let (_, batch) = self.running.as_ref()?;
+        let room = (given + AHEAD).min(self.count) - self.taken;
+        if room == 0 || self.taken - self.arrived > AHEAD / 2 {
+            return None;
+        }
+        let mut parcel = Parcel::with_memory(*batch, self.taken, 1, Vec::new());
+        for index in self.taken..self.taken + room {
+            let begun = parcel.begin(Name::INHERITED, &mut self.encoded);
+            self.encoded.bytes.extend_from_slice(&index.to_ne_bytes());
+            // Eight bytes are never too large.
+            let _ = parcel.end(begun, &mut self.encoded);
+        }
+        self.taken += room;
+        Some(parcel)
+    }
+
+    fn decode<R: DeserializeOwned + 'static>(
+        &self,
+        index: u64,
+        from: From,
+        bytes: Cow<'_, [u8]>,
+        descriptors: Vec<OwnedFd>,
+    ) -> Landed<R> {
+        let decoded = catch_unwind(AssertUnwindSafe(|| codec::decode(bytes, descriptors)))?;
+        Ok(decoded.map_err(|error| {
+            TaskError::new(
+                Error::new(ErrorKind::DecodeResult, "run a task")
+                    .at(Phase::Started)
+                    .in_context(Context::Fork)
+                    .of_worker(from.worker)
+                    .of_process(from.pid)
+                    .of_task(index, self.name)
+                    .detail(error.to_string()),
+            )
+        }))
+    }
+}
+
+/// The index that a worker was sent.
+pub(crate) fn index_of(input: &[u8]) -> Option<usize> {
+    usize::try_from(u64::from_ne_bytes(input.try_into().ok()?)).ok()
+}

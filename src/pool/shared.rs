@@ -1,0 +1,267 @@
+//! A pool as threads share it: the lock, and what is done under it for those who call.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use offspring_platform::bell::{self, Listener};
+
+use super::batch::{BatchId, Batches, Outcomes};
+use super::core::{Core, Slot};
+use super::report::{Account, Stats, WorkerReport};
+use super::settings::Settings;
+use super::task::Waiting;
+use crate::Context;
+use crate::channel::Spin;
+use crate::error::{Error, ErrorKind};
+use crate::function::Inherited;
+use crate::launch::{Specification, gates};
+use crate::start::check_settings;
+use crate::supervisor::{self, Supervisor};
+
+/// A pool, as threads share it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) core: Mutex<Core>,
+    pub(super) news: Condvar,
+    /// Wakes the driver out of its poll.
+    pub(super) listener: Listener,
+    /// What encoding arguments and decoding results took, in nanoseconds.
+    pub(super) encoding: AtomicU64,
+    pub(super) decoding: AtomicU64,
+}
+
+impl Shared {
+    /// Starts a supervisor and its workers, which run what they inherit if they are forked.
+    pub(super) fn start(
+        context: Context,
+        workers: usize,
+        settings: Settings,
+        inherited: Option<Inherited<'_>>,
+    ) -> Result<Self, Error> {
+        check_settings(&settings.specification)?;
+        gates::check_budget(context, workers)?;
+        let own = Specification {
+            start_timeout: settings.specification.start_timeout,
+            ..Specification::default()
+        };
+        let supervisor = Supervisor::start(context, &own, supervisor::NAME, inherited)?;
+        let (listener, ringer) =
+            bell::new().map_err(|error| Error::system("start a pool", error))?;
+        let mut core = Core {
+            context,
+            settings,
+            supervisor,
+            slots: Vec::new(),
+            waiting: VecDeque::new(),
+            waiting_count: 0,
+            batches: Batches::default(),
+            next_child: 1,
+            failures: 0,
+            late_starts: 0,
+            broken: None,
+            closing: false,
+            account: Account::default(),
+            retried: HashMap::new(),
+            ringer,
+            now: Instant::now(),
+            spin: Spin::new(),
+            target: workers,
+            ended: false,
+            has_waiter: false,
+            mapped: false,
+            submitted: 0,
+            driven: false,
+            followers: 0,
+        };
+        core.slots.resize_with(workers, Slot::default);
+        for index in 0..workers {
+            core.start_worker(index)?;
+        }
+        let (encoding, decoding) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Self { core: Mutex::new(core), news: Condvar::new(), listener, encoding, decoding })
+    }
+
+    /// The state. In a forked child, which has a copy of its parent's pool, that of a lost pool.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Core> {
+        // No user code runs under the lock, and every change under it is complete in itself.
+        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        if !core.supervisor.is_ours() {
+            core.disown();
+        }
+        core
+    }
+
+    /// Adds tasks, sends what can be sent, and takes outcomes of `batch`; if there are none and `wait`,
+    /// waits for some, or, if `hungry`, until workers could take more tasks. Returns how many they could.
+    pub(super) fn exchange(
+        &self,
+        batch: BatchId,
+        tasks: impl IntoIterator<Item = Waiting>,
+        outcomes: &mut Outcomes,
+        wait: bool,
+        hungry: bool,
+    ) -> u64 {
+        let mut core = self.lock();
+        let before = core.waiting_count;
+        for waiting in tasks {
+            core.add(waiting);
+        }
+        let added = core.waiting_count > before;
+        loop {
+            if !core.driven {
+                core.look();
+            } else if added {
+                core.dispatch();
+                if core.slots.iter().any(Slot::has_output) {
+                    core.wake_driver();
+                }
+            }
+            if core.batches.take(batch, outcomes) || !wait {
+                break;
+            }
+            let before = core.appetite();
+            core = self.wait(core, None);
+            if hungry && core.appetite() > before {
+                core.batches.take(batch, outcomes);
+                break;
+            }
+        }
+        self.tell_followers(&core);
+        let appetite = core.appetite();
+        self.wake(core);
+        appetite
+    }
+
+    /// Adds tasks, and sends what can be sent. Returns how many more the workers could take.
+    pub(super) fn add(&self, tasks: impl IntoIterator<Item = Waiting>) -> u64 {
+        let mut core = self.lock();
+        for waiting in tasks {
+            core.add(waiting);
+        }
+        core.dispatch();
+        if core.driven && core.slots.iter().any(Slot::has_output) {
+            core.wake_driver();
+        }
+        core.appetite()
+    }
+
+    /// Releases the lock, and tells all who wait for what was found meanwhile.
+    pub(super) fn release(&self, core: MutexGuard<'_, Core>) {
+        self.tell_followers(&core);
+        self.wake(core);
+    }
+
+    /// Releases the lock, and wakes those who wait for single tasks that have their outcomes.
+    pub(super) fn wake(&self, mut core: MutexGuard<'_, Core>) {
+        if core.batches.to_wake.is_empty() {
+            return;
+        }
+        let wakers = std::mem::take(&mut core.batches.to_wake);
+        drop(core);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn tell_followers(&self, core: &Core) {
+        if core.followers > 0 {
+            self.news.notify_all();
+        }
+    }
+
+    /// Lets all tasks finish, ends the workers and the supervisor.
+    pub(super) fn shutdown(&self) -> Result<Account, Error> {
+        let mut core = self.lock();
+        while core.broken.is_none() && (core.waiting_count > 0 || core.has_tasks()) {
+            core.look_unless_driven();
+            core = self.wait(core, None);
+        }
+        core.close();
+        while core.broken.is_none() && core.slots.iter().any(|slot| slot.worker.is_some()) {
+            core = self.wait(core, None);
+        }
+        let broken = core.broken.as_ref().map(Error::again);
+        core.end("the pool was shut down");
+        let account = std::mem::take(&mut core.account);
+        self.release(core);
+        broken.map_or(Ok(account), Err)
+    }
+
+    /// Ends everything now. Tasks without an outcome fail.
+    pub(super) fn terminate(&self) {
+        let mut core = self.lock();
+        core.end("the pool was ended");
+        core.wake_driver();
+        self.tell_followers(&core);
+        self.wake(core);
+    }
+
+    pub(super) fn report(&self) -> Account {
+        let mut core = self.lock();
+        core.look_unless_driven();
+        let mut account = core.account.so_far();
+        for (index, slot) in core.slots.iter().enumerate() {
+            if let Some(worker) = &slot.worker {
+                account.ended(WorkerReport::of(worker, index, slot.generation, None));
+            }
+        }
+        self.release(core);
+        account
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let core = self.lock();
+        let workers = || core.slots.iter().filter_map(|slot| slot.worker.as_ref());
+        Stats {
+            workers: core.target,
+            ready: workers().filter(|worker| worker.serves()).count(),
+            tasks_waiting: core.waiting_count,
+            tasks_in_flight: workers().map(|worker| worker.in_flight).sum(),
+            tasks_done: core.account.tasks,
+            bytes_waiting: core.waiting.iter().map(Waiting::size).sum(),
+            bytes_in_flight: workers().map(|worker| worker.bytes_in_flight()).sum(),
+            encoding: Duration::from_nanos(self.encoding.load(Ordering::Relaxed)),
+            decoding: Duration::from_nanos(self.decoding.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Takes note of all that has happened, and waits for nothing. A thread that drives does it by itself.
+    pub(super) fn glance(&self, core: &mut Core) {
+        if core.driven || core.ended || !core.supervisor.is_ours() {
+            return;
+        }
+        let watched = core.watched();
+        let ready = self.poll(&watched, Some(Duration::ZERO));
+        core.hear(&ready);
+        core.look();
+    }
+
+    /// Waits until all workers are ready.
+    pub(super) fn ready(&self, deadline: Option<Instant>) -> Result<(), Error> {
+        let mut core = self.lock();
+        loop {
+            self.glance(&mut core);
+            if let Some(error) = &core.broken {
+                return Err(error.again());
+            }
+            let ready = |slot: &Slot| slot.worker.as_ref().is_some_and(|worker| worker.serves());
+            if core.slots[..core.target].iter().all(ready) {
+                return Ok(());
+            }
+            if deadline.is_some_and(|at| at <= Instant::now()) {
+                return Err(Error::new(ErrorKind::TimedOut, "wait for the workers of a pool")
+                    .in_context(core.context)
+                    .detail("not all of them were ready in time"));
+            }
+            core = self.wait(core, deadline);
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let core = self.core.get_mut().unwrap_or_else(PoisonError::into_inner);
+        core.end("the pool was dropped");
+    }
+}
