@@ -1,13 +1,16 @@
-//! At every point of a task's life, in every way to die: the outcome is the one in the table.
+//! At every point of a worker's life, in every way to die: the outcome is the one in the table.
 //!
-//! A case is one way on one context; within it, each point with each size. The table is `expect.rs`.
-//! `OFFSPRING_MATRIX_ROUNDS` says how often each cell is run.
+//! A case is one way on one context; within it, each point with each size, in an order and with neighbours
+//! that are random. The table is `expect.rs`. `OFFSPRING_MATRIX_ROUNDS` says how often each cell is run;
+//! given, the first round goes up to 64 MiB.
 
 #![expect(clippy::exit, reason = "that tasks exit is part of what is tested")]
 
 mod harness;
 mod torture;
 
+#[path = "crash_matrix/early.rs"]
+mod early;
 #[path = "crash_matrix/ends.rs"]
 mod ends;
 #[path = "crash_matrix/expect.rs"]
@@ -27,8 +30,10 @@ use std::process::ExitCode;
 use fuse::Way;
 use harness::{Outcome, PROCESSES};
 use offspring::Context;
+use torture::Random;
 
 fn main() -> ExitCode {
+    early::pass();
     harness::main(&[cases![on PROCESSES =>
         killed,
         aborted,
@@ -41,8 +46,11 @@ fn main() -> ExitCode {
     ]])
 }
 
-/// Sizes of the argument or the result, in bytes.
-const SIZES: [usize; 5] = [0, 8, 64 << 10, 300 << 10, 8 << 20];
+/// Sizes of the argument or the result, in bytes: through the ring, over the socket, more than that holds.
+const SIZES: [usize; 4] = [0, 1, (64 << 10) - 1, 300_000];
+/// The largest one, and that of the first round if rounds are asked for.
+const LARGE: usize = 8 << 20;
+const HUGE: usize = 64 << 20;
 
 fn killed(context: Context) -> Outcome {
     all_points(context, Way::Kill)
@@ -78,14 +86,17 @@ fn stopped_and_then_killed(context: Context) -> Outcome {
 
 fn all_points(context: Context, way: Way) -> Outcome {
     torture::no_core_files();
-    let mut cells = 0;
-    for _ in 0..torture::scale("OFFSPRING_MATRIX_ROUNDS", 1) {
-        cells += inside::run(context, way)?;
+    let mut random = Random::new();
+    let (mut cells, rounds) = (0, torture::scale("OFFSPRING_MATRIX_ROUNDS", 0));
+    for round in 0..rounds.max(1) {
+        let largest = if round == 0 && rounds > 0 { HUGE } else { LARGE };
+        cells += inside::run(context, way, largest, &mut random)?;
         cells += ends::run(context, way)?;
+        cells += early::run(context, way)?;
         #[cfg(target_os = "linux")]
         if way != Way::Panic {
             // Nothing from outside makes a worker panic.
-            cells += outside::run(context, way)?;
+            cells += outside::run(context, way, &mut random)?;
         }
     }
     std::fs::remove_file(scene::path())?;

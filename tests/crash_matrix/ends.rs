@@ -1,6 +1,7 @@
 //! The user's code before the first task and after the last: initialiser, exit function, destructor.
 
-use offspring::{Context, ErrorKind};
+use offspring::{Context, ErrorKind, Phase};
+use serde::{Deserialize, Serialize};
 
 use crate::expect;
 use crate::fuse::Way;
@@ -12,8 +13,10 @@ type Ran = Result<(), Box<dyn std::error::Error>>;
 pub(crate) fn run(context: Context, way: Way) -> Result<u64, Box<dyn std::error::Error>> {
     let mut cells = 0;
     for size in [0, 64 << 10, 8 << 20] {
-        init_once(context, way, size)?;
-        cells += 1;
+        for decoding in [true, false] {
+            init_once(context, way, size, decoding)?;
+            cells += 1;
+        }
         // A pool whose workers are killed is patient: that would take a while.
         if expect::end(way) != Some(-libc::SIGKILL) {
             init_always(context, way, size)?;
@@ -25,20 +28,50 @@ pub(crate) fn run(context: Context, way: Way) -> Result<u64, Box<dyn std::error:
     Ok(cells + 2)
 }
 
-/// The first worker dies of it. Nobody notices.
-fn init_once(context: Context, way: Way, size: usize) -> Ran {
-    println!("the first initialiser, {size} bytes");
-    scene().forget(0);
-    let pool = context.pool().workers(1).init((way, "i".repeat(size)), |(way, text)| {
-        if scene().raise(Flag::Once, 1) == 0 {
-            way.strike();
+/// The argument of an initialiser that meets its fate once, when it is decoded or when it is used.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "(Way, bool, String)", into = "(Way, bool, String)")]
+struct Once {
+    way: Way,
+    decoding: bool,
+    text: String,
+}
+
+impl Once {
+    fn pass(&self, decoding: bool) {
+        if self.decoding == decoding && scene().raise(Flag::Once, 1) == 0 {
+            self.way.strike();
         }
-        text.len()
+    }
+}
+
+impl From<Once> for (Way, bool, String) {
+    fn from(once: Once) -> Self {
+        (once.way, once.decoding, once.text)
+    }
+}
+
+impl From<(Way, bool, String)> for Once {
+    fn from((way, decoding, text): (Way, bool, String)) -> Self {
+        let this = Self { way, decoding, text };
+        this.pass(true);
+        this
+    }
+}
+
+/// The first worker dies of it. Nobody notices.
+fn init_once(context: Context, way: Way, size: usize, decoding: bool) -> Ran {
+    println!("the first initialiser, {size} bytes, decoding: {decoding}");
+    scene().forget(0);
+    let once = Once { way, decoding, text: "i".repeat(size) };
+    let pool = context.pool().workers(1).init(once, |once: Once| {
+        once.pass(false);
+        once.text.len()
     });
     let pool = pool.build()?;
     with_undertaker(|| -> Ran {
-        for result in pool.map(0..10usize, |length, n| *length + n).enumerate() {
-            assert_eq!(result.1?, size + result.0);
+        for (n, result) in pool.map(0..10usize, |length, n| *length + n).enumerate() {
+            assert_eq!(result?, size + n);
         }
         let report = pool.shutdown()?;
         assert_eq!((report.tasks(), report.replaced()), (10, 1));
@@ -56,7 +89,7 @@ fn init_always(context: Context, way: Way, size: usize) -> Ran {
     assert_eq!(results.len(), 10);
     for (index, result) in (0..).zip(results) {
         let error = result.expect_err("no worker is there");
-        assert_eq!(error.index(), index, "{error:?}");
+        assert_eq!((error.index(), error.phase()), (index, Phase::NotStarted), "{error:?}");
         expect::own(&error, way, ErrorKind::Init);
     }
     let error = pool.shutdown().expect_err("it broke");
@@ -106,8 +139,7 @@ fn destructor(context: Context, way: Way) -> Ran {
         }
         let report = pool.shutdown()?;
         assert_eq!((report.tasks(), report.replaced()), (30, 0));
-        // A panic ends it with the status of any program that panics.
-        let end = expect::end(way).unwrap_or(101);
+        let end = expect::end_of_program(way);
         let exits = report.abnormal_exits().iter().copied().map(expect::number_of);
         assert!(exits.eq([end; 3].into_iter().filter(|end| *end != 0)), "{report:?}");
         Ok(())

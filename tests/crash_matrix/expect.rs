@@ -17,6 +17,11 @@ pub(crate) fn end(way: Way) -> Option<i32> {
     })
 }
 
+/// How it ends if this happens in `main`, or in a destructor: a panic ends it like any program.
+pub(crate) fn end_of_program(way: Way) -> i32 {
+    end(way).unwrap_or(101)
+}
+
 /// A status, or a signal as a negative number.
 pub(crate) fn number_of(exit: Exit) -> i32 {
     match exit {

@@ -21,6 +21,19 @@ pub(crate) enum Way {
     Stop,
 }
 
+impl Way {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Kill,
+        Self::Abort,
+        Self::Crash,
+        Self::Success,
+        Self::Failure,
+        Self::Leave,
+        Self::Panic,
+        Self::Stop,
+    ];
+}
+
 /// The status of one that fails.
 pub(crate) const FAILURE: i32 = 3;
 /// The status of one that leaves.
