@@ -4,8 +4,6 @@
 //! that are random. The table is `expect.rs`. `OFFSPRING_MATRIX_ROUNDS` says how often each cell is run;
 //! given, the first round goes up to 64 MiB.
 
-#![expect(clippy::exit, reason = "that tasks exit is part of what is tested")]
-
 mod harness;
 mod torture;
 

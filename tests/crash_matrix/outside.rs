@@ -242,7 +242,7 @@ fn is_struck_while_receiving(
         return Ok(false);
     }
     strike(worker, way);
-    let error = results.next().expect("an outcome").err().expect("it did not arrive as a whole");
+    let error = results.next().expect("an outcome").expect_err("it did not arrive as a whole");
     expect::task(&error, 1, way);
     for (index, result) in (2..).zip(results.by_ref()) {
         let (own, length) = result?;
