@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::harness;
 use crate::torture::ledger::{self, Log, Words};
 
 /// See the head of the file.
@@ -22,8 +21,10 @@ pub(crate) enum Flag {
     /// Something was done once.
     Once,
     /// A task may go on.
+    #[cfg(target_os = "linux")]
     Go,
     /// A result was encoded.
+    #[cfg(target_os = "linux")]
     Encoded,
 }
 
@@ -65,6 +66,7 @@ impl Scene {
         self.0[flag as usize].swap(value, Ordering::SeqCst)
     }
 
+    #[cfg(target_os = "linux")]
     pub(crate) fn get(self, flag: Flag) -> u64 {
         self.0[flag as usize].load(Ordering::SeqCst)
     }
@@ -87,7 +89,7 @@ pub(crate) fn with_undertaker<T>(run: impl FnOnce() -> T) -> T {
                 for [pid] in scene().stopped().entries().skip(seen) {
                     let pid = u32::try_from(pid).expect("a process number");
                     #[cfg(target_os = "linux")]
-                    harness::eventually("it stops", || {
+                    crate::harness::eventually("it stops", || {
                         crate::torture::state_of(pid).is_none_or(|state| state != 'R')
                     });
                     crate::torture::signal(pid, libc::SIGKILL);

@@ -13,6 +13,8 @@ use crate::torture::{self, Random};
 pub(crate) const CASES: &[Case] = crate::cases![on PROCESSES => ends_at_any_moment];
 
 const WORKERS: usize = 2;
+/// So many tasks are submitted before others join them.
+const TASKS: u64 = 40;
 /// A pool ends in this time after its start, in which workers come up.
 const MOST: Duration = Duration::from_millis(8);
 
@@ -20,20 +22,23 @@ fn ends_at_any_moment(context: Context) -> Outcome {
     torture::no_core_files();
     let mut random = Random::new();
     let ledger = Ledger::open(&wedge::path());
-    let (mut times, mut next) = (Vec::new(), 0);
+    let mut times = Vec::new();
     let before = Before::take();
     for round in 0..torture::scale("OFFSPRING_ENDING_RACES", 100) {
-        println!("round {round}");
+        if round % 100 == 0 {
+            println!("round {round}");
+        }
         let delay = random.time_below(MOST);
         let pool = context.pool().workers(WORKERS).in_flight(64).init(wedge::path(), wedge::open);
         let pool = pool.build()?;
-        let race = Race { ledger, first: next, delay, before: &before };
-        let took = match random.below(3) {
-            0 => race.terminate_while_others_submit(pool, &mut next),
-            1 => race.shut_down_while_others_join(pool, &mut next),
-            _ => race.drop_while_others_join(pool, &mut next),
+        let race = Race { ledger, delay, before: &before };
+        let (took, tasks) = match random.below(3) {
+            0 => race.terminate_while_others_submit(pool),
+            1 => race.shut_down_while_others_join(pool),
+            _ => race.drop_while_others_join(pool),
         };
         times.push(took);
+        ledger.forget(tasks);
         before.check();
     }
     std::fs::remove_file(wedge::path())?;
@@ -43,8 +48,6 @@ fn ends_at_any_moment(context: Context) -> Outcome {
 
 struct Race<'a> {
     ledger: Ledger,
-    /// The number of the first task: none is used twice.
-    first: u64,
     delay: Duration,
     before: &'a Before,
 }
@@ -56,6 +59,7 @@ fn submit(pool: &Pool<Ledger>, number: u64) -> offspring::Result<Task<u64>> {
     })
 }
 
+/// Each way returns how long the end took, and how many numbers tasks had.
 impl Race<'_> {
     fn wait(&self) {
         let start = Instant::now();
@@ -64,8 +68,8 @@ impl Race<'_> {
         }
     }
 
-    fn terminate_while_others_submit(&self, pool: Pool<Ledger>, next: &mut u64) -> Duration {
-        let number = Mutex::new(*next);
+    fn terminate_while_others_submit(&self, pool: Pool<Ledger>) -> (Duration, u64) {
+        let number = Mutex::new(0);
         let took = std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
@@ -91,32 +95,30 @@ impl Race<'_> {
             self.wait();
             self.before.end(|| pool.terminate()).0
         });
-        *next = number.into_inner().expect("nobody panicked");
-        took
+        (took, number.into_inner().expect("nobody panicked"))
     }
 
-    fn with_tasks(&self, pool: &Pool<Ledger>, next: &mut u64) -> Vec<(u64, Task<u64>)> {
-        *next += 40;
-        let numbers = self.first..*next;
-        numbers.map(|number| (number, submit(pool, number).expect("a task"))).collect()
+    fn with_tasks(pool: &Pool<Ledger>) -> Vec<(u64, Task<u64>)> {
+        let submitted = (0..TASKS).map(|number| (number, submit(pool, number).expect("a task")));
+        submitted.collect()
     }
 
-    fn shut_down_while_others_join(&self, pool: Pool<Ledger>, next: &mut u64) -> Duration {
-        let mut tasks = self.with_tasks(&pool, next);
+    fn shut_down_while_others_join(&self, pool: Pool<Ledger>) -> (Duration, u64) {
+        let mut tasks = Self::with_tasks(&pool);
         let others = tasks.split_off(tasks.len() / 2);
         let took = std::thread::scope(|scope| {
             scope.spawn(|| others.into_iter().for_each(|(n, task)| self.check(n, task, true)));
             self.wait();
             let (took, report) = self.before.end(|| pool.shutdown());
-            assert_eq!(report.expect("the pool was whole").tasks(), *next - self.first);
+            assert_eq!(report.expect("the pool was whole").tasks(), TASKS);
             took
         });
         tasks.into_iter().for_each(|(number, task)| self.check(number, task, true));
-        took
+        (took, TASKS)
     }
 
-    fn drop_while_others_join(&self, pool: Pool<Ledger>, next: &mut u64) -> Duration {
-        let mut tasks = self.with_tasks(&pool, next);
+    fn drop_while_others_join(&self, pool: Pool<Ledger>) -> (Duration, u64) {
+        let mut tasks = Self::with_tasks(&pool);
         let others = tasks.split_off(tasks.len() / 2);
         let took = std::thread::scope(|scope| {
             scope.spawn(|| others.into_iter().for_each(|(n, task)| self.check(n, task, false)));
@@ -124,7 +126,7 @@ impl Race<'_> {
             self.before.end(|| drop(pool)).0
         });
         tasks.into_iter().for_each(|(number, task)| self.check(number, task, false));
-        took
+        (took, TASKS)
     }
 
     /// One outcome, and what it says of effects is true.

@@ -63,6 +63,13 @@ impl Ledger {
         self.0[EFFECTS + task as usize].fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Before tasks that count from 0 again.
+    pub(crate) fn forget(self, tasks: u64) {
+        for task in 0..tasks {
+            self.0[EFFECTS + task as usize].store(0, Ordering::SeqCst);
+        }
+    }
+
     pub(crate) fn effects(self, task: u64) -> u64 {
         self.0[EFFECTS + task as usize].load(Ordering::SeqCst)
     }
