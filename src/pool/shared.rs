@@ -174,8 +174,12 @@ impl Shared {
     /// Lets all tasks finish, ends the workers and the supervisor.
     pub(super) fn shutdown(&self) -> Result<Account, Error> {
         let mut core = self.lock();
-        while core.broken.is_none() && (core.waiting_count > 0 || core.has_tasks()) {
+        loop {
+            // Looked at first: whoever sleeps when nothing is left to come sleeps for long.
             core.look_unless_driven();
+            if core.broken.is_some() || (core.waiting_count == 0 && !core.has_tasks()) {
+                break;
+            }
             core = self.wait(core, None);
         }
         core.close();

@@ -160,7 +160,10 @@ impl Supervisor {
 
     /// Tells it to end all its children and itself, waits for that, and collects it.
     pub(crate) fn finish(&mut self) -> wait::Exit {
-        self.link = None;
+        // Dropping it would not do: a thread that drives the pool holds the socket while it sleeps.
+        if let Some(link) = self.link.take() {
+            link.hang_up();
+        }
         if !self.is_ours() || self.pid == 0 {
             return wait::Exit::Unknown;
         }
