@@ -161,9 +161,7 @@ pub(crate) fn orderly() -> ExitCode {
 
     let tasks = long_tasks(&pool);
     show("[working]");
-    let pressed = || {
-        INTERRUPTS.load(Ordering::Relaxed) > 0 && QUITS.load(Ordering::Relaxed) > 0
-    };
+    let pressed = || INTERRUPTS.load(Ordering::Relaxed) > 0 && QUITS.load(Ordering::Relaxed) > 0;
     let inputs = (0..).take_while(|_| !pressed());
     let mut given = 0;
     for (n, result) in (0u64..).zip(pool.map(inputs, |(), n: u64| {
@@ -265,7 +263,8 @@ pub(crate) fn working() -> ExitCode {
     assert_eq!(pids(&pool), workers, "the workers are the same");
     let report = pool.shutdown().expect("the pool was whole");
     assert_eq!((report.replaced(), report.abnormal_exits()), (0, &[][..]), "{report:?}");
-    let ran: Vec<u64> = effects.lines().iter().map(|line| line.parse().expect("a number")).collect();
+    let ran: Vec<u64> =
+        effects.lines().iter().map(|line| line.parse().expect("a number")).collect();
     assert_eq!(ran.len() as u64, given, "none is lost, none runs twice");
     assert!(ran.into_iter().collect::<BTreeSet<_>>().into_iter().eq(0..given));
     show(IN_ORDER);

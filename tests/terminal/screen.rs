@@ -72,6 +72,7 @@ impl Terminal {
         let mut line = OpenOptions::new();
         line.read(true).write(true).custom_flags(libc::O_NOCTTY);
         let line = line.open(format!("/dev/pts/{number}")).expect("the other side can be opened");
+        show_just_output(&line);
         let settings = settings_of(&line);
         // The template of the harness, and the child that it keeps ready.
         let mut before = children_of(std::process::id());
@@ -141,9 +142,7 @@ impl Terminal {
         // SAFETY: the set is initialised.
         done(unsafe { libc::sigaddset(set.as_mut_ptr(), libc::SIGTTOU) });
         // SAFETY: the set is initialised, and the place for the old one is valid.
-        done(unsafe {
-            libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), before.as_mut_ptr())
-        });
+        done(unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), before.as_mut_ptr()) });
         // SAFETY: no memory is involved.
         done(unsafe { libc::tcsetpgrp(self.line.as_raw_fd(), group) });
         // SAFETY: filled by the call above.
@@ -283,13 +282,25 @@ impl Job {
     }
 }
 
-/// All that `termios` holds.
-fn settings_of(line: &File) -> Vec<u64> {
+fn termios_of(line: &File) -> libc::termios {
     let mut settings = std::mem::MaybeUninit::<libc::termios>::uninit();
     // SAFETY: the place is valid for the settings.
     done(unsafe { libc::tcgetattr(line.as_raw_fd(), settings.as_mut_ptr()) });
     // SAFETY: filled by the call above.
-    let settings = unsafe { settings.assume_init() };
+    unsafe { settings.assume_init() }
+}
+
+/// Neither what is typed, nor less than what programs write: Ctrl-C drops what was not shown yet.
+fn show_just_output(line: &File) {
+    let mut settings = termios_of(line);
+    settings.c_lflag = (settings.c_lflag & !libc::ECHO) | libc::NOFLSH;
+    // SAFETY: the settings are initialised.
+    done(unsafe { libc::tcsetattr(line.as_raw_fd(), libc::TCSANOW, &raw const settings) });
+}
+
+/// All that `termios` holds.
+fn settings_of(line: &File) -> Vec<u64> {
+    let settings = termios_of(line);
     let flags = [settings.c_iflag, settings.c_oflag, settings.c_cflag, settings.c_lflag];
     let flags = flags.into_iter().map(u64::from);
     flags.chain(settings.c_cc.into_iter().map(u64::from)).collect()
