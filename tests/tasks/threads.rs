@@ -10,13 +10,13 @@ use crate::harness::props::{Random, Scratch, from_env};
 use crate::harness::{self, Case, Outcome, PROCESSES as ISOLATED, eventually};
 use crate::held;
 
-pub(crate) const CASES: &[Case] = crate::cases![submitted_here_and_joined_there];
+pub(crate) const CASES: &[Case] =
+    crate::cases![submitted_here_and_joined_there, submitting_while_the_pool_ends,];
 
 pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
     submit_and_join_from_several_threads,
     submitters_that_wait_for_room,
     the_end_resolves_all_who_wait,
-    submitting_while_the_pool_ends,
     one_leaves_while_another_waits,
 ];
 
