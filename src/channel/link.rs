@@ -192,6 +192,15 @@ impl Link {
         Ok(())
     }
 
+    /// Ends it now, also if a thread still waits on its socket. Nothing happens in a forked child, which
+    /// has only a copy.
+    pub(crate) fn hang_up(self) {
+        if let Ok(socket) = self.socket.borrow() {
+            // An error is that the peer has ended it.
+            let _ = socket::hang_up(socket);
+        }
+    }
+
     /// Reads what is there, but not without end from a peer that never stops sending.
     pub(crate) fn fill(&mut self) -> Result<(), Broken> {
         for _ in 0..READS {

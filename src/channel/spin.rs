@@ -1,5 +1,7 @@
 //! Looking a little longer before going to sleep, where that has paid off lately.
 
+use std::num::NonZero;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use offspring_platform::clock::{nanoseconds, now};
@@ -18,19 +20,23 @@ const LONG: Duration = Duration::from_micros(80);
 pub(crate) struct Spin {
     /// How often in a row it did not pay, and then how often it was not tried.
     misses: u32,
-    /// On one processor, whoever we wait for does not run while we look.
-    alone: bool,
+}
+
+/// On one processor, whoever we wait for does not run while we look. Asked once, when it matters for the first
+/// time: on Linux the answer takes longer than a fork.
+fn is_alone() -> bool {
+    static ALONE: OnceLock<bool> = OnceLock::new();
+    *ALONE.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZero::get) < 2)
 }
 
 impl Spin {
     pub(crate) fn new() -> Self {
-        let alone = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) < 2;
-        Self { misses: 0, alone }
+        Self { misses: 0 }
     }
 
     /// Looks until `ready`, for a few microseconds at most. False if it was not.
     pub(crate) fn look(&mut self, mut ready: impl FnMut() -> bool) -> bool {
-        if self.alone {
+        if is_alone() {
             return false;
         }
         let limit = match self.misses {

@@ -155,20 +155,26 @@ impl Core {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
+        if !self.supervisor.is_ours() {
+            return self.disown();
+        }
         if self.broken.is_none() {
             let error = Error::new(ErrorKind::Cancelled, "run a task");
             self.broken = Some(error.in_context(self.context).detail(why));
         }
+        // Their lifelines go first, so that no worker begins anything while the supervisor ends.
+        for slot in &mut self.slots {
+            if let Some(worker) = &mut slot.worker {
+                worker.kill();
+            }
+        }
+        self.supervisor.finish();
         for slot in 0..self.slots.len() {
-            // Their lifelines go first, so that no worker begins anything while the supervisor ends.
-            if let Some(mut worker) = self.slots[slot].worker.take() {
-                for (batch, index) in worker.lose() {
-                    self.fail_as_broken(batch, index);
-                }
+            if let Some(worker) = self.slots[slot].worker.take() {
+                self.worker_lost(slot, worker);
             }
         }
         self.fail_waiting();
-        self.supervisor.finish();
     }
 
     /// See [`Core::look`]; the one who drives will do it.

@@ -75,6 +75,27 @@ impl Core {
         self.replace(slot);
     }
 
+    /// A worker has ended with its pool: whatever it still sent counts, and what it had begun is known to
+    /// have been begun.
+    pub(super) fn worker_lost(&mut self, slot: usize, mut worker: Box<Worker>) {
+        worker.exit = Some(Exit::Unknown);
+        self.read_worker(slot, &mut worker);
+        let (started, waiting) = worker.what_is_left();
+        self.put_back(waiting);
+        let from = From { worker: slot, pid: worker.pid };
+        for task in started {
+            for index in task.index()..task.index() + task.count() {
+                match &self.broken {
+                    Some(error) if worker.killed_for != Some(task.batch()) => {
+                        let error = error.again().at(Phase::Started);
+                        self.fail(task.batch(), index, error, from);
+                    }
+                    _ => self.fail_as_cancelled(task.batch(), index, Phase::Started),
+                }
+            }
+        }
+    }
+
     /// What a task gets that was begun by a worker that has ended.
     fn task_ended(&mut self, slot: usize, worker: &Worker, task: Waiting, end: End, begun: u64) {
         let (batch, index) = (task.batch(), task.index());

@@ -125,7 +125,8 @@ impl<S, X> Pool<S, X> {
     }
 
     /// Ends all workers at once, running tasks included. Tasks without an outcome fail with
-    /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled), in whatever thread waits for them.
+    /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled), in whatever thread waits for them; their
+    /// [`Phase`](crate::Phase) says whether they had begun.
     ///
     /// The same as dropping the pool, for one that other threads still use.
     pub fn terminate(&self) {

@@ -47,7 +47,7 @@ impl Shared {
             start_timeout: settings.specification.start_timeout,
             ..Specification::default()
         };
-        let supervisor = Supervisor::start(context, &own, supervisor::NAME, inherited)?;
+        let supervisor = Supervisor::begin(context, &own, supervisor::NAME, inherited)?;
         let (listener, ringer) =
             bell::new().map_err(|error| Error::system("start a pool", error))?;
         let mut core = Core {
@@ -79,6 +79,8 @@ impl Shared {
         for index in 0..workers {
             core.start_worker(index)?;
         }
+        // What it takes to ask for workers is done while the supervisor comes up.
+        core.supervisor.greet(context, own.start_timeout)?;
         let (encoding, decoding) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Self { core: Mutex::new(core), news: Condvar::new(), listener, encoding, decoding })
     }
@@ -172,8 +174,12 @@ impl Shared {
     /// Lets all tasks finish, ends the workers and the supervisor.
     pub(super) fn shutdown(&self) -> Result<Account, Error> {
         let mut core = self.lock();
-        while core.broken.is_none() && (core.waiting_count > 0 || core.has_tasks()) {
+        loop {
+            // Looked at first: whoever sleeps when nothing is left to come sleeps for long.
             core.look_unless_driven();
+            if core.broken.is_some() || (core.waiting_count == 0 && !core.has_tasks()) {
+                break;
+            }
             core = self.wait(core, None);
         }
         core.close();

@@ -51,12 +51,23 @@ impl Supervisor {
         name: &str,
         inherited: Option<Inherited<'_>>,
     ) -> Result<Self, Error> {
+        let mut this = Self::begin(context, specification, name, inherited)?;
+        this.greet(context, specification.start_timeout)?;
+        Ok(this)
+    }
+
+    /// Like [`Supervisor::start`], without waiting. It can be asked for children already.
+    pub(crate) fn begin(
+        context: Context,
+        specification: &Specification,
+        name: &str,
+        inherited: Option<Inherited<'_>>,
+    ) -> Result<Self, Error> {
         gates::check_depth(context)?;
         match context {
             Context::Fork => Self::fork(inherited),
             _ => Self::execute(context, specification, name),
         }
-        .and_then(|supervisor| supervisor.greeted(context, specification.start_timeout))
     }
 
     /// A copy of this process, which forks workers that are copies of the same moment.
@@ -117,11 +128,13 @@ impl Supervisor {
         }
     }
 
-    fn greeted(mut self, context: Context, limit: Duration) -> Result<Self, Error> {
-        let fail = |kind| Error::new(kind, DOING).in_context(context).of_process(self.pid);
+    /// Waits for its hello.
+    pub(crate) fn greet(&mut self, context: Context, limit: Duration) -> Result<(), Error> {
+        let pid = self.pid;
+        let fail = |kind| Error::new(kind, DOING).in_context(context).of_process(pid);
         let Some(link) = &mut self.link else { return Err(fail(ErrorKind::Closed)) };
         match link.wait_for_frame(Instant::now().checked_add(limit)) {
-            Ok(Some(frame)) if frame.kind == Kind::Hello => Ok(self),
+            Ok(Some(frame)) if frame.kind == Kind::Hello => Ok(()),
             Ok(Some(frame)) if frame.kind == Kind::Refused => Err(fail(ErrorKind::ProgramChanged)),
             Ok(Some(_)) => Err(fail(ErrorKind::Protocol)),
             Ok(None) if link.is_at_end() => {
@@ -147,7 +160,10 @@ impl Supervisor {
 
     /// Tells it to end all its children and itself, waits for that, and collects it.
     pub(crate) fn finish(&mut self) -> wait::Exit {
-        self.link = None;
+        // Dropping it would not do: a thread that drives the pool holds the socket while it sleeps.
+        if let Some(link) = self.link.take() {
+            link.hang_up();
+        }
         if !self.is_ours() || self.pid == 0 {
             return wait::Exit::Unknown;
         }

@@ -69,7 +69,8 @@ struct Supervisor<'a> {
     inherited: Option<Inherited<'a>>,
     /// Something that a child left behind was killed, and may itself leave something behind.
     sweeping: bool,
-    /// How many processes the system had killed for want of memory, when it was asked last.
+    /// How many processes the system had killed for want of memory, when it was asked last. That is not
+    /// before there are children: the answer takes as long as a small start.
     out_of_memory_kills: Option<u64>,
 }
 
@@ -109,9 +110,12 @@ fn run(mut owner: Link, end: PrivateFd, way: Way, inherited: Option<Inherited<'_
         children: HashMap::new(),
         inherited,
         sweeping: false,
-        out_of_memory_kills: memory::out_of_memory_kills(),
+        out_of_memory_kills: None,
     };
-    while this.turn().is_ok() && !this.owner.is_at_end() {}
+    // What came together with the launch is not to be waited for.
+    if this.obey_all().is_ok() {
+        while this.turn().is_ok() && !this.owner.is_at_end() {}
+    }
     // The owner is gone, or done with us.
     let _ = guardian::end_all(|_, _| {});
     exit::now(0)
@@ -136,14 +140,23 @@ impl Supervisor<'_> {
         }
         if control {
             self.owner.fill()?;
-            // All of them first: a child that is forked for one must close what came for the others.
-            let mut requests = Vec::new();
-            while let Some(frame) = self.owner.next() {
-                requests.push(Request::new(frame)?);
-            }
-            for request in requests {
-                self.obey(request)?;
-            }
+            self.obey_all()?;
+        }
+        Ok(())
+    }
+
+    /// Does what the owner has asked for so far.
+    fn obey_all(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        // All of them first: a child that is forked for one must close what came for the others.
+        let mut requests = Vec::new();
+        while let Some(frame) = self.owner.next() {
+            requests.push(Request::new(frame)?);
+        }
+        for request in requests {
+            self.obey(request)?;
+        }
+        if self.out_of_memory_kills.is_none() && !self.children.is_empty() {
+            self.out_of_memory_kills = memory::out_of_memory_kills();
         }
         Ok(())
     }

@@ -29,8 +29,9 @@ pub(super) enum Direction {
     Up,
 }
 
-/// The words take one page of the largest size in use on Linux and macOS, so that data starts at a page.
-const HEAD: usize = 64 << 10;
+/// The words take one page, so that data starts at a page. No system has smaller ones than this.
+const LEAST_PAGE: usize = 4 << 10;
+const _: () = assert!((USER_WORDS + 9 * APART) * size_of::<u64>() <= LEAST_PAGE);
 /// Words that different processes write stand on different lines of the processor's cache; two, because
 /// processors fetch lines in pairs.
 pub(super) const APART: usize = 128 / size_of::<u64>();
@@ -39,6 +40,8 @@ pub(super) const APART: usize = 128 / size_of::<u64>();
 #[derive(Debug)]
 pub(super) struct Map {
     base: *mut u8,
+    /// The size of a page: that of the words.
+    page: usize,
     capacity: usize,
     /// The ring into which this process writes.
     out: Direction,
@@ -52,48 +55,49 @@ unsafe impl Send for Map {}
 unsafe impl Sync for Map {}
 
 /// The size of the object: words, then the data of both rings.
-fn object(capacity: usize) -> usize {
-    HEAD + 2 * capacity
+fn object(page: usize, capacity: usize) -> usize {
+    page + 2 * capacity
 }
 
 /// The size of the mapping: words, then the data of both rings, twice each.
-fn span(capacity: usize) -> usize {
-    HEAD + 4 * capacity
+fn span(page: usize, capacity: usize) -> usize {
+    page + 4 * capacity
 }
 
 impl Map {
     pub(super) fn create(capacity: usize) -> io::Result<(Self, OwnedFd)> {
-        check(capacity)?;
-        let fd = lift(os::shared::Object::new()?.fixed(object(capacity))?)?;
-        let this = Self::over(fd.as_fd(), capacity, Direction::Down)?;
+        let page = check(capacity)?;
+        let fd = lift(os::shared::Object::new()?.fixed(object(page, capacity))?)?;
+        let this = Self::over(fd.as_fd(), page, capacity, Direction::Down)?;
         this.keep_from_children()?;
         Ok((this, fd))
     }
 
     pub(super) fn receive(fd: BorrowedFd<'_>, capacity: usize) -> io::Result<Self> {
-        check(capacity)?;
-        os::shared::verify_fixed(fd, object(capacity))?;
-        Self::over(fd, capacity, Direction::Up)
+        let page = check(capacity)?;
+        os::shared::verify_fixed(fd, object(page, capacity))?;
+        Self::over(fd, page, capacity, Direction::Up)
     }
 
     pub(super) fn keep_from_children(&self) -> io::Result<()> {
-        os::shared::not_for_children(self.base, span(self.capacity))
+        os::shared::not_for_children(self.base, self.span())
     }
 
-    fn over(fd: BorrowedFd<'_>, capacity: usize, out: Direction) -> io::Result<Self> {
+    fn over(fd: BorrowedFd<'_>, page: usize, capacity: usize, out: Direction) -> io::Result<Self> {
         let anywhere = std::ptr::null_mut();
         let flags = libc::MAP_PRIVATE | libc::MAP_ANON;
+        let length = span(page, capacity);
         // SAFETY: a new mapping that replaces none.
-        let base = unsafe { libc::mmap(anywhere, span(capacity), libc::PROT_NONE, flags, -1, 0) };
+        let base = unsafe { libc::mmap(anywhere, length, libc::PROT_NONE, flags, -1, 0) };
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
         // From here on, the drop unmaps it.
-        let this = Self { base: base.cast(), capacity, out, generation: generation() };
-        this.place(fd, 0, 0, HEAD, true)?;
+        let this = Self { base: base.cast(), page, capacity, out, generation: generation() };
+        this.place(fd, 0, 0, page, true)?;
         for (number, direction) in [Direction::Down, Direction::Up].into_iter().enumerate() {
-            let from = HEAD + number * capacity;
-            let first = HEAD + 2 * number * capacity;
+            let from = page + number * capacity;
+            let first = page + 2 * number * capacity;
             this.place(fd, first, from, capacity, direction == out)?;
             this.place(fd, first + capacity, from, capacity, direction == out)?;
         }
@@ -109,7 +113,7 @@ impl Map {
         length: usize,
         writable: bool,
     ) -> io::Result<()> {
-        assert!(at + length <= span(self.capacity), "inside the reservation");
+        assert!(at + length <= self.span(), "inside the reservation");
         // SAFETY: inside the reservation: checked above.
         let address = unsafe { self.base.add(at) };
         let protection =
@@ -123,13 +127,17 @@ impl Map {
         if placed == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
+    fn span(&self) -> usize {
+        span(self.page, self.capacity)
+    }
+
     pub(super) fn capacity(&self) -> usize {
         self.capacity
     }
 
     #[inline]
     fn word(&self, number: usize) -> &AtomicU64 {
-        assert!((number + 1) * size_of::<u64>() <= HEAD, "inside the words");
+        assert!((number + 1) * size_of::<u64>() <= LEAST_PAGE, "inside the words");
         let words = self.base.cast::<AtomicU64>();
         // SAFETY: inside the words: checked above.
         let word = unsafe { words.add(number) };
@@ -141,7 +149,6 @@ impl Map {
     #[inline]
     pub(super) fn user_words(&self) -> &[AtomicU64] {
         let first = std::ptr::from_ref(self.word(0));
-        const { assert!(USER_WORDS * size_of::<u64>() <= HEAD / 2) }
         // SAFETY: as for `word`, for the first `USER_WORDS`; those of the rings lie behind.
         unsafe { std::slice::from_raw_parts(first, USER_WORDS) }
     }
@@ -168,8 +175,8 @@ impl Map {
         #[expect(clippy::cast_possible_truncation, reason = "masked to less than the capacity")]
         let inside = position as usize & (self.capacity - 1);
         let start = match direction {
-            Direction::Down => HEAD,
-            Direction::Up => HEAD + 2 * self.capacity,
+            Direction::Down => self.page,
+            Direction::Up => self.page + 2 * self.capacity,
         };
         // SAFETY: `inside` is below the capacity and so is `length`, and twice the capacity is mapped
         // from `start`.
@@ -210,16 +217,17 @@ impl Drop for Map {
         }
         // SAFETY: the whole reservation, made in `over`; no reference to it outlives `self`. Failure is
         // impossible for a range that is mapped.
-        let _ = checked(unsafe { libc::munmap(self.base.cast(), span(self.capacity)) });
+        let _ = checked(unsafe { libc::munmap(self.base.cast(), self.span()) });
     }
 }
 
-fn check(capacity: usize) -> io::Result<()> {
+/// Whether a ring can have this capacity. Returns the size of a page.
+fn check(capacity: usize) -> io::Result<usize> {
     // SAFETY: no memory is involved.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     let page = usize::try_from(page).unwrap_or(usize::MAX);
     if capacity.is_power_of_two() && capacity >= page && capacity <= 1 << 40 {
-        return Ok(());
+        return Ok(page);
     }
     let text =
         format!("a ring cannot hold {capacity} bytes: a power of two, at least a page, is wanted");

@@ -24,6 +24,18 @@ const _: () = assert!(
     unsafe { libc::CMSG_SPACE((MOST_DESCRIPTORS * size_of::<RawFd>()) as u32) } as usize <= 128
 );
 
+/// Ends the connection, for everybody who has this end or a duplicate of it: the peer reads to the end of
+/// what was sent.
+///
+/// # Errors
+///
+/// What `shutdown(2)` reports; `NotConnected` when the peer is gone.
+pub fn hang_up(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the call takes integers.
+    super::checked(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) })?;
+    Ok(())
+}
+
 /// Sends some of `bytes`, with all of `fds` attached to the first of them.
 ///
 /// # Errors

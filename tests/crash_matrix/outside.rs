@@ -1,0 +1,279 @@
+//! The points at which none of the user's code runs: while a worker comes up, between tasks, while large
+//! values travel, and when a result was sent that nobody has read. There somebody else does it.
+
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant};
+
+use offspring::{Context, Pool};
+use serde::{Serialize, Serializer};
+
+use crate::expect;
+use crate::fuse::{LEFT, Way};
+use crate::harness::{eventually, leaks};
+use crate::scene::{Flag, scene};
+use crate::torture::{self, Random, state_of};
+
+type Ran = Result<(), Box<dyn std::error::Error>>;
+
+/// More than a socket holds.
+const LARGE: [usize; 2] = [1 << 20, 8 << 20];
+/// Through the ring; over the socket, which holds that.
+const SMALL: [usize; 3] = [0, 16 << 10, 64 << 10];
+/// A worker is struck in this time after it was started.
+const COMES_UP: Duration = Duration::from_millis(6);
+
+/// Runs all cells. Returns how many those are.
+pub(crate) fn run(
+    context: Context,
+    way: Way,
+    random: &mut Random,
+) -> Result<u64, Box<dyn std::error::Error>> {
+    let mut cells = 0;
+    let pool = context.pool().workers(1).init(way, prepare).build()?;
+    between_tasks(&pool, way)?;
+    cells += 1;
+    for size in LARGE {
+        while_a_result_is_sent(&pool, way, size)?;
+        while_an_argument_is_received(&pool, way, size)?;
+        cells += 2;
+    }
+    for size in SMALL {
+        after_its_result(&pool, way, size)?;
+        cells += 1;
+    }
+    let report = pool.shutdown()?;
+    assert_eq!(report.replaced(), cells);
+    // Before its initialiser it cannot be told to exit.
+    if matches!(way, Way::Kill | Way::Abort | Way::Crash | Way::Stop) {
+        for _ in 0..3 {
+            while_it_comes_up(context, way, random.time_below(COMES_UP))?;
+            cells += 1;
+        }
+    }
+    Ok(cells)
+}
+
+/// The status of a worker that leaves when it is told to.
+static STATUS: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn leave(_: libc::c_int) {
+    // SAFETY: a handler may call it.
+    unsafe { libc::_exit(STATUS.load(Ordering::Relaxed)) };
+}
+
+/// In a worker: nothing of std's or ours shall stand in the way.
+fn prepare(way: Way) -> u32 {
+    torture::default_action(libc::SIGSEGV);
+    STATUS.store(expect::end(way).unwrap_or(LEFT), Ordering::Relaxed);
+    let handler = leave as extern "C" fn(libc::c_int);
+    // SAFETY: the handler does only what a handler may do.
+    unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
+    std::process::id()
+}
+
+/// Ends a worker from outside, and waits until it has ended.
+fn strike(pid: u32, way: Way) {
+    match way {
+        Way::Kill => torture::signal(pid, libc::SIGKILL),
+        Way::Abort => torture::signal(pid, libc::SIGABRT),
+        // Where std has a handler, that steps aside at the first, and only the second kills.
+        Way::Crash => eventually("it crashes", || {
+            torture::signal(pid, libc::SIGSEGV);
+            !leaks::is_alive(pid)
+        }),
+        Way::Stop => {
+            torture::signal(pid, libc::SIGSTOP);
+            eventually("it stops", || matches!(state_of(pid), Some('T' | 'Z') | None));
+            torture::signal(pid, libc::SIGKILL);
+        }
+        _ => torture::signal(pid, libc::SIGUSR1),
+    }
+    eventually("it ends", || !leaks::is_alive(pid));
+}
+
+fn works(pool: &Pool<u32>) -> Result<u32, Box<dyn std::error::Error>> {
+    let mut worker = 0;
+    for (n, result) in pool.map(0..20usize, |own, n| (*own, n)).enumerate() {
+        let (own, answer) = result?;
+        assert_eq!(answer, n);
+        worker = own;
+    }
+    Ok(worker)
+}
+
+/// No task was there to die: none does.
+fn between_tasks(pool: &Pool<u32>, way: Way) -> Ran {
+    println!("between tasks");
+    let worker = works(pool)?;
+    eventually("it has nothing to do", || state_of(worker) == Some('S'));
+    strike(worker, way);
+    assert_ne!(works(pool)?, worker, "another took its place");
+    Ok(())
+}
+
+/// Nobody notices, whatever it was doing.
+fn while_it_comes_up(context: Context, way: Way, delay: Duration) -> Ran {
+    println!("{delay:?} after it was started");
+    let own = std::process::id();
+    let before = leaks::children_of(own);
+    let pool = context.pool().workers(1).init(way, prepare).build()?;
+    let mut new = leaks::children_of(own).into_iter().filter(|child| !before.contains(child));
+    let supervisor = new.next().expect("a pool has a supervisor");
+    let worker = loop {
+        if let Some(first) = leaks::children_of(supervisor).first() {
+            break *first;
+        }
+        std::thread::yield_now();
+    };
+    let found = Instant::now();
+    while found.elapsed() < delay {
+        std::hint::spin_loop();
+    }
+    strike(worker, way);
+    assert_ne!(works(&pool)?, worker, "another took its place");
+    let report = pool.shutdown()?;
+    assert_eq!((report.tasks(), report.replaced()), (20, 1));
+    let exits: Vec<_> = report.abnormal_exits().iter().copied().map(expect::number_of).collect();
+    assert_eq!(exits, Vec::from_iter(expect::end(way)), "{report:?}");
+    Ok(())
+}
+
+/// Nobody has read it, and it counts.
+fn after_its_result(pool: &Pool<u32>, way: Way, size: usize) -> Ran {
+    println!("after its result, {size} bytes");
+    scene().forget(2);
+    let mut results = pool.map([(0u64, size), (1, size)], |own, (index, size)| {
+        if index == 1 {
+            eventually("the one before is taken", || scene().get(Flag::Go) == 1);
+        }
+        scene().has_effect(index);
+        (*own, "r".repeat(size))
+    });
+    let (worker, _) = results.next().expect("the first has an outcome")?;
+    scene().raise(Flag::Go, 1);
+    let waits = || scene().effects(1) == 1 && sleeps_in(worker, |call| call == libc::SYS_futex);
+    eventually("its worker has nothing left to do", waits);
+    strike(worker, way);
+    let (own, text) = results.next().expect("an outcome")?;
+    assert_eq!((own, text), (worker, "r".repeat(size)));
+    assert!(results.next().is_none() && scene().effects(1) == 1);
+    drop(results);
+    assert_ne!(works(pool)?, worker, "another took its place");
+    Ok(())
+}
+
+/// A large result that tells when it is encoded.
+struct Parcel(String);
+
+impl Serialize for Parcel {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let done = self.0.serialize(serializer);
+        if offspring::worker().is_some() {
+            scene().raise(Flag::Encoded, 1);
+        }
+        done
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Parcel {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self)
+    }
+}
+
+/// Nobody reads it: this process does so only when it asks for the result.
+fn while_a_result_is_sent(pool: &Pool<u32>, way: Way, size: usize) -> Ran {
+    println!("while a result is sent, {size} bytes");
+    scene().forget(0);
+    let mut results =
+        pool.map((0..4).map(|index| (index, size)), |own, (index, size): (u64, _)| {
+            if index == 1 {
+                eventually("the one before is taken", || scene().get(Flag::Go) == 1);
+                return (*own, Parcel("r".repeat(size)));
+            }
+            (*own, Parcel(String::new()))
+        });
+    let (worker, _) = results.next().expect("the first has an outcome")?;
+    scene().raise(Flag::Go, 1);
+    eventually("the result is encoded", || scene().get(Flag::Encoded) == 1);
+    eventually("its worker waits", || sleeps_in(worker, is_socket_call));
+    strike(worker, way);
+    let error = results.next().expect("an outcome").err().expect("it was not sent as a whole");
+    expect::task(&error, 1, way);
+    assert!(results.by_ref().map(Result::unwrap).all(|(own, _)| own != worker));
+    drop(results);
+    works(pool)?;
+    Ok(())
+}
+
+/// Nobody writes the rest of it.
+fn while_an_argument_is_received(pool: &Pool<u32>, way: Way, size: usize) -> Ran {
+    // A worker that reads as fast as this process writes gets all of it at once.
+    let sizes = std::iter::successors(Some(size), |size| Some(2 * size)).take(6);
+    for size in sizes {
+        if is_struck_while_receiving(pool, way, size)? {
+            return Ok(());
+        }
+    }
+    Err("its worker received all of it, each time".into())
+}
+
+/// False if the worker had received all of it before.
+fn is_struck_while_receiving(
+    pool: &Pool<u32>,
+    way: Way,
+    size: usize,
+) -> Result<bool, Box<dyn std::error::Error>> {
+    println!("while an argument is received, {size} bytes");
+    scene().forget(4);
+    let lengths = [8, size, 8, 8];
+    let orders = (0u64..).zip(lengths).map(|(index, length)| (index, "a".repeat(length)));
+    let mut results = pool.map(orders, |own, (index, text): (u64, String)| {
+        scene().has_effect(index);
+        (*own, text.len())
+    });
+    let (worker, _) = results.next().expect("the first has an outcome")?;
+    // It has got a part: that counts as begun, or one that is too large would be sent for ever.
+    eventually("its worker waits, or has all", || {
+        sleeps_in(worker, is_socket_call) || scene().effects(1) == 1
+    });
+    if scene().effects(1) == 1 {
+        results.try_for_each(|result| result.map(drop))?;
+        return Ok(false);
+    }
+    strike(worker, way);
+    let error = results.next().expect("an outcome").expect_err("it did not arrive as a whole");
+    expect::task(&error, 1, way);
+    for (index, result) in (2..).zip(results.by_ref()) {
+        let (own, length) = result?;
+        assert_ne!(own, worker);
+        assert_eq!((length, scene().effects(index)), (8, 1));
+    }
+    assert_eq!(scene().effects(1), 0, "none of its code ran");
+    drop(results);
+    works(pool)?;
+    Ok(true)
+}
+
+fn is_socket_call(number: i64) -> bool {
+    // Whoever waits for words in memory is in none of these.
+    let calls = [libc::SYS_ppoll, libc::SYS_sendmsg, libc::SYS_recvmsg, libc::SYS_recvfrom];
+    calls.contains(&number) || is_old_poll(number)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn is_old_poll(number: i64) -> bool {
+    [libc::SYS_poll, libc::SYS_read, libc::SYS_write].contains(&number)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn is_old_poll(number: i64) -> bool {
+    [libc::SYS_read, libc::SYS_write].contains(&number)
+}
+
+/// Whether a process sleeps in such a system call.
+fn sleeps_in(pid: u32, wanted: fn(i64) -> bool) -> bool {
+    let call = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    let number = call.split_ascii_whitespace().next().and_then(|word| word.parse().ok());
+    number.is_some_and(wanted) && state_of(pid) == Some('S')
+}
