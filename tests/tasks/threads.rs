@@ -146,7 +146,7 @@ fn the_end_resolves_all_who_wait(context: Context) -> Outcome {
 
 fn submitting_while_the_pool_ends(context: Context) -> Outcome {
     let mut random = Random::new();
-    let rounds = from_env("OFFSPRING_RACE_ROUNDS").unwrap_or(30);
+    let rounds = from_env("OFFSPRING_RACE_ROUNDS").unwrap_or(200);
     for round in 0..rounds {
         let pool = context.pool().workers(1).build()?;
         let pause = Duration::from_micros(random.below(2000));
