@@ -3,6 +3,8 @@
 
 #[path = "pool_shape/broadcast.rs"]
 mod broadcast;
+#[path = "pool_shape/extremes.rs"]
+mod extremes;
 #[path = "pool_shape/faults.rs"]
 mod faults;
 mod harness;
@@ -31,6 +33,8 @@ fn main() -> ExitCode {
         resize::PROCESSES,
         maps::CASES,
         maps::PROCESSES,
+        extremes::CASES,
+        extremes::PROCESSES,
         faults::PROCESSES,
     ])
 }

@@ -8,14 +8,13 @@ use crate::channel::{Kind, Link};
 use crate::codec::{self, Encoded};
 use crate::function::{Finder, Inherited, Name};
 
-/// Says hello, runs the function, sends what came of it, and ends.
+/// Runs the function, sends what came of it, and ends.
 pub(super) fn run(
     mut link: Link,
     function: Name,
     message: Option<(Vec<u8>, Vec<OwnedFd>)>,
     inherited: Option<Inherited<'_>>,
 ) -> ! {
-    super::send(&mut link, Kind::Hello, 0, Encoded::default());
     let (bytes, descriptors) = match message {
         Some(message) => message,
         None => match link.wait_for_frame(None) {

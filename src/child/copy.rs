@@ -52,7 +52,8 @@ pub(super) fn copy(link: &Link, bell: &Ringer) -> Result<Copied, Failure> {
             // The copy ends with the worker, which ends with its owner.
             guardian::die_with_supervisor(worker);
             signal::reset_for_child();
-            signal::leave_interrupts_to_parent();
+            signal::leave_terminal_to_parent();
+            signal::unblock_all();
             exit::skip_inherited_handlers();
             let mut kept = kept.into_iter();
             match (kept.next(), kept.next()) {

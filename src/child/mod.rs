@@ -119,6 +119,8 @@ pub(crate) fn enter_by_fork(
         _ => leave(&mut link, Refusal::ProgramChanged),
     };
     let descriptors = first.descriptors;
+    // It may have waited for this for long.
+    signal::forget_pending();
     live(Birth { link, lifeline: end, launch, descriptors, message: None, inherited, forked: true })
 }
 
@@ -143,11 +145,24 @@ pub(crate) fn live(birth: Birth<'_>) -> ! {
         leave(&mut link, refusal);
     }
     match launch.role {
-        Role::Call { function } => call::run(link, function, message, inherited),
-        Role::Worker(role) => worker::run(link, launch.context, role, inherited),
+        Role::Call { function } => {
+            greet(&mut link, forked);
+            call::run(link, function, message, inherited)
+        }
+        Role::Worker(role) => {
+            worker::prepare(&role);
+            greet(&mut link, forked);
+            worker::run(link, launch.context, role, inherited)
+        }
         // Those enter elsewhere.
         Role::Supervisor { .. } => leave(&mut link, Refusal::ProgramChanged),
     }
+}
+
+/// Says hello, and lets signals in: who is ended by one from now on had started.
+fn greet(link: &mut Link, forked: bool) {
+    send(link, Kind::Hello, std::process::id().into(), Encoded::default());
+    if forked { signal::unblock_all() } else { signal::unblock_terminal() }
 }
 
 fn set_streams(standard: [Standard; 3], sent: &[OwnedFd]) -> io::Result<()> {

@@ -62,19 +62,22 @@ const PANICKED: i32 = 101;
 /// A worker that sleeps looks around this often, in case its owner was lost without a trace.
 const NAP: Duration = Duration::from_secs(10);
 
-/// Says hello, makes the state, runs tasks until told to close.
+/// What comes before it says hello.
+pub(super) fn prepare(role: &WorkerRole) {
+    signal::leave_terminal_to_parent();
+    if role.pinned {
+        // A worker that may run everywhere is slower at most.
+        let _ = affinity::pin(usize::try_from(role.index).unwrap_or(0));
+    }
+}
+
+/// Makes the state, runs tasks until told to close.
 pub(super) fn run(
     mut link: Link,
     context: Context,
     role: WorkerRole,
     inherited: Option<Inherited<'_>>,
 ) -> ! {
-    signal::leave_interrupts_to_parent();
-    if role.pinned {
-        // A worker that may run everywhere is slower at most.
-        let _ = affinity::pin(usize::try_from(role.index).unwrap_or(0));
-    }
-    super::send(&mut link, Kind::Hello, std::process::id().into(), Encoded::default());
     let WorkerRole { index, generation, initialiser, .. } = role;
     let who = Whoami { context, index, generation, tasks_done: 0 };
     let mut first = match link.wait_for_frame(None) {

@@ -10,7 +10,7 @@ use crate::channel::lane::Status;
 impl Worker {
     /// Takes back the tasks that it has not begun and will not begin any more.
     pub(super) fn take_back(&mut self) -> Vec<Waiting> {
-        if self.in_flight < 2 {
+        if self.in_flight == 0 {
             return Vec::new();
         }
         self.publish();

@@ -109,7 +109,7 @@ impl<S, X> PoolBuilder<S, X> {
 
     /// How long a task may take, from when it begins in its worker. One that takes longer is ended with
     /// its worker, which is replaced, and fails with [`ErrorKind::TimedOut`]. The supervisor sees to it,
-    /// also while this process is busy. Default: no limit. On Inline: no limit.
+    /// also while this process is busy, or stopped (Ctrl-Z). Default: no limit. On Inline: no limit.
     pub fn task_timeout(mut self, limit: Duration) -> Self {
         self.settings.deadlines.task = Some(limit);
         self

@@ -67,7 +67,7 @@ impl Core {
             let Some(worker) = &mut slot.worker else { continue };
             // Behind nothing else: what waits behind a long task is taken back, and would be sent again and
             // again.
-            while worker.serves() && worker.in_flight == 0 {
+            while worker.is_idle() {
                 let Some(next) = slot.pinned.pop_front() else { break };
                 let left = match next {
                     Waiting::Parcel(mut parcel) => {
@@ -89,9 +89,7 @@ impl Core {
     /// To a worker that has nothing else, so that nothing waits behind it, and it is not waited for.
     fn send_large(&mut self, large: Large) -> Result<(), Large> {
         let workers = self.slots.iter_mut().filter_map(Slot::open_worker);
-        let idle = |worker: &&mut Worker| {
-            worker.serves() && worker.in_flight == 0 && !worker.link.has_output()
-        };
+        let idle = |worker: &&mut Worker| worker.is_idle() && !worker.link.has_output();
         match { workers }.find(idle) {
             Some(worker) => worker.send_large(large),
             None => Err(large),
@@ -142,7 +140,7 @@ impl Core {
     }
 
     /// If a worker has nothing to do while others have more than they run, takes tasks back from the one
-    /// that will take longest.
+    /// that will take longest, or that does not even begin.
     fn even_out(&mut self) {
         let Some(slot) = self.most_loaded() else { return };
         let Some(worker) = &mut self.slots[slot].worker else { return };
@@ -158,20 +156,31 @@ impl Core {
         let loaded = self.slots.iter().enumerate().filter_map(|(slot, place)| {
             let worker = place.worker.as_ref()?;
             let left = worker.pace.left(worker.in_flight);
-            (worker.in_flight > 1 && left > WORTH_IT).then_some((left, slot))
+            let more = worker.in_flight > 1 && left > WORTH_IT;
+            (more || worker.sleeps_on(self.now)).then_some((left, slot))
         });
         loaded.max().map(|(_, slot)| slot)
     }
 
     /// Whether a worker has nothing to do, and another more than the task it runs.
     pub(super) fn is_uneven(&self) -> bool {
-        let workers = || self.slots.iter().filter_map(|slot| slot.worker.as_ref());
-        // One for whom something is pinned has that to do.
-        let idle = |slot: &Slot| {
-            let serves = |worker: &Worker| worker.serves() && worker.in_flight == 0;
-            slot.pinned.is_empty() && slot.worker.as_deref().is_some_and(serves)
-        };
-        workers().any(|worker| worker.in_flight > 1) && self.slots.iter().any(idle)
+        let more = |worker: &Worker| worker.in_flight > 1 || worker.sleeps_on(self.now);
+        self.workers().any(more) && self.has_idle()
+    }
+
+    /// Whether a worker has not begun what another could run.
+    pub(super) fn may_sleep_on(&self) -> bool {
+        self.workers().any(Worker::has_begun_none) && self.has_idle()
+    }
+
+    fn workers(&self) -> impl Iterator<Item = &Worker> {
+        self.slots.iter().filter_map(|slot| slot.worker.as_deref())
+    }
+
+    /// Whether a worker has nothing to do. One for whom something is pinned has that to do.
+    fn has_idle(&self) -> bool {
+        let idle = |slot: &Slot| slot.worker.as_deref().is_some_and(Worker::is_idle);
+        self.slots.iter().any(|slot| slot.pinned.is_empty() && idle(slot))
     }
 
     /// The pool gave up: whatever waits fails with its error.

@@ -203,7 +203,7 @@ impl Core {
         // that is held up may have tasks that another could run.
         let soon = match patient || self.is_uneven() {
             true => Some(SOON),
-            false => self.has_tasks_behind_others().then_some(SLOW),
+            false => (self.has_tasks_behind_others() || self.may_sleep_on()).then_some(SLOW),
         };
         Some(match (deadline, soon) {
             (Some(deadline), Some(soon)) => Some(deadline.min(soon)),

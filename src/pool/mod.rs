@@ -56,6 +56,10 @@ use shared::Shared;
 /// Dropping a pool ends it at once, running tasks included; [`Pool::shutdown`] lets them finish. Either
 /// way, no process is left when it returns.
 ///
+/// Ctrl-C at a terminal does nothing to workers, nor does the end of the terminal: they end with this
+/// process, and if it handles the signal it can shut the pool down in order. Ctrl-Z stops them with this
+/// process, and they go on with it.
+///
 /// # Examples
 ///
 /// ```standalone_crate

@@ -136,9 +136,19 @@ impl Worker {
         self.ready && !self.failed && !self.closing && self.exit.is_none() && self.keeper.is_some()
     }
 
+    /// Whether it takes tasks and has none. One from which all was taken back has first to pass over that:
+    /// until then it may as well be stopped.
+    pub(super) fn is_idle(&self) -> bool {
+        self.serves() && self.in_flight == 0 && !self.has_to_pass_over()
+    }
+
+    fn has_to_pass_over(&self) -> bool {
+        self.in_flight == 0 && !self.flights.is_empty() && !self.tasks.is_drained()
+    }
+
     /// How many more tasks it should have at this time.
     pub(super) fn room(&self, now: Instant) -> u64 {
-        if !self.serves() || self.is_slow(now) {
+        if !self.serves() || self.is_slow(now) || self.has_to_pass_over() {
             return 0;
         }
         let room = self.pace.window().saturating_sub(self.in_flight);
@@ -148,6 +158,17 @@ impl Worker {
     /// Whether it has been at one task for so long that no other should wait behind it.
     fn is_slow(&self, now: Instant) -> bool {
         self.in_flight > 0 && now.saturating_duration_since(self.pace.since) >= SLOW
+    }
+
+    /// Whether it has not begun the first task that it has.
+    pub(super) fn has_begun_none(&self) -> bool {
+        let voids = self.flights.iter().take_while(|flight| matches!(flight, Flight::Void { .. }));
+        self.in_flight > 0 && self.begun() < self.first + voids.map(Flight::count).sum::<u64>()
+    }
+
+    /// Whether it has been sent tasks long ago and has begun none: it is stopped, or gets no time.
+    pub(super) fn sleeps_on(&self, now: Instant) -> bool {
+        self.is_slow(now) && self.has_begun_none()
     }
 
     /// Whether tasks wait behind one that takes long.

@@ -26,6 +26,8 @@ pub(crate) const PROCESSES: &[Case] = crate::cases![on harness::PROCESSES =>
     late_tasks_are_not_begun_again,
     limits_that_are_no_limits,
     no_time_at_all,
+    #[cfg(target_os = "linux")]
+    workers_that_are_stopped_from_outside,
 ];
 
 const LIMIT: Duration = Duration::from_millis(500);
@@ -356,5 +358,42 @@ fn no_time_at_all(context: Context) -> Outcome {
         assert_eq!(task.join().unwrap_err().kind(), ErrorKind::TimedOut);
         pool.shutdown()?;
     }
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn workers_that_are_stopped_from_outside(context: Context) -> Outcome {
+    let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
+    let pool = context.pool().workers(2).task_timeout(LIMIT).build()?;
+    pool.ready(Duration::from_secs(60))?;
+    let task = pool.submit((log.path(), gate.path()), |(), (log, gate): (PathBuf, PathBuf)| {
+        note(&log, std::process::id());
+        harness::eventually("the gate is open", || gate.exists());
+    })?;
+    harness::eventually("it begins", || log.lines().len() == 1);
+    let stop = |pid: u32| {
+        kill(pid, libc::SIGSTOP);
+        harness::eventually("the worker stops", || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+        });
+    };
+    // In the middle of a task that would end by itself.
+    let busy = log.lines()[0].parse()?;
+    stop(busy);
+    note(&gate.path(), "open");
+    check_late(&task.join().unwrap_err());
+    // With nothing to do: then the others do it all, and nobody is late.
+    let all = pool.broadcast((), |(), ()| std::process::id())?;
+    let all = all.into_iter().collect::<Result<Vec<u32>, _>>()?;
+    assert!(!all.contains(&busy), "it was replaced");
+    stop(all[0]);
+    for (n, result) in (0..).zip(pool.map(0..1000u64, |(), n| n + 1)) {
+        assert_eq!(result?, n + 1);
+    }
+    kill(all[0], libc::SIGCONT);
+    let now = pool.broadcast((), |(), ()| std::process::id())?;
+    assert_eq!(now.into_iter().collect::<Result<Vec<u32>, _>>()?, all);
+    assert_eq!(pool.shutdown()?.replaced(), 1);
     Ok(())
 }

@@ -3,12 +3,10 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use offspring::{Context, Pool};
 
-use crate::harness::props::{Scratch, wait_for};
 use crate::harness::{Case, Outcome, PROCESSES as ISOLATED, leaks};
 use crate::pids;
 
@@ -20,14 +18,13 @@ pub(crate) const CASES: &[Case] = crate::cases![
     results_before_a_panic_of_the_input_come_first,
     several_maps_from_several_threads,
     ending_twice,
+    pools_in_pools_in_pools,
 ];
 
 pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
-    a_slow_first_item_holds_back_a_bounded_number,
     everything_at_once,
     two_hundred_workers,
     two_pools_never_share_a_process,
-    pools_in_pools_in_pools,
 ];
 
 fn one_million_items(context: Context) -> Outcome {
@@ -155,36 +152,6 @@ fn ending_twice(context: Context) -> Outcome {
     assert_eq!(results.count(), 99);
     pool.terminate();
     drop(pool);
-    Ok(())
-}
-
-fn a_slow_first_item_holds_back_a_bounded_number(context: Context) -> Outcome {
-    const IN_FLIGHT: u64 = 64;
-    let gate = Scratch::new("gate");
-    let pool = context.pool().workers(2).in_flight(64).build()?;
-    let taken = Cell::new(0u64);
-    let inputs = (0..1000u64).inspect(|_| taken.set(taken.get() + 1));
-    let inputs = inputs.map(|n| (n, (n == 0).then(|| gate.path())));
-    let mut results = pool.map(inputs, |(), (n, gate): (u64, Option<PathBuf>)| {
-        if let Some(gate) = gate {
-            wait_for(&gate);
-        }
-        n
-    });
-    std::thread::scope(|scope| -> Outcome {
-        scope.spawn(|| {
-            // All others that may run have run by then, or will: what is held back has a bound.
-            std::thread::sleep(Duration::from_millis(50));
-            gate.open();
-        });
-        assert_eq!(results.next().unwrap()?, 0);
-        Ok(())
-    })?;
-    assert!(taken.get() <= IN_FLIGHT + 1, "{} taken for the first result", taken.get());
-    for n in 1..1000 {
-        assert_eq!(results.next().unwrap()?, n);
-    }
-    assert!(results.next().is_none());
     Ok(())
 }
 

@@ -10,13 +10,13 @@ use crate::harness::props::{Random, Scratch, from_env};
 use crate::harness::{self, Case, Outcome, PROCESSES as ISOLATED, eventually};
 use crate::held;
 
-pub(crate) const CASES: &[Case] = crate::cases![submitted_here_and_joined_there];
+pub(crate) const CASES: &[Case] =
+    crate::cases![submitted_here_and_joined_there, submitting_while_the_pool_ends,];
 
 pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
     submit_and_join_from_several_threads,
     submitters_that_wait_for_room,
     the_end_resolves_all_who_wait,
-    submitting_while_the_pool_ends,
     one_leaves_while_another_waits,
 ];
 
@@ -146,7 +146,7 @@ fn the_end_resolves_all_who_wait(context: Context) -> Outcome {
 
 fn submitting_while_the_pool_ends(context: Context) -> Outcome {
     let mut random = Random::new();
-    let rounds = from_env("OFFSPRING_RACE_ROUNDS").unwrap_or(30);
+    let rounds = from_env("OFFSPRING_RACE_ROUNDS").unwrap_or(200);
     for round in 0..rounds {
         let pool = context.pool().workers(1).build()?;
         let pause = Duration::from_micros(random.below(2000));

@@ -90,7 +90,7 @@ pub enum Side {
 /// Makes a copy of this process.
 ///
 /// Flushes std's and C's standard output before, so that nothing is printed twice. All signals are
-/// blocked meanwhile; in the child they stay blocked until `signal::reset_for_child`. Of offspring's
+/// blocked meanwhile; in the child they stay blocked until `signal::unblock_all`. Of offspring's
 /// own descriptors the child keeps those of `keep` and closes the others; the parent drops `keep`.
 ///
 /// Its cost grows with the page tables of the caller: 12 to 14 µs for each MiB of 4 KiB pages.

@@ -6,8 +6,9 @@
 //! may run at any instruction.
 
 use std::io;
+use std::mem::MaybeUninit;
 
-use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal as Number, pthread_sigmask};
 
 use super::wait::Pid;
 
@@ -59,8 +60,8 @@ impl Drop for Blocked {
 /// The highest number that `sigaction` may know; others are refused, which is harmless.
 const LAST: i32 = 64;
 
-/// Puts a forked child into the state in which a freshly executed program starts: no signal blocked,
-/// every handler at its default, SIGPIPE ignored as std does.
+/// Puts a forked child into the state in which a freshly executed program starts: every handler at its
+/// default, SIGPIPE ignored as std does. The mask stays: see [`unblock_all`].
 ///
 /// The handlers of SIGSEGV and SIGBUS stay: std's print the message of a stack overflow.
 pub fn reset_for_child() {
@@ -72,18 +73,56 @@ pub fn reset_for_child() {
         };
         set_disposition(number, wanted);
     }
+}
+
+/// Drops the signals that wait for being unblocked: they were sent to the group of a child that was nobody
+/// yet, and are not for who it is going to be.
+pub fn forget_pending() {
+    let mut pending = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the place is valid for a set.
+    if unsafe { libc::sigpending(pending.as_mut_ptr()) } != 0 {
+        return;
+    }
+    // SAFETY: filled by the call above.
+    let pending = unsafe { pending.assume_init() };
+    for number in 1..=LAST {
+        // SAFETY: the set is initialised. Of a number that does not exist it says no.
+        if unsafe { libc::sigismember(&raw const pending, number) } == 1 {
+            // That is what drops it.
+            set_disposition(number, libc::SIG_IGN);
+        }
+    }
+}
+
+/// Nothing is blocked any more in the calling thread: for a forked child that is ready for signals.
+pub fn unblock_all() {
     // Cannot fail: the mask is valid.
     let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
 }
 
-/// The signals that a terminal sends to everybody in the foreground do nothing in this process.
+/// What a terminal sends to everybody in the foreground (or in the background, to who uses it).
 ///
-/// For processes of a pool: Ctrl-C is the parent's to decide about, and workers end with it. A
-/// handler that does nothing, rather than "ignore", because "ignore" would be inherited by programs
-/// that a task executes.
-pub fn leave_interrupts_to_parent() {
-    set_disposition(libc::SIGINT, do_nothing as *const () as libc::sighandler_t);
-    set_disposition(libc::SIGQUIT, do_nothing as *const () as libc::sighandler_t);
+/// They are blocked in a program that was just executed as a child, until it is ready for them.
+pub(crate) const OF_TERMINALS: [i32; 6] =
+    [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+
+/// Unblocks what is blocked in a program that was just executed as a child.
+pub fn unblock_terminal() {
+    let set: SigSet =
+        OF_TERMINALS.iter().filter_map(|number| Number::try_from(*number).ok()).collect();
+    // Cannot fail: the mask is valid.
+    let _ = pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None);
+}
+
+/// The signals by which a terminal ends everybody in the foreground do nothing in this process.
+///
+/// For processes of a pool: Ctrl-C, and the end of the terminal, are the parent's to decide about, and
+/// workers end with it. A handler that does nothing, rather than "ignore", because "ignore" would be
+/// inherited by programs that a task executes.
+pub fn leave_terminal_to_parent() {
+    for number in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
+        set_disposition(number, do_nothing as *const () as libc::sighandler_t);
+    }
 }
 
 /// A supervisor ends when its owner's socket closes, and by nothing else: all signals that can be

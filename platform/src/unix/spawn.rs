@@ -109,7 +109,12 @@ impl Attributes {
         let mut set = MaybeUninit::<libc::sigset_t>::uninit();
         // SAFETY: the place is valid for a set.
         super::checked(unsafe { libc::sigemptyset(set.as_mut_ptr()) })?;
-        // SAFETY: both objects are initialised; the set is copied. Nothing is blocked in the child.
+        for number in super::signal::OF_TERMINALS {
+            // SAFETY: the set is initialised.
+            super::checked(unsafe { libc::sigaddset(set.as_mut_ptr(), number) })?;
+        }
+        // SAFETY: both objects are initialised; the set is copied. The child unblocks these when it is
+        // ready for them.
         returned(unsafe { libc::posix_spawnattr_setsigmask(&raw mut this.0, set.as_ptr()) })?;
         // SAFETY: the set is initialised.
         super::checked(unsafe { libc::sigfillset(set.as_mut_ptr()) })?;
@@ -174,7 +179,8 @@ pub fn spawn(start: &Start<'_>) -> io::Result<Pid> {
     let environment = pointers(start.environment);
     let mut pid = 0;
     // Signals are blocked, so that Ctrl-Z cannot stop the new process while we, in its memory, wait
-    // for its exec. The child's own mask is set by the attributes.
+    // for its exec: then nobody could stop or end us. The child's own mask, which it gets just before
+    // the exec, has that of Ctrl-Z as well.
     let blocked = super::signal::Blocked::all()?;
     let _gap = os::spawn::lock();
     // SAFETY: all objects are initialised, both arrays end with a null pointer, and their strings
