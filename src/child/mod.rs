@@ -4,6 +4,7 @@
 //! standard streams; environment, directory and limits; hello; then the user's code; then flush and
 //! leave by `_exit`.
 
+mod bench;
 mod call;
 mod copy;
 pub(crate) mod panic;

@@ -1,24 +1,18 @@
-//! A child that makes its state once and then runs tasks.
+//! A child that makes its state once and then runs tasks: who it is, and how it comes up.
 
 use std::any::Any;
 use std::cell::Cell;
-use std::os::fd::{AsFd, OwnedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::os::fd::AsFd;
 
 use offspring_platform::bell::Ringer;
-use offspring_platform::clock::{coarse, nanoseconds, now};
-use offspring_platform::ring::claim::{Claimed, claim};
-use offspring_platform::ring::{self, Consumer, Ends, Producer, Words};
-use offspring_platform::{affinity, exit, memory, signal};
+use offspring_platform::{affinity, exit, ring, signal};
 
-use super::copy::{self, Copied};
+use super::bench::Bench;
 use crate::Context;
-use crate::channel::lane::{self, HEAD, Head, LARGEST, Note, Status};
-use crate::channel::{Frame, Kind, Link, Spin};
+use crate::channel::lane::{self, Status};
+use crate::channel::{Frame, Kind, Link};
 use crate::codec::{self, Encoded};
-use crate::function::{self, Failure, Finder, Inherited, Name};
+use crate::function::{self, Failure, Finder, Inherited};
 use crate::launch::message::WorkerRole;
 
 /// What [`worker`](crate::worker) tells.
@@ -52,15 +46,6 @@ pub(crate) const INITIALISER: u64 = 0;
 
 /// That of what the worker says at its end.
 pub(crate) const FINALISER: u64 = u64::MAX;
-
-/// How often a worker looks at its own memory, at most.
-const LOOK: Duration = Duration::from_millis(10);
-
-/// The status of a worker whose state panicked when it was dropped: that of any program that panics.
-const PANICKED: i32 = 101;
-
-/// A worker that sleeps looks around this often, in case its owner was lost without a trace.
-const NAP: Duration = Duration::from_secs(10);
 
 /// What comes before it says hello.
 pub(super) fn prepare(role: &WorkerRole) {
@@ -104,366 +89,17 @@ pub(super) fn run(
     } else {
         answer(&mut link, INITIALISER, Ok(Encoded::default()));
     }
-    let Ends { producer, consumer, words } = rings;
-    Status::of(&words).set_initialised();
-    let growth =
-        role.growth_limit.and_then(|limit| Some(memory::resident()?.saturating_add(limit)));
-    let bench = Bench {
-        role,
-        most_memory: growth,
-        looked: 0,
-        time: coarse(),
-        milliseconds: 0,
-        link,
-        tasks: consumer,
-        outcomes: producer,
-        words,
-        bell,
-        spin: Spin::new(),
-        finder: Finder::with(inherited),
-        input: Vec::new(),
-        output: Encoded::default(),
-        last: 0,
-        who,
-        state,
-    };
-    bench.work()
+    Status::of(&rings.words).set_initialised();
+    Bench::new(role, link, rings, bell, Finder::with(inherited), who, state).work()
 }
 
-fn answer(link: &mut Link, id: u64, outcome: Result<Encoded, Failure>) {
+/// Says what became of the initialiser, or of what the worker does at its end.
+pub(super) fn answer(link: &mut Link, id: u64, outcome: Result<Encoded, Failure>) {
     match outcome {
         Ok(result) => super::send(link, Kind::Done, id, result),
         Err(failure) => {
             let message = codec::encode(&failure).unwrap_or_default();
             super::send(link, Kind::Failed, id, message);
         }
-    }
-}
-
-/// Where a worker works: what comes in, what goes out, and the state.
-struct Bench<'a> {
-    role: WorkerRole,
-    /// It ends when it has more.
-    most_memory: Option<u64>,
-    /// When it was asked how much it has.
-    looked: u64,
-    /// When the last task or the last wait ended, roughly: one look at the clock for each task.
-    time: u64,
-    /// What the last task took.
-    milliseconds: u32,
-    link: Link,
-    tasks: Consumer,
-    outcomes: Producer,
-    words: Words,
-    /// Wakes the owner.
-    bell: Ringer,
-    spin: Spin,
-    finder: Finder<'a>,
-    /// The argument, out of reach of everybody else.
-    input: Vec<u8>,
-    output: Encoded,
-    /// The number of the last task that was claimed or passed over.
-    last: u64,
-    who: Whoami,
-    state: Option<Box<dyn Any>>,
-}
-
-impl Bench<'_> {
-    fn work(mut self) -> ! {
-        loop {
-            let head = self.next_head();
-            match head.note {
-                Note::Task | Note::TaskElsewhere => {
-                    match claim(Status::of(&self.words).claim(), self.last, 1) {
-                        Claimed::Yes => {
-                            self.last += 1;
-                            if self.role.one_task {
-                                self.run_alone(head);
-                                continue;
-                            }
-                            self.run(head);
-                            if self.most_memory.is_some_and(|most| self.has_more_than(most)) {
-                                self.leave();
-                            }
-                        }
-                        Claimed::PassOver(0) => exit::now(exit::FELL_OUT),
-                        Claimed::PassOver(count) => self.pass_over(count),
-                    }
-                }
-                Note::Close => self.close(),
-                _ => exit::now(exit::FELL_OUT),
-            }
-        }
-    }
-
-    /// Waits for the next frame.
-    fn next_head(&mut self) -> Head {
-        loop {
-            match self.tasks.available() {
-                Ok(0) => self.wait(),
-                Ok(available) if available >= HEAD => {
-                    let mut head = [0; HEAD];
-                    self.tasks.peek(0, &mut head);
-                    match Head::from_bytes(head) {
-                        Some(head) if head.size() <= available => return head,
-                        _ => exit::now(exit::FELL_OUT),
-                    }
-                }
-                _ => exit::now(exit::FELL_OUT),
-            }
-        }
-    }
-
-    /// Wakes the owner if it waits for as much as there is; if `idle`, for anything at all.
-    #[inline]
-    fn ring_if_asleep(&self, idle: bool) {
-        if self.outcomes.wakes(idle) {
-            self.ring();
-        }
-    }
-
-    #[cold]
-    fn ring(&self) {
-        Status::of(&self.words).rung().store(now(), Ordering::Relaxed);
-        if self.bell.ring().is_err() {
-            // The program has closed our descriptors. The owner sees the end of this process instead.
-            exit::now(exit::FELL_OUT);
-        }
-    }
-
-    /// There is nothing to do: says so, looks a little longer, sleeps.
-    #[cold]
-    fn wait(&mut self) {
-        Status::of(&self.words).begin_waiting(now());
-        self.wait_for_task();
-        self.time = coarse();
-        Status::of(&self.words).end_waiting(now());
-    }
-
-    fn wait_for_task(&mut self) {
-        self.ring_if_asleep(true);
-        if self.spin.look(|| !matches!(self.tasks.available(), Ok(0))) {
-            return;
-        }
-        let before = self.words.before_sleep();
-        match self.tasks.prepare_sleep(1) {
-            Ok(true) => {
-                let since = now();
-                self.words.sleep(before, NAP);
-                self.tasks.wake_up();
-                let woken = Status::of(&self.words).woken().load(Ordering::Relaxed);
-                self.spin.slept(since, woken);
-            }
-            Ok(false) => {}
-            Err(_) => exit::now(exit::FELL_OUT),
-        }
-    }
-
-    /// Takes the next frame of the rings, and what belongs to it: the function, the rest in `input`.
-    fn take(&mut self, head: Head) -> Option<(Name, Vec<OwnedFd>)> {
-        let mut name = [0; 8];
-        let named = head.length >= name.len();
-        if named {
-            self.tasks.peek(HEAD, &mut name);
-            // Only what is written anew is touched: no byte is set twice.
-            let length = head.length - name.len();
-            if self.input.len() < length {
-                self.input.resize(length, 0);
-            }
-            self.input.truncate(length);
-            self.tasks.peek(HEAD + name.len(), &mut self.input);
-        }
-        self.tasks.take(head.size());
-        let mut descriptors = Vec::new();
-        if head.note == Note::TaskElsewhere {
-            match self.link.wait_for_frame(None) {
-                Ok(Some(frame)) if frame.kind == Kind::Task => {
-                    self.input = frame.bytes;
-                    descriptors = frame.descriptors;
-                }
-                // The owner is gone.
-                Ok(None) => super::end(),
-                _ => exit::now(exit::FELL_OUT),
-            }
-        }
-        named.then(|| (Name::from_bytes(name), descriptors))
-    }
-
-    /// Passes over tasks that were given to somebody else.
-    fn pass_over(&mut self, count: u32) {
-        for _ in 0..count {
-            let head = self.next_head();
-            self.take(head);
-        }
-        self.last += u64::from(count);
-        // No outcome will tell the owner that their room is free.
-        let _ = self.tasks.release();
-    }
-
-    /// Runs a task so that no other meets what it leaves behind.
-    fn run_alone(&mut self, head: Head) {
-        if !copy::is_possible() {
-            self.run(head);
-            self.leave();
-        }
-        self.begin();
-        match copy::copy(&self.link, &self.bell) {
-            Ok(Copied::Copy(link, bell)) => {
-                let _bomb = exit::Bomb::arm();
-                self.link = *link;
-                self.bell = bell;
-                self.run(head);
-                super::end();
-            }
-            Ok(Copied::Ended(exit)) => {
-                // It has read what came over the socket.
-                self.tasks.take(head.size());
-                match self.outcomes.catch_up() {
-                    Ok(true) => {}
-                    Ok(false) => self.answer(Err(Failure::Died(exit.into()))),
-                    Err(_) => exit::now(exit::FELL_OUT),
-                }
-            }
-            Err(failure) => {
-                self.take(head);
-                self.answer(Err(failure));
-            }
-        }
-        if self.role.timed {
-            Status::of(&self.words).set_running_since(0);
-        }
-    }
-
-    /// Says that it begins the task that it claimed last. From here on, a crash is that task's: its argument
-    /// may be more than there is memory for.
-    fn begin(&self) {
-        Status::of(&self.words).begin(self.last);
-    }
-
-    fn run(&mut self, head: Head) {
-        self.begin();
-        self.output.clear();
-        let taken = self.take(head);
-        if self.role.timed {
-            // Not before: the argument comes when the owner has time to send it. There is no time of the last
-            // task that could be taken for this one's.
-            Status::of(&self.words).set_running_since(now());
-        }
-        let outcome = match taken {
-            Some((function, descriptors)) => {
-                let input = match head.note {
-                    // A large one may become part of the argument.
-                    Note::TaskElsewhere => std::mem::take(&mut self.input).into(),
-                    _ => self.input.as_slice().into(),
-                };
-                let (finder, state, output) = (&mut self.finder, &mut self.state, &mut self.output);
-                working_as(self.who, || finder.call(function, state, input, descriptors, output))
-            }
-            None => Err(Failure::Function("the task names no function".into())),
-        };
-        self.who.tasks_done += 1;
-        if self.role.timed {
-            Status::of(&self.words).set_running_since(0);
-        }
-        let time = coarse();
-        let took = (time - self.time) / 1_000_000;
-        self.time = time;
-        self.milliseconds = u32::try_from(took).unwrap_or(u32::MAX);
-        // Sent at once and not collected: whatever the next task does, this one has its outcome.
-        self.answer(outcome);
-    }
-
-    fn answer(&mut self, outcome: Result<(), Failure>) {
-        let note = match outcome {
-            Ok(()) => Note::Done,
-            Err(failure) => {
-                self.output = codec::encode(&failure).unwrap_or_default();
-                Note::Failed
-            }
-        };
-        let large = self.output.bytes.len() > LARGEST || !self.output.descriptors.is_empty();
-        if !large {
-            self.publish(note);
-            return;
-        }
-        let (kind, number) = match note {
-            Note::Done => (Kind::Done, self.last),
-            _ => (Kind::Failed, self.last),
-        };
-        let message = std::mem::take(&mut self.output);
-        self.publish(Note::Elsewhere);
-        // The owner has to read along, or the socket fills up.
-        self.ring_if_asleep(true);
-        super::send(&mut self.link, kind, number, message);
-    }
-
-    /// Puts `output` into the ring.
-    fn publish(&mut self, note: Note) {
-        let bytes = &self.output.bytes;
-        let head = Head { note, length: bytes.len(), milliseconds: self.milliseconds };
-        let size = head.size();
-        loop {
-            match self.outcomes.room(size) {
-                Ok(room) if room >= size => break,
-                Ok(_) => self.wait_for_room(size),
-                Err(_) => exit::now(exit::FELL_OUT),
-            }
-        }
-        self.outcomes.put(&head.to_bytes());
-        self.outcomes.put(&self.output.bytes);
-        self.outcomes.put(&[0; HEAD][..size - HEAD - head.length]);
-        self.outcomes.publish();
-        self.ring_if_asleep(false);
-    }
-
-    /// The owner does not read: its program is busy with something else.
-    #[cold]
-    fn wait_for_room(&mut self, size: usize) {
-        self.ring_if_asleep(true);
-        Status::of(&self.words).begin_waiting(now());
-        let before = self.words.before_sleep();
-        match self.outcomes.prepare_sleep(size) {
-            Ok(true) => self.words.sleep(before, NAP),
-            Ok(false) => {}
-            Err(_) => exit::now(exit::FELL_OUT),
-        }
-        Status::of(&self.words).end_waiting(now());
-    }
-
-    /// Whether this process has more memory; asked not more often than it matters.
-    #[cold]
-    fn has_more_than(&mut self, most: u64) -> bool {
-        let now = now();
-        if now < self.looked + nanoseconds(LOOK) {
-            return false;
-        }
-        self.looked = now;
-        memory::resident().is_some_and(|has| has > most)
-    }
-
-    /// Ends in an orderly way, without being told to.
-    fn leave(&mut self) -> ! {
-        self.output.clear();
-        self.publish(Note::Leaving);
-        self.ring_if_asleep(true);
-        self.close()
-    }
-
-    fn close(&mut self) -> ! {
-        // Both are the user's code, which may panic.
-        if let Some(function) = self.role.finaliser {
-            let state = &mut self.state;
-            let value = working_as(self.who, || {
-                function::call(function, state, [].as_slice().into(), Vec::new())
-            });
-            // The owner has to read along; if it slept when we were told to close, it does not yet.
-            self.ring_if_asleep(true);
-            answer(&mut self.link, FINALISER, value);
-        }
-        let state = self.state.take();
-        if super::panic::caught(|| catch_unwind(AssertUnwindSafe(|| drop(state)))).is_err() {
-            super::end_with(PANICKED);
-        }
-        super::end();
     }
 }
