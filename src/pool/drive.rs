@@ -160,7 +160,7 @@ impl Shared {
         }
         let own = shared.clone();
         let started = std::thread::Builder::new()
-            .name("offspring-waiter".into())
+            .name("offspring-wait".into())
             .spawn(move || own.drive_for_wakers());
         core.has_waiter = started.is_ok();
         core.has_waiter

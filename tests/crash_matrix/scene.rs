@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::torture::ledger::{self, Log, Words};
 
@@ -81,19 +81,19 @@ pub(crate) fn with_undertaker<T>(run: impl FnOnce() -> T) -> T {
         }
     }
     let over = AtomicBool::new(false);
-    // Those before were ended by the undertaker before.
-    let mut seen = scene().stopped().len();
+    // Not those on the list now: a worker may have stopped already.
+    static BURIED: AtomicUsize = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::SeqCst) {
-                for [pid] in scene().stopped().entries().skip(seen) {
+                for [pid] in scene().stopped().entries().skip(BURIED.load(Ordering::SeqCst)) {
                     let pid = u32::try_from(pid).expect("a process number");
                     #[cfg(target_os = "linux")]
                     crate::harness::eventually("it stops", || {
                         crate::torture::state_of(pid).is_none_or(|state| state != 'R')
                     });
                     crate::torture::signal(pid, libc::SIGKILL);
-                    seen += 1;
+                    BURIED.fetch_add(1, Ordering::SeqCst);
                 }
                 std::thread::sleep(std::time::Duration::from_micros(500));
             }
