@@ -268,7 +268,7 @@ fn a_shared_slice_at_the_end(context: Context) -> Outcome {
 
 /// A MiB that can be told from others.
 fn much(index: u64) -> Vec<u64> {
-    (0..128 << 10).map(|n| n ^ index << 32).collect()
+    (0..128 << 10).map(|n| n ^ (index << 32)).collect()
 }
 
 fn index(_: ()) -> u64 {

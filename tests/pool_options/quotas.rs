@@ -2,6 +2,7 @@
 //! whenever the pool ends.
 
 use std::collections::BTreeMap;
+#[cfg(target_os = "linux")]
 use std::time::Duration;
 
 use offspring::{Context, ErrorKind, Pool};
