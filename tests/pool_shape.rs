@@ -16,6 +16,8 @@ mod ready;
 mod recycle;
 #[path = "pool_shape/resize.rs"]
 mod resize;
+#[path = "pool_shape/turns.rs"]
+mod turns;
 
 use std::process::ExitCode;
 
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
         extremes::CASES,
         extremes::PROCESSES,
         faults::PROCESSES,
+        turns::CASES,
+        turns::PROCESSES,
     ])
 }
 

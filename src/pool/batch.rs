@@ -65,6 +65,8 @@ pub(super) struct Outcomes {
 pub(super) enum Kind {
     /// Those of one `map`.
     Map,
+    /// Those of a `map` that go to the workers in turns: the one with index i to that in slot i modulo n.
+    Turns,
     /// One for each worker, and for no other.
     Pinned,
     /// One that was submitted.
@@ -156,9 +158,21 @@ impl Batches {
         }
     }
 
-    /// Whether its tasks are each for one worker, whose slot is their index.
-    pub(super) fn is_pinned(&mut self, batch: BatchId) -> bool {
-        self.get(batch).is_some_and(|batch| matches!(batch.kind, Kind::Pinned))
+    /// From here on, the tasks of this `map` go to the workers in turns.
+    pub(super) fn take_turns(&mut self, batch: BatchId) {
+        if let Some(batch) = self.get(batch) {
+            batch.kind = Kind::Turns;
+        }
+    }
+
+    /// If it is for one worker only: the slot of that, of so many, which may be one that is not there.
+    pub(super) fn slot_of(&mut self, batch: BatchId, index: u64, workers: usize) -> Option<usize> {
+        let slot = match self.get(batch)?.kind {
+            Kind::Pinned => index,
+            Kind::Turns => index % workers as u64,
+            Kind::Map | Kind::Single { .. } => return None,
+        };
+        Some(usize::try_from(slot).unwrap_or(usize::MAX))
     }
 
     /// From here on, none of its tasks that has not begun will. False if it is gone.

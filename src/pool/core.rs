@@ -92,7 +92,12 @@ impl Core {
 
     /// Adds tasks behind all others.
     pub(super) fn add(&mut self, waiting: Waiting) {
-        if waiting.count() > 0 {
+        if waiting.count() == 0 {
+            return;
+        }
+        if let Some(slot) = self.slot_of(&waiting) {
+            self.slots[slot].pinned.push_back(waiting);
+        } else {
             self.waiting_count += waiting.count();
             self.waiting.push_back(waiting);
         }
@@ -106,17 +111,27 @@ impl Core {
                 self.settle_cancelled(&waiting);
                 continue;
             }
-            if self.batches.is_pinned(batch) {
-                match usize::try_from(waiting.index()).ok().filter(|slot| *slot < self.target) {
-                    Some(slot) => self.slots[slot].pinned.push_front(waiting),
-                    // Nobody will come after the worker that had it.
-                    None => self.settle_cancelled(&waiting),
+            match self.batches.slot_of(batch, waiting.index(), self.target) {
+                None => {}
+                Some(slot) if slot < self.target => {
+                    self.slots[slot].pinned.push_front(waiting);
+                    continue;
                 }
-                continue;
+                // Nobody will come after the worker that had it.
+                Some(_) => {
+                    self.settle_cancelled(&waiting);
+                    continue;
+                }
             }
             self.waiting_count += waiting.count();
             self.waiting.push_front(waiting);
         }
+    }
+
+    /// The slot of the worker that it is for, if it is for one only that is there.
+    fn slot_of(&mut self, waiting: &Waiting) -> Option<usize> {
+        let slot = self.batches.slot_of(waiting.batch(), waiting.index(), self.target);
+        slot.filter(|slot| *slot < self.target)
     }
 
     /// Whether a worker has tasks.
@@ -213,6 +228,9 @@ impl Core {
 
     pub(super) fn forget_waiting(&mut self, batch: BatchId) {
         self.waiting.retain(|waiting| waiting.batch() != batch);
+        for slot in &mut self.slots {
+            slot.pinned.retain(|waiting| waiting.batch() != batch);
+        }
         self.waiting_count = self.waiting.iter().map(Waiting::count).sum();
     }
 

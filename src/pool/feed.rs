@@ -77,6 +77,8 @@ pub(super) struct Feed<'pool, S, X, I, A, R, F> {
     pub(super) over: bool,
     /// So many inputs that follow each other go to one worker.
     pub(super) chunk: u64,
+    /// Each input is for one certain worker.
+    turns: bool,
     /// How many more tasks the workers could take when they were asked last.
     wanted: u64,
     /// Tasks to be sent together. When the user's iterator panics, they leave with the next call.
@@ -120,6 +122,7 @@ where
             fail_fast: false,
             over: false,
             chunk: 1,
+            turns: false,
             wanted: 1,
             parcel: None,
             spare: Vec::new(),
@@ -289,9 +292,11 @@ where
         function: Name,
         input: A,
     ) -> std::thread::Result<Result<Option<Encoded>, codec::CodecError>> {
-        // Where one was left out, another parcel begins: indexes in a parcel follow each other.
+        // Where one was left out, another parcel begins: indexes in a parcel follow each other, and one worker
+        // gets them.
         let next = self.taken;
-        if self.parcel.as_ref().is_some_and(|parcel| parcel.index + parcel.count != next) {
+        let ends = |parcel: &Parcel| self.turns || parcel.index + parcel.count != next;
+        if self.parcel.as_ref().is_some_and(ends) {
             self.exchange(false);
         }
         let spare = &mut self.spare;
@@ -421,6 +426,14 @@ where
 }
 
 impl<S, X, I, A, R, F> Feed<'_, S, X, I, A, R, F> {
+    /// From here on, the workers take turns.
+    pub(super) fn take_turns(&mut self) {
+        if let (Inner::Processes(shared), Some(batch)) = (&self.pool.inner, self.batch) {
+            self.turns = true;
+            shared.lock().batches.take_turns(batch);
+        }
+    }
+
     /// What has not begun will not; what runs is let finish.
     fn cancel(&mut self) {
         if let (Inner::Processes(shared), Some(batch)) = (&self.pool.inner, self.batch.take()) {

@@ -147,6 +147,20 @@ macro_rules! same_for_all {
                 self
             }
 
+            /// Gives the input with index *i* to the worker with index *i* modulo the number of workers, so that
+            /// who runs what is the same each time: for tests, and to find out what one worker does wrong.
+            ///
+            /// Costs a round trip for each task, and workers wait for their turn: a slow task holds up those
+            /// behind it on the same worker. A replacement has the place of the worker that it replaces. When
+            /// [`Pool::resize`](crate::Pool::resize) changes the number in between, that counts from then on.
+            /// Default: whoever has time. Takes the place of `chunk_size`.
+            ///
+            /// Nothing on Inline.
+            pub fn round_robin(mut self) -> Self {
+                self.feed().take_turns();
+                self
+            }
+
             /// Hands inputs to workers in groups of `count` that follow each other, instead of as many as
             /// fit the pace of the workers. A failing task still takes none of its group with it.
             /// Default: 1, which also allows any larger number. 0 is taken for 1.

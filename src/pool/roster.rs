@@ -150,10 +150,9 @@ impl Core {
                 if let Some(worker) = &mut self.slots[slot].worker {
                     worker.close();
                 }
-                // What only it could have done.
-                for waiting in std::mem::take(&mut self.slots[slot].pinned) {
-                    self.settle_cancelled(&waiting);
-                }
+                // What only it could have done will not be; what it had the turn for, another does.
+                let pinned = std::mem::take(&mut self.slots[slot].pinned);
+                self.put_back(pinned.into());
             } else if self.slots[slot].worker.is_none() && self.slots[slot].start_at.is_none() {
                 if let Err(error) = self.start_worker(slot) {
                     // Those that were started stay.

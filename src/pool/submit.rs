@@ -1,6 +1,7 @@
 //! Tasks one at a time, and one for every worker.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,6 +17,14 @@ use crate::error::{Error, ErrorKind, TaskError};
 use crate::function::{self, Name};
 
 const DOING: &str = "submit a task";
+
+/// How long to wait for room.
+#[derive(Debug, Clone, Copy)]
+enum Patience {
+    None,
+    Until(Instant),
+    Endless,
+}
 
 impl<S: 'static, X> Pool<S, X> {
     /// Gives the pool one task, and returns at once, with a handle on which its result can be waited for.
@@ -37,7 +46,28 @@ impl<S: 'static, X> Pool<S, X> {
         R: Serialize + DeserializeOwned + 'static,
         F: Fn(&mut S, A) -> R + Copy + 'static,
     {
-        self.submit_if(argument, function, true)
+        self.submit_if(argument, function, Patience::Endless)
+    }
+
+    /// Like [`Pool::submit`], but waits no longer than `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::submit`], and [`ErrorKind::Busy`] when the limit has passed.
+    pub fn submit_timeout<A, R, F>(
+        &self,
+        limit: Duration,
+        argument: A,
+        function: F,
+    ) -> Result<Task<R>, Error>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        F: Fn(&mut S, A) -> R + Copy + 'static,
+    {
+        // A limit beyond the end of time is none.
+        let until = Instant::now().checked_add(limit);
+        self.submit_if(argument, function, until.map_or(Patience::Endless, Patience::Until))
     }
 
     /// Like [`Pool::submit`], but never waits.
@@ -51,10 +81,15 @@ impl<S: 'static, X> Pool<S, X> {
         R: Serialize + DeserializeOwned + 'static,
         F: Fn(&mut S, A) -> R + Copy + 'static,
     {
-        self.submit_if(argument, function, false)
+        self.submit_if(argument, function, Patience::None)
     }
 
-    fn submit_if<A, R, F>(&self, argument: A, function: F, wait: bool) -> Result<Task<R>, Error>
+    fn submit_if<A, R, F>(
+        &self,
+        argument: A,
+        function: F,
+        patience: Patience,
+    ) -> Result<Task<R>, Error>
     where
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
@@ -70,7 +105,7 @@ impl<S: 'static, X> Pool<S, X> {
                 Ok(Task::done(inline.run(&task), name, number))
             }
             Inner::Processes(shared) => {
-                let (batch, number) = self.open_single(shared, name, wait)?;
+                let (batch, number) = self.open_single(shared, name, patience)?;
                 shared.add([waiting(batch, 0, function, message)]);
                 Ok(Task::of_pool(shared.clone(), batch, self.context(), name, number))
             }
@@ -90,7 +125,7 @@ impl<S: 'static, X> Pool<S, X> {
         &self,
         shared: &Shared,
         name: &'static str,
-        wait: bool,
+        patience: Patience,
     ) -> Result<(BatchId, u64), Error> {
         let mut core = shared.lock();
         let mut looked = false;
@@ -103,11 +138,17 @@ impl<S: 'static, X> Pool<S, X> {
                 shared.release(core);
                 return Ok(opened);
             }
-            if !wait && !std::mem::replace(&mut looked, true) {
+            let deadline = match patience {
+                Patience::Endless => None,
+                Patience::Until(at) => Some(at),
+                Patience::None => Some(Instant::now()),
+            };
+            let late = deadline.is_some_and(|at| at <= Instant::now());
+            if late && !std::mem::replace(&mut looked, true) {
                 shared.glance(&mut core);
                 continue;
             }
-            if !wait {
+            if late {
                 shared.release(core);
                 return Err(Error::new(ErrorKind::Busy, DOING)
                     .in_context(self.context())
@@ -115,7 +156,7 @@ impl<S: 'static, X> Pool<S, X> {
                     .detail(format!("{} tasks have no outcome yet", self.in_flight))
                     .advice("join some, or raise `in_flight`"));
             }
-            core = shared.wait(core, None);
+            core = shared.wait(core, deadline);
         }
     }
 

@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Case] = crate::cases![
 pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
     as_many_as_in_flight_and_then_busy,
     submit_waits_for_room,
+    submit_waits_for_room_until_its_limit,
     cancelled_tasks_make_room,
     unfinished_tasks_of_a_pool_that_ended,
 ];
@@ -71,6 +72,29 @@ fn as_many_as_in_flight_and_then_busy(context: Context) -> Outcome {
     assert_eq!(results.by_ref().count(), 2);
     drop(results);
     assert_eq!(pool.shutdown()?.tasks(), 9);
+    Ok(())
+}
+
+fn submit_waits_for_room_until_its_limit(context: Context) -> Outcome {
+    let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
+    let pool = context.pool().workers(1).in_flight(2).build()?;
+    let submit =
+        |limit| pool.submit_timeout(limit, (log.path(), gate.path()), |(), paths| held(paths));
+    let mut tasks = vec![submit(Duration::ZERO)?, submit(Duration::MAX)?];
+    for limit in [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(30)] {
+        let start = std::time::Instant::now();
+        let error = submit(limit).unwrap_err();
+        assert_eq!((error.kind(), error.context()), (ErrorKind::Busy, Some(context)), "{error}");
+        assert!(start.elapsed() >= limit, "it waits for room");
+    }
+    gate.open();
+    for limit in [Duration::from_secs(3600), Duration::MAX] {
+        tasks.push(submit(limit)?);
+    }
+    for task in tasks {
+        task.join()?;
+    }
+    assert_eq!(pool.shutdown()?.tasks(), 4);
     Ok(())
 }
 
