@@ -15,9 +15,13 @@ const CASES: &[Case] = cases![every_task_is_counted, encoding_and_decoding_are_t
 
 const PROCESSES: &[Case] = cases![on harness::PROCESSES =>
     a_backlog_goes_up_and_down,
+    large_arguments_count_while_they_are_under_way,
     the_times_of_a_worker,
     the_ends_of_workers,
 ];
+
+/// More than goes through a ring.
+const LARGE: usize = 100_000;
 
 fn main() -> ExitCode {
     harness::main(&[CASES, PROCESSES])
@@ -97,14 +101,39 @@ fn a_backlog_goes_up_and_down(context: Context) -> Outcome {
     assert_eq!((stats.workers, stats.ready, stats.tasks_done), (1, 1, 0), "{stats:?}");
     assert_eq!(stats.tasks_waiting + stats.tasks_in_flight, 11, "{stats:?}");
     assert!(stats.bytes_waiting + stats.bytes_in_flight >= 10_000, "{stats:?}");
+    let before = stats.bytes_waiting + stats.bytes_in_flight;
+    let large = pool.submit(vec![1u8; LARGE], |(), bytes| bytes.len())?;
+    let stats = pool.stats();
+    let now = stats.bytes_waiting + stats.bytes_in_flight;
+    assert!((LARGE as u64..2 * LARGE as u64).contains(&(now - before)), "{stats:?}");
     gate.open();
+    assert_eq!(large.join()?, LARGE);
     held.join()?;
     for task in tasks {
         assert_eq!(task.join()?, 1000);
     }
     let stats = pool.stats();
-    assert_eq!((stats.tasks_waiting, stats.tasks_in_flight, stats.tasks_done), (0, 0, 11));
+    assert_eq!((stats.tasks_waiting, stats.tasks_in_flight, stats.tasks_done), (0, 0, 12));
     assert_eq!((stats.bytes_waiting, stats.bytes_in_flight), (0, 0), "{stats:?}");
+    Ok(())
+}
+
+fn large_arguments_count_while_they_are_under_way(context: Context) -> Outcome {
+    let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
+    let pool = context.pool().workers(1).build()?;
+    let argument = (log.path(), gate.path(), "x".repeat(LARGE));
+    let held = pool.submit(argument, |(), (log, gate, text): (PathBuf, PathBuf, String)| {
+        note(&log, "begun");
+        wait_for(&gate);
+        text.len()
+    })?;
+    // It is not done before the gate opens, so it is in flight when it has begun.
+    eventually("it has begun", || held.is_done() || log.lines().len() == 1);
+    let stats = pool.stats();
+    assert!(stats.bytes_in_flight >= LARGE as u64 && stats.bytes_waiting == 0, "{stats:?}");
+    gate.open();
+    assert_eq!(held.join()?, LARGE);
+    assert_eq!(pool.stats().bytes_in_flight, 0);
     Ok(())
 }
 

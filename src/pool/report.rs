@@ -218,7 +218,7 @@ pub struct Stats {
     pub tasks_done: u64,
     /// The size of the arguments that wait.
     pub bytes_waiting: u64,
-    /// The size of the arguments in the rings.
+    /// The size of the arguments of the tasks in flight.
     pub bytes_in_flight: u64,
     /// What encoding arguments took in this process, estimated from every 64th.
     pub encoding: Duration,

@@ -248,9 +248,13 @@ impl Worker {
         Duration::from_nanos(Status::of(&self.words).waited(now()))
     }
 
-    /// How many bytes are in its rings and were not taken.
+    /// The size of the tasks that it has and of which no outcome was taken.
     pub(super) fn bytes_in_flight(&self) -> u64 {
-        self.tasks.position() - self.front
+        let large = self.flights.iter().map(|flight| match flight {
+            Flight::Large(large) => large.message.bytes.len() as u64,
+            Flight::Small { .. } | Flight::Void { .. } => 0,
+        });
+        self.tasks.position() - self.front + large.sum::<u64>()
     }
 
     /// When it rang the bell last.
