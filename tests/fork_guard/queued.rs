@@ -163,8 +163,8 @@ fn children_start_with_nothing_blocked_or_ignored(context: Context) -> Outcome {
     check("a process", context.process().start((), masks_here_and_in_a_shell)?.join()?, of_std);
     let pool = context.pool().workers(1).build()?;
     let task = pool.map([()], |_, ()| masks_here_and_in_a_shell(())).next().expect("one outcome");
-    // A worker leaves the interrupts of a terminal to its owner.
-    let of_worker = of_std | bit(libc::SIGINT) | bit(libc::SIGQUIT);
+    // A worker leaves the interrupts and the end of a terminal to its owner.
+    let of_worker = of_std | bit(libc::SIGINT) | bit(libc::SIGQUIT) | bit(libc::SIGHUP);
     check("a worker", task?, of_worker);
     pool.shutdown()?;
     Ok(())

@@ -23,8 +23,7 @@ fn waiters() -> usize {
     tasks
         .filter(|task| {
             let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-            // The system keeps 15 characters of it.
-            name.trim_end() == "offspring-waite"
+            name.trim_end() == "offspring-wait"
         })
         .count()
 }

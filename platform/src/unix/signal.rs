@@ -75,19 +75,8 @@ pub fn reset_for_child() {
     }
 }
 
-/// What says that one certain process is broken. Nobody sends that to a group.
-const OF_CRASHES: [i32; 7] = [
-    libc::SIGABRT,
-    libc::SIGSEGV,
-    libc::SIGBUS,
-    libc::SIGFPE,
-    libc::SIGILL,
-    libc::SIGTRAP,
-    libc::SIGSYS,
-];
-
-/// Drops the signals that wait for being unblocked: they were sent to the group of a child that was nobody
-/// yet, and are not for who it is going to be. Not those that were meant for this very process.
+/// Drops those signals to whole groups (of a terminal, and SIGTERM) that wait for being unblocked: they were
+/// sent to a child that was nobody yet, and are not for who it is going to be.
 pub fn forget_pending() {
     let mut pending = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the place is valid for a set.
@@ -96,8 +85,8 @@ pub fn forget_pending() {
     }
     // SAFETY: filled by the call above.
     let pending = unsafe { pending.assume_init() };
-    for number in (1..=LAST).filter(|number| !OF_CRASHES.contains(number)) {
-        // SAFETY: the set is initialised. Of a number that does not exist it says no.
+    for number in OF_TERMINALS.into_iter().chain([libc::SIGTERM]) {
+        // SAFETY: the set is initialised.
         if unsafe { libc::sigismember(&raw const pending, number) } == 1 {
             // That is what drops it.
             set_disposition(number, libc::SIG_IGN);
