@@ -59,6 +59,12 @@ pub(crate) struct Job {
 
 impl Terminal {
     pub(crate) fn new() -> Self {
+        // Whoever runs the tests in the background may ignore some, and programs inherit that.
+        for number in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP] {
+            // SAFETY: the default runs none of our code.
+            let before = unsafe { libc::signal(number, libc::SIG_DFL) };
+            assert_ne!(before, libc::SIG_ERR);
+        }
         let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC | libc::O_NONBLOCK;
         let keys = OpenOptions::new().read(true).write(true).custom_flags(flags).open("/dev/ptmx");
         let keys = keys.expect("a terminal can be opened");
