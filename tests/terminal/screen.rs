@@ -288,6 +288,16 @@ impl Job {
     }
 }
 
+impl Drop for Job {
+    /// What a failed case has started does not stay.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // SAFETY: no memory is involved. It may have ended, which is fine.
+            unsafe { libc::kill(-self.group(), libc::SIGKILL) };
+        }
+    }
+}
+
 fn termios_of(line: &File) -> libc::termios {
     let mut settings = std::mem::MaybeUninit::<libc::termios>::uninit();
     // SAFETY: the place is valid for the settings.
