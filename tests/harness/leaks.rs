@@ -89,10 +89,16 @@ fn kinds(descriptors: &[&String]) -> BTreeMap<String, usize> {
     kinds
 }
 
-/// Whether this is not the child that a fork server keeps ready, which is nobody's yet.
+/// Whether this is not the child that a fork server keeps ready, which is nobody's yet. When it was just
+/// forked, it has the name of the template still.
 fn is_no_spare(pid: &u32) -> bool {
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    name.trim_end() != "offspring-spare"
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(1));
+    let name = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let is_template = |pid: &str| name(pid).trim_end() == "offspring-templ";
+    let own = pid.to_string();
+    name(&own).trim_end() != "offspring-spare"
+        && !(is_template(&own) && parent.is_some_and(is_template))
 }
 
 /// The children of a process with one or more threads.
