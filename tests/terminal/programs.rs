@@ -162,7 +162,8 @@ pub(crate) fn orderly() -> ExitCode {
     let tasks = long_tasks(&pool);
     show("[working]");
     let pressed = || INTERRUPTS.load(Ordering::Relaxed) > 0 && QUITS.load(Ordering::Relaxed) > 0;
-    let inputs = (0..).take_while(|_| !pressed());
+    // At least one: both may have been pressed before the map begins.
+    let inputs = (0..).take_while(|n| *n == 0 || !pressed());
     let mut given = 0;
     for (n, result) in (0u64..).zip(pool.map(inputs, |(), n: u64| {
         if n % 10 == 0 {
