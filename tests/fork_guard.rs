@@ -11,6 +11,9 @@ mod environments;
 #[path = "fork_guard/evidence.rs"]
 mod evidence;
 #[cfg(target_os = "linux")]
+#[path = "fork_guard/exiting.rs"]
+mod exiting;
+#[cfg(target_os = "linux")]
 #[path = "fork_guard/queued.rs"]
 mod queued;
 #[path = "fork_guard/signals.rs"]
@@ -45,6 +48,8 @@ fn main() -> ExitCode {
         cases![on &[Context::Spawn, Context::ForkServer] => others_work_beside_threads],
         #[cfg(target_os = "linux")]
         environments::CASES,
+        #[cfg(target_os = "linux")]
+        exiting::CASES,
         signals::ON_ALL,
         signals::ON_PROCESSES,
         #[cfg(target_os = "linux")]

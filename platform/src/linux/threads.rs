@@ -32,6 +32,10 @@ pub enum NotSingleThreaded {
 /// tries, with pauses that add up to 15 ms.
 const TRIES: u32 = 12;
 
+/// On a busy machine such a thread may wait much longer for a processor, at low priority for seconds.
+/// The kernel tells that it exits, and nothing can keep it then: so many tries, about 10 s in all.
+const TRIES_WHILE_EXITING: u32 = 2000;
+
 impl SingleThreaded {
     /// Checks.
     ///
@@ -40,8 +44,11 @@ impl SingleThreaded {
     /// When there is a second thread, or the system does not say.
     pub fn check(_blocked: &Blocked) -> Result<Self, NotSingleThreaded> {
         let mut answer = Self::check_once();
-        for attempt in 1..TRIES {
+        for attempt in 1..TRIES_WHILE_EXITING {
             if !matches!(answer, Err(NotSingleThreaded::Threads(_))) {
+                break;
+            }
+            if attempt >= TRIES && !others_are_exiting() {
                 break;
             }
             std::thread::sleep(Duration::from_micros(5 << attempt.min(10)));
@@ -66,6 +73,26 @@ impl SingleThreaded {
             (_, None) => Err(NotSingleThreaded::Unknown),
         }
     }
+}
+
+/// Whether all other threads have begun to exit. Only a hint whether waiting helps: that they are gone
+/// is for the check to say.
+fn others_are_exiting() -> bool {
+    /// In field 9 of `/proc/self/task/<id>/stat`, proc(5), from <linux/sched.h>: `PF_EXITING`. It is set
+    /// before the joiner is woken.
+    const EXITING: u32 = 4;
+    let own = nix::unistd::gettid().as_raw().to_string();
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return false };
+    threads.filter_map(Result::ok).filter(|thread| *thread.file_name() != *own).all(|thread| {
+        // Unreadable: it is gone.
+        let Ok(stat) = std::fs::read_to_string(thread.path().join("stat")) else { return true };
+        let Some((_, fields)) = stat.rsplit_once(')') else { return false };
+        // From field 3 on, the state. A first thread that ended before the others stays, as a zombie.
+        let mut fields = fields.split_ascii_whitespace();
+        let state = fields.next();
+        let flags = fields.nth(5).and_then(|flags| flags.parse::<u32>().ok());
+        state != Some("Z") && flags.is_some_and(|flags| flags & EXITING != 0)
+    })
 }
 
 /// The number of threads, if the system says.
