@@ -28,8 +28,12 @@ pub(crate) struct Check {
     tasks: u64,
     deaths: u64,
     errors: u64,
+    /// From the kill until the system had ended the process: it needs a processor for that.
+    ended: Vec<Duration>,
     /// From the kill to the failure of its task, if that need not wait for others.
     noticed: Vec<Duration>,
+    /// The same, without the time until the process had ended.
+    after_end: Vec<Duration>,
     /// From the kill to the start of the next worker in its place.
     replaced: Vec<Duration>,
     /// The longest time between two outcomes.
@@ -90,9 +94,14 @@ impl Check {
             });
             let killed: Vec<_> = of_it().collect();
             assert!(fits, "task {index}: {pid} ended with {exit:?}, was killed: {killed:?}");
-            let at = of_it().map(|death| death[2]).min();
-            if let Some(at) = at.filter(|_| !self.in_order) {
-                self.noticed.push(Duration::from_nanos(seen.saturating_sub(at)));
+            let death = of_it().min_by_key(|death| death[2]).filter(|_| !self.in_order);
+            if let Some([_, signal, at, end]) = death {
+                self.noticed.push(Duration::from_nanos(seen.saturating_sub(*at)));
+                // Of one that exits, and of one that nobody has waited for, the end is not known.
+                if *signal != 0 && *end != 0 {
+                    self.ended.push(Duration::from_nanos(end.saturating_sub(*at)));
+                    self.after_end.push(Duration::from_nanos(seen.saturating_sub(*end)));
+                }
             }
             self.errors += 1;
         }
@@ -123,8 +132,11 @@ impl Check {
         let Self { tasks, deaths, errors, longest, .. } = self;
         torture::report(format_args!(
             "kills {context}: {deaths} deaths in {pools} pools, {tasks} tasks, {errors} died; \
-             noticed {}; replaced {}; longest wait for an outcome {longest:.1?}",
+             ended by the system {}; noticed {}; noticed after the end {}; replaced {}; \
+             longest wait for an outcome {longest:.1?}",
+            torture::summary(&mut self.ended),
             torture::summary(&mut self.noticed),
+            torture::summary(&mut self.after_end),
             torture::summary(&mut self.replaced),
         ));
     }
