@@ -182,7 +182,7 @@ fn anatomy(plan: &Plan, printer: &Printer) -> Outcome<()> {
     let steps = [
         ("it sends two messages", Duties { signals: 0, pages: 0 }),
         ("and has 64 signals reset", Duties { signals: 64, pages: 0 }),
-        ("and writes to 40 pages that it inherited", Duties { signals: 64, pages: 40 }),
+        ("and writes to 20 pages that it inherited", Duties { signals: 64, pages: 20 }),
     ];
     for (what, duties) in steps {
         if plan.wants("starts/fork/anatomy") {
