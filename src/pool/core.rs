@@ -59,8 +59,10 @@ pub(super) struct Core {
     pub(super) target: usize,
     /// All is over.
     pub(super) ended: bool,
-    /// A thread was started to drive for the sake of wakers.
-    pub(super) has_waiter: bool,
+    /// The number of the thread that was started to drive for the sake of wakers, while there is one.
+    pub(super) waiter: Option<u64>,
+    /// How many of those were started.
+    pub(super) waiters: u64,
     /// How many single tasks were submitted.
     pub(super) submitted: u64,
     /// A thread drives.
