@@ -33,7 +33,7 @@ fn body(seed: u64, length: usize) -> Vec<u8> {
 }
 
 /// The process that has written down its number, once it sleeps; as long as nobody reads, that is in the
-/// middle of its result.
+/// middle of its result. Its worker was there when the task was submitted: this process sends nothing now.
 #[cfg(target_os = "linux")]
 fn stuck(log: &Scratch) -> u32 {
     let mut pid = 0;

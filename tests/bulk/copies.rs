@@ -124,6 +124,7 @@ fn a_copy_killed_while_it_sends_descriptors(context: Context) -> Outcome {
     use crate::harness::props::{Scratch, kill, note};
 
     let pool = pool(context, 1)?;
+    works(&pool)?;
     let work = |_: &mut u32, log: PathBuf| {
         let table = offspring::SharedSlice::from_slice(&[1u8, 2, 3]).ok();
         let text = "r".repeat(8 << 20);

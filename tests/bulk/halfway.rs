@@ -68,6 +68,7 @@ fn killed_while_it_receives(context: Context) -> Outcome {
 #[cfg(target_os = "linux")]
 fn killed_while_it_sends(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
+    works(&pool)?;
     for round in 0..3u64 {
         let log = Scratch::new("log");
         let task = pool.submit((log.path(), round), |(), order| answers_at_length(order))?;
@@ -106,6 +107,7 @@ fn stopped_while_it_receives(context: Context) -> Outcome {
 fn stopped_while_it_sends(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = context.pool().workers(1).task_timeout(LIMIT).build()?;
+    works(&pool)?;
     let mut task = pool.submit((log.path(), 6u64), |(), order| answers_at_length(order))?;
     let pid = crate::stuck(&log);
     stop(pid);
