@@ -179,7 +179,7 @@ impl Receiver {
     /// something: then it must not.
     pub(crate) fn prepare_sleep(&mut self) -> Result<bool, Corrupt> {
         let Some((body, whole)) = &self.body else { return Ok(true) };
-        self.ring.prepare_sleep((whole - body.len()).min(PIECE))
+        self.ring.prepare_sleep((whole - body.len()).min(BULK / 2))
     }
 
     /// Says that this side is awake.

@@ -12,9 +12,9 @@ use offspring_platform::ring::{self, APART, Sizes, Words};
 /// How many bytes each ring holds. Both are touched page by page as they are used.
 pub(crate) const CAPACITY: usize = 128 << 10;
 /// How many bytes each ring for bulk holds: what both sides copy stays in the processor's cache.
-pub(crate) const BULK: usize = 512 << 10;
+pub(crate) const BULK: usize = 1 << 20;
 /// What is copied at once into and out of such a ring.
-pub(crate) const PIECE: usize = BULK / 4;
+pub(crate) const PIECE: usize = BULK / 8;
 /// The sizes of all rings.
 pub(crate) const SIZES: Sizes = Sizes { frames: CAPACITY, bulk: BULK };
 /// The largest frame that goes through a ring.

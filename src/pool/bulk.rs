@@ -1,11 +1,12 @@
 //! Large bodies to and from one worker, as its owner moves them: some pieces now and then, never waiting.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use offspring_platform::clock::now;
 use offspring_platform::ring::Corrupt;
 
-use super::worker::Worker;
+use super::worker::{Flight, Worker};
 use crate::channel::Moved;
 use crate::channel::lane::{BULK, Status};
 
@@ -53,6 +54,18 @@ impl Worker {
             self.rouse();
         }
         true
+    }
+
+    /// If the worker has begun the last task that it was sent, and all of its argument has left, nobody needs
+    /// that again: frees it now, while the worker works, and not when everybody waits for the outcome.
+    pub(super) fn forget_argument(&mut self) {
+        if self.has_output() || self.begun() < self.last || self.forgotten == self.last {
+            return;
+        }
+        if let Some(Flight::Large(large)) = self.flights.back_mut() {
+            large.message = Arc::default();
+            self.forgotten = self.last;
+        }
     }
 
     /// Wakes the worker, and notes when.

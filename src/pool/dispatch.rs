@@ -64,8 +64,13 @@ impl Core {
     pub(super) fn push_bodies(&mut self) {
         for slot in &mut self.slots {
             let Some(worker) = &mut slot.worker else { continue };
+            if !worker.bulk_tasks.is_busy() {
+                continue;
+            }
             if !worker.push_body() {
                 worker.kill();
+            } else if self.settings.retries == 0 {
+                worker.forget_argument();
             }
         }
     }

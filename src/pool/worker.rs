@@ -71,6 +71,8 @@ pub(super) struct Worker {
     pub(super) last: u64,
     /// Where the frame of the first task in flight is in the ring.
     pub(super) front: u64,
+    /// The number of the last task whose argument is not kept any more.
+    pub(super) forgotten: u64,
     /// The next outcome comes over the socket.
     pub(super) elsewhere: bool,
     /// What the task of that outcome took, in milliseconds.
@@ -121,6 +123,7 @@ impl Worker {
             first: 1,
             last: 0,
             front: 0,
+            forgotten: 0,
             elsewhere: false,
             took: 0,
             greeted: false,
@@ -212,7 +215,7 @@ impl Worker {
     pub(super) fn send_large(&mut self, large: Large) -> Result<(), Large> {
         self.forget_void();
         let name = large.function.to_bytes();
-        let length = (large.message.bytes.len() as u64).to_ne_bytes();
+        let length = large.size.to_ne_bytes();
         let head = Head::new(Note::TaskInPieces, name.len() + length.len());
         if self.tasks.known_room() < head.size() + RESERVE {
             return Err(large);
@@ -264,7 +267,7 @@ impl Worker {
     /// The size of the tasks that it has and of which no outcome was taken.
     pub(super) fn bytes_in_flight(&self) -> u64 {
         let large = self.flights.iter().map(|flight| match flight {
-            Flight::Large(large) => large.message.bytes.len() as u64,
+            Flight::Large(large) => large.size,
             Flight::Small { .. } | Flight::Void { .. } => 0,
         });
         self.tasks.position() - self.front + large.sum::<u64>()
