@@ -9,16 +9,15 @@ use std::time::Instant;
 
 use offspring_platform::fd::PrivateFd;
 use offspring_platform::poll::{self, Interest};
-use offspring_platform::{memory, socket};
+use offspring_platform::socket;
 
+use super::bulk::make_room;
 use super::frame::{Frame, Header, Kind};
 use crate::codec::descriptors::Carried;
 use crate::codec::{Encoded, MOST_DESCRIPTORS};
 
 /// How far memory grows ahead of what has arrived.
 const STEP: usize = 256 << 10;
-/// How much room is made at once for a body of which a part is there.
-const TRUSTED: usize = 128 << 20;
 /// How often one channel is read before others have their turn.
 const READS: usize = 16;
 /// Room for what arrives first.
@@ -382,17 +381,6 @@ impl Link {
 
 fn missing(header: &Header, body: &[u8]) -> usize {
     usize::try_from(header.length).unwrap_or(usize::MAX).saturating_sub(body.len())
-}
-
-/// Room for bytes that were announced. Room that is not filled costs nothing, up to a point; beyond it, memory
-/// is asked for as bytes arrive, since the announcement may be wrong.
-fn make_room(body: &mut Vec<u8>, missing: usize) {
-    if body.len() < body.capacity() {
-        return;
-    }
-    // Should there be no memory, this is where it shows, as anywhere else in Rust.
-    body.reserve_exact(missing.min(body.len().max(TRUSTED)));
-    memory::will_fill(body);
 }
 
 /// `None` when there is nothing yet, zero at the end.

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -14,8 +15,10 @@ use offspring_platform::{exit, memory};
 
 use super::copy::{self, Copied};
 use super::worker::{FINALISER, Whoami, answer, working_as};
+use crate::Exit;
+use crate::channel::bulk::{Receiver, Sender};
 use crate::channel::lane::{HEAD, Head, LARGEST, Note, Status};
-use crate::channel::{Kind, Link, Spin};
+use crate::channel::{Kind, Link, Moved, Spin};
 use crate::codec::{self, Encoded};
 use crate::function::{self, Failure, Finder, Name};
 use crate::launch::message::WorkerRole;
@@ -43,10 +46,16 @@ pub(super) struct Bench<'a> {
     link: Link,
     tasks: Consumer,
     outcomes: Producer,
+    /// Large arguments.
+    bulk_tasks: Receiver,
+    /// Large results.
+    bulk_outcomes: Sender,
     words: Words,
     /// Wakes the owner.
     bell: Ringer,
     spin: Spin,
+    /// For pieces of something large.
+    bulk_spin: Spin,
     finder: Finder<'a>,
     /// The argument, out of reach of everybody else.
     input: Vec<u8>,
@@ -67,7 +76,7 @@ impl<'a> Bench<'a> {
         who: Whoami,
         state: Option<Box<dyn Any>>,
     ) -> Self {
-        let Ends { producer, consumer, words } = rings;
+        let Ends { producer, consumer, bulk_producer, bulk_consumer, words } = rings;
         let growth =
             role.growth_limit.and_then(|limit| Some(memory::resident()?.saturating_add(limit)));
         Self {
@@ -79,9 +88,12 @@ impl<'a> Bench<'a> {
             link,
             tasks: consumer,
             outcomes: producer,
+            bulk_tasks: Receiver::new(bulk_consumer),
+            bulk_outcomes: Sender::new(bulk_producer),
             words,
             bell,
             spin: Spin::new(),
+            bulk_spin: Spin::new(),
             finder,
             input: Vec::new(),
             output: Encoded::default(),
@@ -96,7 +108,7 @@ impl<'a> Bench<'a> {
         loop {
             let head = self.next_head();
             match head.note {
-                Note::Task | Note::TaskElsewhere => {
+                Note::Task | Note::TaskElsewhere | Note::TaskInPieces => {
                     match claim(Status::of(&self.words).claim(), self.last, 1) {
                         Claimed::Yes => {
                             self.last += 1;
@@ -198,6 +210,12 @@ impl<'a> Bench<'a> {
         }
         self.tasks.take(head.size());
         let mut descriptors = Vec::new();
+        if head.note == Note::TaskInPieces {
+            let length = self.input.as_slice().try_into().map(u64::from_ne_bytes).ok();
+            let length = length.and_then(|length| usize::try_from(length).ok());
+            let Some(length) = length.filter(|_| named) else { exit::now(exit::FELL_OUT) };
+            self.input = self.take_body(length);
+        }
         if head.note == Note::TaskElsewhere {
             match self.link.wait_for_frame(None) {
                 Ok(Some(frame)) if frame.kind == Kind::Task => {
@@ -212,11 +230,50 @@ impl<'a> Bench<'a> {
         named.then(|| (Name::from_bytes(name), descriptors))
     }
 
+    /// Takes a large argument out of its ring, as it comes.
+    fn take_body(&mut self, length: usize) -> Vec<u8> {
+        self.bulk_tasks.expect(length);
+        loop {
+            match self.bulk_tasks.pull() {
+                Ok(Moved::Piece { wake: true, .. }) => self.ring(),
+                Ok(Moved::Piece { wake: false, .. }) => {}
+                Ok(Moved::Nothing) => match self.bulk_tasks.finish() {
+                    Some(body) => return body,
+                    None => self.wait_for_piece(),
+                },
+                Err(_) => exit::now(exit::FELL_OUT),
+            }
+        }
+    }
+
+    fn wait_for_piece(&mut self) {
+        self.ring_if_asleep(true);
+        if self.bulk_spin.look(|| self.bulk_tasks.has_bytes()) {
+            return;
+        }
+        let before = self.words.before_sleep();
+        match self.bulk_tasks.prepare_sleep() {
+            Ok(true) => {
+                let since = now();
+                self.words.sleep(before, NAP);
+                self.bulk_tasks.wake_up();
+                let woken = Status::of(&self.words).woken().load(Ordering::Relaxed);
+                self.bulk_spin.slept(since, woken);
+            }
+            Ok(false) => {}
+            Err(_) => exit::now(exit::FELL_OUT),
+        }
+    }
+
     /// Passes over tasks that were given to somebody else.
     fn pass_over(&mut self, count: u32) {
         for _ in 0..count {
             let head = self.next_head();
             self.take(head);
+            if head.note != Note::Task {
+                // Nobody keeps what was large.
+                self.input = Vec::new();
+            }
         }
         self.last += u64::from(count);
         // No outcome will tell the owner that their room is free.
@@ -230,30 +287,52 @@ impl<'a> Bench<'a> {
             self.leave();
         }
         self.begin();
+        // Not by the copy: should that be ended in the middle, nobody knew what is left of the argument.
+        let task = self.take(head);
+        let start = self.outcomes.position();
         match copy::copy(&self.link, &self.bell) {
             Ok(Copied::Copy(link, bell)) => {
                 let _bomb = exit::Bomb::arm();
                 self.link = *link;
                 self.bell = bell;
-                self.run(head);
+                self.run_taken(head, task);
                 super::end();
             }
             Ok(Copied::Ended(exit)) => {
-                // It has read what came over the socket.
-                self.tasks.take(head.size());
-                match self.outcomes.catch_up() {
-                    Ok(true) => {}
-                    Ok(false) => self.answer(Err(Failure::Died(exit.into()))),
-                    Err(_) => exit::now(exit::FELL_OUT),
-                }
+                drop(task);
+                self.answer_for_copy(start, exit);
             }
-            Err(failure) => {
-                self.take(head);
-                self.answer(Err(failure));
-            }
+            Err(failure) => self.answer(Err(failure)),
+        }
+        if head.note != Note::Task {
+            self.input = Vec::new();
         }
         if self.role.timed {
             Status::of(&self.words).set_running_since(0);
+        }
+    }
+
+    /// Goes on behind the outcome that a copy put into the ring at this place, and says how the copy ended if
+    /// it put none there, or not all of it.
+    fn answer_for_copy(&mut self, start: u64, ended: Exit) {
+        let (published, moved) = (self.outcomes.catch_up(), self.bulk_outcomes.catch_up());
+        let (Ok(published), Ok(moved)) = (published, moved) else { exit::now(exit::FELL_OUT) };
+        if published == 0 {
+            return self.answer(Err(Failure::Died(ended.into())));
+        }
+        let (mut head, mut length) = ([0; HEAD], [0; 8]);
+        self.outcomes.read_back(start, &mut head);
+        match Head::from_bytes(head).map(|head| head.note) {
+            Some(Note::DoneInPieces) => {
+                self.outcomes.read_back(start + HEAD as u64, &mut length);
+                if moved < u64::from_ne_bytes(length) {
+                    // Takes the place of the result.
+                    self.answer(Err(Failure::Died(ended.into())));
+                }
+            }
+            // Perhaps a part of it is in the socket, which nobody can tell from what would follow.
+            Some(Note::Elsewhere) if ended != Exit::Code(0) => exit::now(exit::FELL_OUT),
+            _ => {}
         }
     }
 
@@ -265,8 +344,12 @@ impl<'a> Bench<'a> {
 
     fn run(&mut self, head: Head) {
         self.begin();
-        self.output.clear();
         let taken = self.take(head);
+        self.run_taken(head, taken);
+    }
+
+    fn run_taken(&mut self, head: Head, taken: Option<(Name, Vec<OwnedFd>)>) {
+        self.output.clear();
         if self.role.timed {
             // Not before: the argument comes when the owner has time to send it. There is no time of the last
             // task that could be taken for this one's.
@@ -275,9 +358,9 @@ impl<'a> Bench<'a> {
         let outcome = match taken {
             Some((function, descriptors)) => {
                 let input = match head.note {
+                    Note::Task => self.input.as_slice().into(),
                     // A large one may become part of the argument.
-                    Note::TaskElsewhere => std::mem::take(&mut self.input).into(),
-                    _ => self.input.as_slice().into(),
+                    _ => std::mem::take(&mut self.input).into(),
                 };
                 let (finder, state, output) = (&mut self.finder, &mut self.state, &mut self.output);
                 working_as(self.who, || finder.call(function, state, input, descriptors, output))
@@ -309,15 +392,47 @@ impl<'a> Bench<'a> {
             self.publish(note);
             return;
         }
-        let (kind, number) = match note {
-            Note::Done => (Kind::Done, self.last),
-            _ => (Kind::Failed, self.last),
-        };
-        let message = std::mem::take(&mut self.output);
+        let message = Arc::new(std::mem::take(&mut self.output));
+        if note == Note::Done && self.bulk_outcomes.begin(&message) {
+            self.output.bytes.extend_from_slice(&(message.bytes.len() as u64).to_ne_bytes());
+            drop(message);
+            self.publish(Note::DoneInPieces);
+            // The owner has to read along, or the ring fills up.
+            self.ring_if_asleep(true);
+            return self.push_body();
+        }
+        let kind = if note == Note::Done { Kind::Done } else { Kind::Failed };
         self.publish(Note::Elsewhere);
         // The owner has to read along, or the socket fills up.
         self.ring_if_asleep(true);
-        super::send(&mut self.link, kind, number, message);
+        self.link.queue_shared(kind, self.last, &[], &message);
+        super::flush(&mut self.link);
+    }
+
+    /// Puts a large result into its ring, as there is room.
+    fn push_body(&mut self) {
+        while self.bulk_outcomes.is_busy() {
+            match self.bulk_outcomes.push() {
+                Ok(Moved::Piece { wake: true, .. }) => self.ring(),
+                Ok(Moved::Piece { wake: false, .. }) => {}
+                Ok(Moved::Nothing) => self.wait_for_bulk_room(),
+                Err(_) => exit::now(exit::FELL_OUT),
+            }
+        }
+    }
+
+    fn wait_for_bulk_room(&mut self) {
+        if self.bulk_spin.look(|| self.bulk_outcomes.has_room()) {
+            return;
+        }
+        Status::of(&self.words).begin_waiting(now());
+        let before = self.words.before_sleep();
+        match self.bulk_outcomes.prepare_sleep() {
+            Ok(true) => self.words.sleep(before, NAP),
+            Ok(false) => {}
+            Err(_) => exit::now(exit::FELL_OUT),
+        }
+        Status::of(&self.words).end_waiting(now());
     }
 
     /// Puts `output` into the ring.

@@ -210,6 +210,11 @@ fn leave(link: &mut Link, refusal: Refusal) -> ! {
 /// Sends a frame to the owner. A child whose owner is gone has nothing left to do.
 fn send(link: &mut Link, kind: Kind, id: u64, message: Encoded) {
     link.queue(kind, id, message);
+    flush(link);
+}
+
+/// Sends all that waits; see [`send`].
+fn flush(link: &mut Link) {
     if link.flush_all().is_err() {
         exit::now(exit::FELL_OUT);
     }

@@ -73,7 +73,7 @@ pub(super) struct Core {
 
 impl Slot {
     pub(super) fn has_output(&self) -> bool {
-        self.worker.as_ref().is_some_and(|worker| worker.link.has_output())
+        self.worker.as_ref().is_some_and(|worker| worker.has_output())
     }
 }
 
@@ -204,6 +204,7 @@ impl Core {
     /// Takes outcomes out of the rings, and hands out tasks in their place.
     pub(super) fn look(&mut self) {
         self.hear_rings();
+        self.push_bodies();
         self.dispatch();
         if self.late_starts > 0 {
             self.start_late();

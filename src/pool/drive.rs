@@ -213,7 +213,8 @@ impl Core {
     fn has_news(&mut self) -> bool {
         self.slots
             .iter_mut()
-            .any(|slot| slot.worker.as_mut().is_some_and(|worker| worker.has_news()))
+            .filter_map(|slot| slot.worker.as_mut())
+            .any(|worker| worker.has_news() || worker.has_room_for_more())
     }
 
     /// Tells the workers to ring the bell. `None` if one has something to say already; else for how long

@@ -241,7 +241,7 @@ where
             self.taken += 1;
             if let Some(message) = large {
                 let message = Arc::new(message);
-                let large = task::Large { batch, index, function, message };
+                let large = task::Large::new(batch, index, function, message);
                 self.send(Some(Waiting::Large(large)), false);
             }
             return true;

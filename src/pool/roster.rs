@@ -47,7 +47,7 @@ impl Core {
         tell_surroundings(&mut told, &settings.specification, &mut sent);
         let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
         let (keeper, end) = lifeline::new().map_err(fail)?;
-        let (rings, shared_rings) = ring::pair(lane::CAPACITY).map_err(fail)?;
+        let (rings, shared_rings) = ring::pair(lane::SIZES).map_err(fail)?;
         let shared_rings = Arc::new(shared_rings);
         let bell = self.ringer.to_send().map_err(fail)?;
 

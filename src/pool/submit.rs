@@ -240,12 +240,12 @@ fn waiting(batch: BatchId, index: u64, function: Name, message: Encoded) -> Wait
     if is_small(&message) {
         return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes));
     }
-    Waiting::Large(Large { batch, index, function, message: Arc::new(message) })
+    Waiting::Large(Large::new(batch, index, function, Arc::new(message)))
 }
 
 fn shared_waiting(batch: BatchId, index: u64, function: Name, message: &Arc<Encoded>) -> Waiting {
     if is_small(message) {
         return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes));
     }
-    Waiting::Large(Large { batch, index, function, message: message.clone() })
+    Waiting::Large(Large::new(batch, index, function, message.clone()))
 }

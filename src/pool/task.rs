@@ -21,6 +21,15 @@ pub(super) struct Large {
     pub(super) index: u64,
     pub(super) function: Name,
     pub(super) message: Arc<Encoded>,
+    /// How many bytes the message has, or had before it was forgotten.
+    pub(super) size: u64,
+}
+
+impl Large {
+    pub(super) fn new(batch: BatchId, index: u64, function: Name, message: Arc<Encoded>) -> Self {
+        let size = message.bytes.len() as u64;
+        Self { batch, index, function, message, size }
+    }
 }
 
 /// Tasks of one batch, of inputs that follow each other, as the frames that will be in a ring.
@@ -56,7 +65,7 @@ impl Waiting {
     pub(super) fn size(&self) -> u64 {
         match self {
             Self::Parcel(parcel) => parcel.size() as u64,
-            Self::Large(large) => large.message.bytes.len() as u64,
+            Self::Large(large) => large.size,
         }
     }
 

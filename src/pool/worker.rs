@@ -13,6 +13,7 @@ use super::batch::BatchId;
 use super::pace::{Pace, SLOW};
 use super::task::{Large, Parcel};
 use crate::Exit;
+use crate::channel::bulk::{Receiver, Sender};
 use crate::channel::lane::{HEAD, Head, Note, RESERVE, Status};
 use crate::channel::{Kind, Link};
 
@@ -21,7 +22,7 @@ use crate::channel::{Kind, Link};
 pub(super) enum Flight {
     /// Through the ring.
     Small { batch: BatchId, index: u64, count: u64 },
-    /// Over the socket.
+    /// In pieces, or over the socket.
     Large(Large),
     /// Taken back; the worker passes over their frames, so many bytes.
     Void { count: u64, size: u64 },
@@ -55,6 +56,10 @@ pub(super) struct Worker {
     pub(super) keeper: Option<Keeper>,
     pub(super) outcomes: Consumer,
     pub(super) tasks: Producer,
+    /// Large results.
+    pub(super) bulk_outcomes: Receiver,
+    /// Large arguments.
+    pub(super) bulk_tasks: Sender,
     pub(super) words: Words,
     /// In the order in which they were sent, which is that in which the worker runs them.
     pub(super) flights: VecDeque<Flight>,
@@ -66,6 +71,8 @@ pub(super) struct Worker {
     pub(super) last: u64,
     /// Where the frame of the first task in flight is in the ring.
     pub(super) front: u64,
+    /// The number of the last task whose argument is not kept any more.
+    pub(super) forgotten: u64,
     /// The next outcome comes over the socket.
     pub(super) elsewhere: bool,
     /// What the task of that outcome took, in milliseconds.
@@ -100,7 +107,7 @@ impl Worker {
         must_greet_by: Instant,
         quota: Option<u64>,
     ) -> Self {
-        let Ends { producer, consumer, words } = rings;
+        let Ends { producer, consumer, bulk_producer, bulk_consumer, words } = rings;
         Self {
             child,
             pid: 0,
@@ -108,12 +115,15 @@ impl Worker {
             keeper: Some(keeper),
             outcomes: consumer,
             tasks: producer,
+            bulk_outcomes: Receiver::new(bulk_consumer),
+            bulk_tasks: Sender::new(bulk_producer),
             words,
             flights: VecDeque::new(),
             in_flight: 0,
             first: 1,
             last: 0,
             front: 0,
+            forgotten: 0,
             elsewhere: false,
             took: 0,
             greeted: false,
@@ -201,17 +211,24 @@ impl Worker {
         count
     }
 
-    /// Sends a task over the socket. False if the ring has no room for its mark.
+    /// Sends a task in pieces, or over the socket. Gives it back if the ring has no room for its mark.
     pub(super) fn send_large(&mut self, large: Large) -> Result<(), Large> {
         self.forget_void();
         let name = large.function.to_bytes();
-        let head = Head::new(Note::TaskElsewhere, name.len());
+        let length = large.size.to_ne_bytes();
+        let head = Head::new(Note::TaskInPieces, name.len() + length.len());
         if self.tasks.known_room() < head.size() + RESERVE {
             return Err(large);
         }
-        self.tasks.put(&head.to_bytes());
-        self.tasks.put(&name);
-        self.link.queue_shared(Kind::Task, self.last + 1, &[], &large.message);
+        if self.bulk_tasks.begin(&large.message) {
+            self.tasks.put(&head.to_bytes());
+            self.tasks.put(&name);
+            self.tasks.put(&length);
+        } else {
+            self.tasks.put(&Head::new(Note::TaskElsewhere, name.len()).to_bytes());
+            self.tasks.put(&name);
+            self.link.queue_shared(Kind::Task, self.last + 1, &[], &large.message);
+        }
         self.flights.push_back(Flight::Large(large));
         self.sent(1);
         Ok(())
@@ -237,8 +254,7 @@ impl Worker {
         if std::mem::take(&mut self.staged) {
             self.tasks.publish();
             if self.tasks.wakes(true) {
-                Status::of(&self.words).woken().store(now(), Ordering::Relaxed);
-                self.words.wake();
+                self.rouse();
             }
         }
     }
@@ -251,7 +267,7 @@ impl Worker {
     /// The size of the tasks that it has and of which no outcome was taken.
     pub(super) fn bytes_in_flight(&self) -> u64 {
         let large = self.flights.iter().map(|flight| match flight {
-            Flight::Large(large) => large.message.bytes.len() as u64,
+            Flight::Large(large) => large.size,
             Flight::Small { .. } | Flight::Void { .. } => 0,
         });
         self.tasks.position() - self.front + large.sum::<u64>()
@@ -357,14 +373,33 @@ impl Worker {
 
     /// Whether there are outcomes in the ring.
     pub(super) fn has_news(&mut self) -> bool {
-        self.ready && !self.elsewhere && !matches!(self.outcomes.available(), Ok(0))
+        self.ready
+            && !self.elsewhere
+            && (!matches!(self.outcomes.available(), Ok(0))
+                || (self.bulk_outcomes.is_busy() && self.bulk_outcomes.has_bytes()))
+    }
+
+    /// Whether more of what is left to send could be sent now.
+    pub(super) fn has_room_for_more(&mut self) -> bool {
+        self.bulk_tasks.has_room()
+    }
+
+    /// Whether something is left to send.
+    pub(super) fn has_output(&self) -> bool {
+        self.link.has_output() || self.bulk_tasks.is_busy()
     }
 
     /// Says that the owner will sleep until the worker has done a good part of what it has. False if there
     /// is news already.
     pub(super) fn announce_sleep(&mut self) -> Result<bool, Corrupt> {
+        if !self.bulk_tasks.prepare_sleep()? {
+            return Ok(false);
+        }
         if !self.ready || self.elsewhere {
             return Ok(true);
+        }
+        if !self.bulk_outcomes.prepare_sleep()? {
+            return Ok(false);
         }
         let sleep = self.outcomes.prepare_sleep(self.pace.amount(self.in_flight))?;
         // Tasks may wait for the room. If it passes over them later than this, it rings when it is done.
@@ -378,6 +413,7 @@ impl Worker {
 
     pub(super) fn announce_awake(&self) {
         self.outcomes.wake_up();
+        self.bulk_outcomes.wake_up();
     }
 
     /// Whether it has something to do or to say over the socket; at its end, what it leaves.

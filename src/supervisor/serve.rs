@@ -174,7 +174,7 @@ impl Supervisor<'_> {
                     None
                 } else {
                     let rings = fds.next().ok_or("deadlines without rings")?;
-                    let words = ring::observe(rings.borrow()?, lane::CAPACITY)?;
+                    let words = ring::observe(rings.borrow()?, lane::SIZES)?;
                     Some(Watchdog::new(words, start.deadlines, now()))
                 };
                 let report = fds.next().map(Link::new);

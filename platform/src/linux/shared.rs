@@ -45,10 +45,14 @@ impl Object {
         Ok(self.0.into())
     }
 
-    /// Gives the object `length` bytes of zeroes, and keeps it at that size for ever.
-    pub(crate) fn fixed(self, length: usize) -> io::Result<OwnedFd> {
+    /// Gives the object `length` bytes of zeroes, and keeps it at that size for ever. Memory for the first
+    /// `reserved` of them is there from the beginning; for the others, see [`make_present`].
+    pub(crate) fn fixed(self, length: usize, reserved: usize) -> io::Result<OwnedFd> {
         check_limit(length as u64)?;
-        let end = libc::off_t::try_from(length).map_err(io::Error::other)?;
+        let end = libc::off_t::try_from(reserved).map_err(io::Error::other)?;
+        if length > reserved {
+            self.0.set_len(length as u64)?;
+        }
         // Reserved, not only sized: a lack of space is an error here, and no SIGBUS later.
         // SAFETY: the call takes integers.
         let number = unsafe { libc::posix_fallocate(self.0.as_raw_fd(), 0, end) };
@@ -107,5 +111,13 @@ fn check(fd: BorrowedFd<'_>, length: usize, wanted: i32) -> io::Result<()> {
 pub(crate) fn not_for_children(base: *mut u8, length: usize) -> io::Result<()> {
     // SAFETY: changes what a later fork copies, and nothing in this process.
     checked(unsafe { libc::madvise(base.cast(), length, libc::MADV_DONTFORK) })?;
+    Ok(())
+}
+
+/// Brings the memory of a mapping in which nothing was written before, so that a lack of it is an error here,
+/// and no SIGBUS later. Since Linux 5.14; an error before.
+pub(crate) fn make_present(base: *mut u8, length: usize) -> io::Result<()> {
+    // SAFETY: as if a byte of each page were read and written back; none changes.
+    checked(unsafe { libc::madvise(base.cast(), length, libc::MADV_POPULATE_WRITE) })?;
     Ok(())
 }

@@ -77,8 +77,9 @@ impl Object {
         Ok(reading)
     }
 
-    /// Gives the object `length` bytes of zeroes, and keeps it at that size for ever.
-    pub(crate) fn fixed(self, length: usize) -> io::Result<OwnedFd> {
+    /// Gives the object `length` bytes of zeroes, and keeps it at that size for ever. None of them takes memory
+    /// before it is written: the system cannot reserve it.
+    pub(crate) fn fixed(self, length: usize, _reserved: usize) -> io::Result<OwnedFd> {
         let Pair { writing, .. } = Pair::new()?;
         set_size(writing.as_fd(), length)?;
         Ok(writing)
@@ -153,6 +154,12 @@ pub(crate) fn not_for_children(base: *mut u8, length: usize) -> io::Result<()> {
     const NONE: libc::c_int = 2;
     // SAFETY: changes what a later fork copies, and nothing in this process.
     checked(unsafe { super::ffi::minherit(base.cast(), length, NONE) })?;
+    Ok(())
+}
+
+/// Memory comes as it is written: the system cannot bring it before.
+#[expect(clippy::unnecessary_wraps, reason = "other systems can, and tell when there is none")]
+pub(crate) fn make_present(_base: *mut u8, _length: usize) -> io::Result<()> {
     Ok(())
 }
 

@@ -140,7 +140,8 @@ impl Words {
     ///
     /// When the process or the system has no descriptor or no memory left.
     pub fn new(count: usize) -> io::Result<(Self, OwnedFd)> {
-        let fd = lift(os::shared::Object::new()?.fixed(count * size_of::<u64>())?)?;
+        let length = count * size_of::<u64>();
+        let fd = lift(os::shared::Object::new()?.fixed(length, length)?)?;
         Ok((Self::map(fd.as_fd(), count)?, fd))
     }
 
