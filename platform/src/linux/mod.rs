@@ -7,6 +7,7 @@ pub mod guardian;
 pub mod image;
 pub mod lifeline;
 pub mod memory;
+pub(crate) mod owner;
 pub mod park;
 pub mod program;
 pub(crate) mod shared;

@@ -12,6 +12,7 @@ pub mod image;
 mod kqueue;
 pub mod lifeline;
 pub mod memory;
+pub(crate) mod owner;
 pub mod park;
 pub mod program;
 pub(crate) mod shared;
