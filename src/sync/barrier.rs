@@ -32,12 +32,12 @@ const DOING: &str = "wait at a barrier";
 /// use std::time::Duration;
 ///
 /// use offspring::sync::Barrier;
-/// use offspring::{Context, ProcessGroup};
+/// use offspring::Context;
 ///
 /// fn main() -> Result<(), Box<dyn std::error::Error>> {
 ///     offspring::init();
 ///     let barrier = Barrier::new(3)?;
-///     let group = ProcessGroup::start(Context::Spawn.process(), vec![barrier; 3], |barrier: Barrier| {
+///     let group = Context::Spawn.process().start_group(vec![barrier; 3], |barrier: Barrier| {
 ///         let leads = barrier.wait_timeout(Duration::from_secs(60)).map_err(|error| error.to_string())?;
 ///         Ok::<_, String>(u32::from(leads.is_leader()))
 ///     })?;
