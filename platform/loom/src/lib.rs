@@ -260,11 +260,11 @@ fn check_turns(threads: u32, preemptions: usize) {
 
 #[test]
 fn two_wait_for_a_lock() {
-    check_turns(2, 4);
+    check_turns(2, 5);
 }
 
 /// Only one of those who sleep is woken, and has to wake the next.
 #[test]
 fn three_wait_for_a_lock() {
-    check_turns(3, 2);
+    check_turns(3, 3);
 }
