@@ -19,8 +19,8 @@
 //! * [`bell`]: a descriptor that several processes can make readable for one that waits.
 //! * [`park`]: sleeping until another process changes a word in shared memory.
 //! * `owner`: a place in shared memory that one process owns until it gives it back or dies; the next to ask
-//!   is told which. Linux: a robust mutex, whose owner is a thread, and the kernel says when it ends. macOS: the
-//!   number of a process and when it began, and whoever waits asks whether it lives.
+//!   is told which. Linux with glibc: a robust mutex, whose owner is a thread, and the kernel says when it ends.
+//!   Elsewhere: the number of a process and when it began, and whoever waits asks whether it lives (`life`).
 //! * [`peer`]: who is at the other end of a socket.
 //!
 //! Shared by all POSIX systems, in `unix`:

@@ -27,7 +27,7 @@ const LOCKING: &str = "lock a shared mutex";
 ///
 /// # When a holder dies
 ///
-/// The lock is free again at once, and *poisoned*: [`lock`](Mutex::lock) fails with
+/// The lock is free again, and *poisoned*: [`lock`](Mutex::lock) fails with
 /// [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned), for everybody, until somebody has locked it by
 /// [`recover`](Mutex::recover), looked after what the lock protects, and dropped that guard. The value
 /// itself is what it was before the dead one locked it, except if it died within the few nanoseconds of writing it
@@ -44,7 +44,9 @@ const LOCKING: &str = "lock a shared mutex";
 /// # Platform notes
 ///
 /// * Linux: the holder is a thread, and the kernel notices its end. A thread that locks twice gets an error.
-/// * macOS: the holder is a process. Those who wait look every 20 ms whether it lives.
+///   Those who wait look every 20 ms.
+/// * macOS, and Linux with a C library other than glibc: the holder is a process, known by its number and the
+///   time it began. Those who wait look every 20 ms whether it lives; on Linux that needs `/proc`.
 ///
 /// # Examples
 ///

@@ -10,12 +10,14 @@ mod ffi;
 pub mod guardian;
 pub mod image;
 mod kqueue;
+pub(crate) mod life;
 pub mod lifeline;
 pub mod memory;
-pub(crate) mod owner;
 pub mod park;
 pub mod program;
 pub(crate) mod shared;
 pub(crate) mod spawn;
 pub mod threads;
 pub mod watch;
+
+pub(crate) use crate::unix::owner_word as owner;

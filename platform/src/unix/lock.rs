@@ -166,7 +166,7 @@ mod tests {
     }
 
     /// Where owners are threads; elsewhere the tests with processes show the same.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", target_env = "gnu", not(offspring_force_portable)))]
     #[test]
     fn a_thread_that_ends_with_it_leaves_it_poisoned_to_the_next() {
         let region = Region::new(7, 8).unwrap();

@@ -11,6 +11,8 @@ pub mod fork;
 pub mod limits;
 pub mod lock;
 pub(crate) mod owner;
+#[cfg(any(test, not(all(target_os = "linux", target_env = "gnu")), offspring_force_portable))]
+pub(crate) mod owner_word;
 pub mod peer;
 pub mod poll;
 pub mod random;
