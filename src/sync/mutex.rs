@@ -61,11 +61,11 @@ const LOCKING: &str = "lock a shared mutex";
 ///     let pool = Context::Spawn.pool().workers(2).init(range.clone(), |range| range).build()?;
 ///     let note = |range: &mut Mutex<[u64; 2]>, n: u64| {
 ///         let square = n * n % 1009;
-///         let mut range = range.lock()?;
+///         let mut range = range.lock().map_err(|error| error.to_string())?;
 ///         *range = [range[0].min(square), range[1].max(square)];
-///         Ok::<_, offspring::Error>(())
+///         Ok::<_, String>(())
 ///     };
-///     for done in pool.map(1..1009, |range, n| note(range, n).map_err(|error| error.to_string())) {
+///     for done in pool.map(1..1009, note) {
 ///         done??;
 ///     }
 ///     assert_eq!(*range.lock()?, [1, 1008]);
