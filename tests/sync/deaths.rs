@@ -30,7 +30,7 @@ fn the_owner_is_killed(context: Context) -> Outcome {
         let by_itself = (round % 2 == 1).then(|| random.below(5000));
         let shared = (mutex.clone(), array.clone(), held.clone(), by_itself);
         let owner =
-            context.process().start(shared, |(mutex, array, held, ends): Shared| -> () {
+            context.process().start(shared, |(mutex, array, held, ends): Shared| -> bool {
                 let mut guard = mutex.lock().expect("free");
                 let mut elements = array.lock().expect("free");
                 *guard = [u64::MAX; 4];

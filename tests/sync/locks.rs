@@ -103,7 +103,7 @@ fn a_holder_that_panics(context: Context) -> Outcome {
     let both = (mutex.clone(), array.clone());
     let child = context.process().start(
         both,
-        |(mutex, array): (Mutex<[u64; 2]>, LockedArray<u8>)| -> () {
+        |(mutex, array): (Mutex<[u64; 2]>, LockedArray<u8>)| -> bool {
             let mut guard = mutex.lock().expect("free");
             let mut elements = array.lock().expect("free");
             guard[0] = 100;
@@ -246,7 +246,7 @@ fn a_forked_child_does_not_hold_what_its_parent_holds(_: Context) -> Outcome {
     let error = child.join().unwrap_err();
     assert!(error.to_string().contains("forked"), "{error}");
     // Nor does its death release or poison anything.
-    let child = fork::start(|| -> () { std::process::abort() })?;
+    let child = fork::start(|| -> bool { std::process::abort() })?;
     assert_eq!(child.join().unwrap_err().kind(), ErrorKind::Died);
     let child = fork::start(|| mutex.try_lock().is_ok_and(|found| found.is_none()))?;
     assert!(child.join()?, "still held here");

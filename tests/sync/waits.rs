@@ -215,7 +215,7 @@ fn somebody_is_missing_at_a_barrier(context: Context) -> Outcome {
             barrier.wait().map(|_| ()).map_err(|error| error.to_string())
         })?;
         // One of three is missing: it was killed before it came.
-        let missing = context.process().start((), |()| -> () { harness::sleep_for_ever() })?;
+        let missing = context.process().start((), |()| -> bool { harness::sleep_for_ever() })?;
         missing.kill()?;
         harness::eventually("the child is there", || format!("{barrier:?}").contains("1 of 3"));
         takes(Duration::from_millis(20), |limit| barrier.wait_timeout(limit).map(drop));
