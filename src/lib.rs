@@ -24,7 +24,8 @@
 //!
 //! The function, as a place in the program: any `fn` item or closure that captures nothing. Its
 //! argument and its result, through serde. A [`SharedSlice`] inside them crosses as a descriptor, and
-//! all processes map the same pages. Nothing else: no static, no thread, no open file (except by
+//! all processes map the same pages; so do [`SharedArray`], [`SharedValue`], [`LockedArray`] and what is in
+//! [`sync`], which all may change. Nothing else: no static, no thread, no open file (except by
 //! fork, which copies all of those but the threads).
 //!
 //! The module [`fork`] is for what only fork can do: closures that capture, and inputs that need no serde.
@@ -58,6 +59,7 @@ mod process;
 mod shared;
 mod start;
 mod supervisor;
+pub mod sync;
 
 pub use context::{Context, ParseContextError};
 pub use entry::init;
@@ -71,7 +73,7 @@ pub use pool::{
     WorkerInfo, WorkerReport, worker,
 };
 pub use process::{Process, ProcessBuilder, ProcessGroup, Stdio};
-pub use shared::SharedSlice;
+pub use shared::{Atomic, LockedArray, LockedArrayGuard, SharedArray, SharedSlice, SharedValue};
 
 /// The result of most calls in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -10,6 +10,7 @@ mod ffi;
 pub mod guardian;
 pub mod image;
 mod kqueue;
+pub(crate) mod life;
 pub mod lifeline;
 pub mod memory;
 pub mod park;
@@ -18,3 +19,5 @@ pub(crate) mod shared;
 pub(crate) mod spawn;
 pub mod threads;
 pub mod watch;
+
+pub(crate) use crate::unix::owner_word as owner;
