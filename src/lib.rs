@@ -53,6 +53,7 @@ pub mod fork;
 mod function;
 mod inline;
 mod launch;
+pub mod pod;
 mod pool;
 mod process;
 mod shared;
@@ -65,13 +66,18 @@ pub use error::{Error, ErrorKind, Panic, Phase, TaskError};
 #[doc(inline)]
 pub use offspring_platform::allow_fork;
 #[doc(inline)]
+pub use offspring_platform::shared::UnchangingFile;
+#[doc(inline)]
 pub use offspring_platform::wait::Exit;
+pub use pod::PodVec;
 pub use pool::{
     Enumerated, Map, MapUnordered, Pool, PoolBuilder, Report, Reuse, SlowTask, Stats, Task,
     WorkerInfo, WorkerReport, worker,
 };
 pub use process::{Process, ProcessBuilder, ProcessGroup, Stdio};
-pub use shared::SharedSlice;
+pub use shared::{
+    LentSlice, SharedBytes, SharedPart, SharedSlice, SharedSliceBuilder, SharedSliceMut, SharedStr,
+};
 
 /// The result of most calls in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

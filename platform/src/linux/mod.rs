@@ -4,6 +4,7 @@ pub mod affinity;
 pub mod bell;
 pub(crate) mod descriptors;
 pub mod guardian;
+pub(crate) mod huge;
 pub mod image;
 pub mod lifeline;
 pub mod memory;

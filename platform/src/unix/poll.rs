@@ -38,6 +38,12 @@ impl<'fd> Interest<'fd> {
         self.raw.revents & (libc::POLLIN | libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
     }
 
+    /// After [`wait`]: nobody is left at the other end, though there may be something to read still.
+    #[must_use]
+    pub fn has_hung_up(&self) -> bool {
+        self.raw.revents & libc::POLLHUP != 0
+    }
+
     /// After [`wait`]: a write will not block.
     #[must_use]
     pub fn can_write(&self) -> bool {
