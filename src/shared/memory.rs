@@ -63,9 +63,8 @@ impl Ticket {
     /// For a slice of the memory, which is added to the value that is being encoded.
     pub(super) fn write<T>(memory: &Arc<Memory>, range: Range<usize>) -> Result<Self, String> {
         let carried: Carried = memory.clone();
-        let descriptor = descriptors::put(&carried).ok_or(
-            "a shared slice travels only in what offspring sends to another process",
-        )?;
+        let descriptor = descriptors::put(&carried)
+            .ok_or("a shared slice travels only in what offspring sends to another process")?;
         let wishes = memory.wishes;
         Ok(Self {
             descriptor,
@@ -74,7 +73,10 @@ impl Ticket {
             length: range.len() as u64,
             size: small(size_of::<T>())?,
             align: small(align_of::<T>())?,
-            file: memory.frozen.identity().map(|file| FileNumbers { device: file.device, inode: file.inode }),
+            file: memory
+                .frozen
+                .identity()
+                .map(|file| FileNumbers { device: file.device, inode: file.inode }),
             huge_pages: wishes.huge_pages,
             populate: wishes.populate,
         })
@@ -96,10 +98,14 @@ impl Ticket {
             ));
         }
         if start % align != 0 {
-            return Err(format!("the shared slice starts at byte {start}, and not at a multiple of {align}"));
+            return Err(format!(
+                "the shared slice starts at byte {start}, and not at a multiple of {align}"
+            ));
         }
         let end = start.checked_add(length).filter(|end| *end <= bytes).ok_or_else(|| {
-            format!("the shared slice has {length} bytes from byte {start} on, of memory of {bytes}")
+            format!(
+                "the shared slice has {length} bytes from byte {start} on, of memory of {bytes}"
+            )
         })?;
         let wishes = Wishes { huge_pages: self.huge_pages, populate: self.populate };
         let file = self.file.map(|file| Identity {

@@ -151,7 +151,9 @@ impl<T: Pod> SharedPart<T> {
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         match self.part.bytes_mut() {
             Some(bytes) => elements_mut(bytes),
-            None => panic!("this part of a table was sent to another process, and is not here any more"),
+            None => {
+                panic!("this part of a table was sent to another process, and is not here any more")
+            }
         }
     }
 }

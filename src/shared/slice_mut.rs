@@ -8,11 +8,11 @@ use std::ops::{Deref, DerefMut};
 use bytemuck::Pod;
 use offspring_platform::shared::{Draft, Frozen, Lent, Sealed, Wishes};
 
+use super::SharedSlice;
 use super::creation::{bytes_of, check_element, refused};
 use super::memory::Memory;
 use super::parts::{LentSlice, SharedPart};
 use super::slice::elements;
-use super::SharedSlice;
 use crate::error::{Error, ErrorKind};
 
 /// A slice in shared memory that this process can write, until it is [frozen](Self::freeze).

@@ -57,9 +57,7 @@ impl HugeMap {
         let this = Self { base, reserved, start, length };
         let flags = libc::MAP_SHARED | libc::MAP_FIXED;
         // SAFETY: replaces a part of the reservation, which is ours and unused.
-        let map = unsafe {
-            libc::mmap(start.cast(), length, protection, flags, fd.as_raw_fd(), 0)
-        };
+        let map = unsafe { libc::mmap(start.cast(), length, protection, flags, fd.as_raw_fd(), 0) };
         if map == libc::MAP_FAILED {
             return None;
         }

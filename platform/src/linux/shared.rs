@@ -157,7 +157,9 @@ fn check(fd: BorrowedFd<'_>, length: usize, wanted: i32, unwanted: i32) -> io::R
         return Err(invalid("the memory received is not sealed, so it could change".into()));
     }
     if seals & unwanted != 0 {
-        return Err(invalid("the memory received was frozen, and cannot be filled any more".into()));
+        return Err(invalid(
+            "the memory received was frozen, and cannot be filled any more".into(),
+        ));
     }
     let actual = File::from(fd.try_clone_to_owned()?).metadata()?.len();
     if actual != length as u64 {

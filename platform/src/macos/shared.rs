@@ -168,7 +168,9 @@ pub(crate) fn verify(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
 pub(crate) fn verify_blank(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
     if flags & OFlag::O_ACCMODE != OFlag::O_RDWR {
-        return Err(invalid("the memory received was frozen, and cannot be filled any more".into()));
+        return Err(invalid(
+            "the memory received was frozen, and cannot be filled any more".into(),
+        ));
     }
     verify_fixed(fd, length)
 }

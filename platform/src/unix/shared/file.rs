@@ -105,7 +105,9 @@ impl MappedFile {
         }
         // Memory without seals may look like a file, and no promise is about that.
         if os::shared::is_memory(fd.as_fd())? {
-            return Err(invalid("what was received is memory that could change, not a file".into()));
+            return Err(invalid(
+                "what was received is memory that could change, not a file".into(),
+            ));
         }
         Self::map(fd, identity, wishes)
     }

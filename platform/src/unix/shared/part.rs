@@ -11,9 +11,9 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::Sealed;
 use super::baton::{Baton, Watch};
 use super::draft::{Draft, Window};
-use super::Sealed;
 
 /// A table whose parts were given out.
 #[derive(Debug)]

@@ -27,11 +27,14 @@ const STEP: usize = 64 << 20;
 /// Neither says so by an error when memory is allocated: they end a process. Others may take what is
 /// there now, so this is no guarantee.
 pub(super) fn room_for(bytes: usize) -> io::Result<usize> {
-    let room = os::memory::room().map_or(usize::MAX, |room| usize::try_from(room).unwrap_or(usize::MAX));
+    let room =
+        os::memory::room().map_or(usize::MAX, |room| usize::try_from(room).unwrap_or(usize::MAX));
     if bytes > room {
         return Err(io::Error::new(
             io::ErrorKind::OutOfMemory,
-            format!("{bytes} bytes are needed, and {room} bytes are free in this system or memory cgroup"),
+            format!(
+                "{bytes} bytes are needed, and {room} bytes are free in this system or memory cgroup"
+            ),
         ));
     }
     Ok(room)
@@ -204,4 +207,3 @@ impl Write for Unsealed {
         Ok(())
     }
 }
-
