@@ -14,6 +14,9 @@
 //! The bytes are as they lie in memory, so this is for processes of one program, and not for files that
 //! other machines read.
 //!
+//! In an untagged enum, a variant with such bytes goes before one with a `String`: serde takes bytes that
+//! happen to be UTF-8 for a text.
+//!
 //! # Errors
 //!
 //! Decoding fails when the bytes are no whole number of elements.

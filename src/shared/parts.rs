@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytemuck::Pod;
 use offspring_platform::shared::{Lent, Part, Wishes};
@@ -19,6 +20,9 @@ use super::memory::{check_layout, small};
 use super::slice_mut::{elements_mut, frozen, not_frozen};
 use crate::codec::descriptors::{self, Carried};
 use crate::error::{Error, ErrorKind};
+
+/// How long `freeze` waits for messages that nobody needs any more.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A table whose parts were given out, from [`SharedSliceMut::split`](crate::SharedSliceMut::split).
 ///
@@ -41,6 +45,9 @@ impl<T: Pod> LentSlice<T> {
 
     /// Makes the table read-only, for all processes, for ever. Afterwards this is of no use.
     ///
+    /// To be called when those who fill it are done. A part may still be held then for a moment, in a message
+    /// that a worker has not thrown away yet; that is waited for, for one second.
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::Busy`] while a part is held: wait for those who fill it, then call again.
@@ -51,6 +58,16 @@ impl<T: Pod> LentSlice<T> {
     /// * Linux: the kernel itself refuses as long as anybody can write. And a part that arrives after the
     ///   table was frozen is an error there, and never a second truth.
     pub fn freeze(&mut self) -> Result<SharedSlice<T>, Error> {
+        self.freeze_timeout(GRACE)
+    }
+
+    /// The same, but waits for so long until nobody holds a part.
+    ///
+    /// # Errors
+    ///
+    /// As [`LentSlice::freeze`].
+    pub fn freeze_timeout(&mut self, limit: Duration) -> Result<SharedSlice<T>, Error> {
+        self.lent.wait(limit).map_err(not_frozen)?;
         let sealed = self.lent.freeze().map_err(|error| match error.kind() {
             std::io::ErrorKind::InvalidInput => closed(super::slice_mut::FREEZING),
             _ => not_frozen(error),

@@ -150,7 +150,7 @@ fn other_objects_in_the_place_of_tables(context: Context) -> Outcome {
     );
     refused(
         "a file of another length",
-        { as_table(context, mapped, Ticket { bytes: 8192, ..as_file.clone() }) },
+        as_table(context, mapped, Ticket { bytes: 8192, ..as_file.clone() }),
         "not the one",
     );
     refused("a table for a file", as_table(context, table.clone(), as_file), "not the one");

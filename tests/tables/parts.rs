@@ -2,6 +2,7 @@
 //! lost can be given out again.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use offspring::{Context, ErrorKind, LentSlice, SharedPart, SharedSliceMut};
 use serde::{Deserialize, Serialize};
@@ -83,7 +84,7 @@ fn parts_that_come_back(context: Context) -> Outcome {
     assert_eq!(ranges, [0..300, 300..600, 600..900, 900..1000]);
     // They are ours again, and nobody else's.
     back[3].as_mut_slice()[99] = 5;
-    assert_eq!(lent.freeze().unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(lent.freeze_timeout(Duration::ZERO).unwrap_err().kind(), ErrorKind::Busy);
     assert_eq!(lent.first_held()?, Some(0..300));
     drop(back);
     harness::eventually("all parts are dropped", || lent.first_held().unwrap().is_none());
@@ -194,7 +195,7 @@ fn no_freeze_while_a_child_has_a_part(context: Context) -> Outcome {
     )?;
     wait_for(&there.path());
     for _ in 0..3 {
-        let error = lent.freeze().unwrap_err();
+        let error = lent.freeze_timeout(Duration::ZERO).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
         let text = error.to_string();
         assert!(text.contains("freeze a table") && text.contains("join the processes"), "{text}");
@@ -262,9 +263,9 @@ fn every_size_of_parts(_: Context) -> Outcome {
 fn no_freeze_while_a_part_is_here(_: Context) -> Outcome {
     let (mut lent, mut parts) = table(20, 10)?;
     assert_eq!(format!("{:?}", parts[1]), "SharedPart<u64>(10..20)");
-    parts.remove(0);
+    drop(parts.remove(0));
     assert_eq!(lent.first_held()?, Some(10..20));
-    assert_eq!(lent.freeze().unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(lent.freeze_timeout(Duration::ZERO).unwrap_err().kind(), ErrorKind::Busy);
     // Still writable, after the table could not be frozen.
     fill(&mut parts[0]);
     drop(parts);

@@ -34,9 +34,12 @@ enum Shape {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Either {
-    Text(String),
+    // First, since serde takes bytes that happen to be UTF-8 for a text.
     Numbers(PodVec<u32>),
+    Text(String),
 }
+
+type All = (Vec<Image>, Vec<Shape>, [Either; 3], Option<PodVec<u8>>, Option<PodVec<u8>>);
 
 fn in_every_place(context: Context) -> Outcome {
     let image = Image {
@@ -59,10 +62,7 @@ fn in_every_place(context: Context) -> Outcome {
         Either::Numbers(PodVec(vec![])),
     ];
     let all = (vec![image, other], shapes, either, Some(PodVec(vec![7u8])), None::<PodVec<u8>>);
-    let child = context.process().start(
-        all.clone(),
-        |all: (Vec<Image>, Vec<Shape>, [Either; 3], Option<PodVec<u8>>, Option<PodVec<u8>>)| all,
-    )?;
+    let child = context.process().start(all.clone(), |all: All| all)?;
     assert_eq!(child.join()?, all);
     Ok(())
 }

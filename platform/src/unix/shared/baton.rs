@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
@@ -120,9 +121,14 @@ pub(super) struct Watch(PrivateFd);
 impl Watch {
     /// Whether anybody does.
     pub(super) fn is_held(&self) -> io::Result<bool> {
-        let mut interests = [Interest::readable(self.0.borrow()?)];
-        poll::wait(&mut interests, Some(std::time::Duration::ZERO))?;
+        let mut interests = [self.interest()?];
+        poll::wait(&mut interests, Some(Duration::ZERO))?;
         Ok(!interests[0].has_hung_up())
+    }
+
+    /// What tells when nobody does any more.
+    pub(super) fn interest(&self) -> io::Result<Interest<'_>> {
+        Ok(Interest::hang_up(self.0.borrow()?))
     }
 }
 

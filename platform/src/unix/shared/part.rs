@@ -10,10 +10,12 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::Sealed;
 use super::baton::{Baton, Watch};
 use super::draft::{Draft, Window};
+use crate::unix::poll;
 
 /// A table whose parts were given out.
 #[derive(Debug)]
@@ -73,6 +75,32 @@ impl Lent {
             }
         }
         Ok(None)
+    }
+
+    /// Waits until nobody holds a part, or for `limit`. Returns early when the limit has passed, and then
+    /// [`Lent::first_held`] tells.
+    ///
+    /// # Errors
+    ///
+    /// In a forked child of the process that made it.
+    pub fn wait(&self, limit: Duration) -> io::Result<()> {
+        let begin = Instant::now();
+        loop {
+            let mut held = Vec::new();
+            for place in &self.places {
+                if place.watch.is_held()? {
+                    held.push(place.watch.interest()?);
+                }
+            }
+            let Some(left) = limit.checked_sub(begin.elapsed()).filter(|left| !left.is_zero())
+            else {
+                return Ok(());
+            };
+            if held.is_empty() {
+                return Ok(());
+            }
+            poll::wait(&mut held, Some(left))?;
+        }
     }
 
     /// All bytes, when nobody holds a part; else `None`.
