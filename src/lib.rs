@@ -24,7 +24,8 @@
 //!
 //! The function, as a place in the program: any `fn` item or closure that captures nothing. Its
 //! argument and its result, through serde. A [`SharedSlice`] inside them crosses as a descriptor, and
-//! all processes map the same pages. Nothing else: no static, no thread, no open file (except by
+//! all processes map the same pages; a [`SharedPart`] of a table that is being filled has one owner, who
+//! may send it on. Nothing else: no static, no thread, no open file (except by
 //! fork, which copies all of those but the threads).
 //!
 //! The module [`fork`] is for what only fork can do: closures that capture, and inputs that need no serde.
