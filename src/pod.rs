@@ -1,7 +1,7 @@
 //! Vectors of plain data that travel as their bytes.
 //!
 //! Serde encodes a vector one element after the other. For numbers and other plain data
-//! ([`Pod`](bytemuck::Pod)) that costs five to ten times as much as copying the bytes. A `Vec` of numbers
+//! ([`Pod`]) that costs five to ten times as much as copying the bytes. A `Vec` of numbers
 //! that *is* the argument, or the result, travels as bytes without any of this; inside another value, or
 //! with elements of your own type, there are two ways:
 //!
