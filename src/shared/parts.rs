@@ -240,6 +240,7 @@ impl<T: Pod> Serialize for SharedPart<T> {
 
 impl<'de, T: Pod> Deserialize<'de> for SharedPart<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const { super::creation::check_element::<T>() }
         let ticket = PartTicket::deserialize(deserializer)?;
         check_layout::<T>(ticket.size, ticket.align).map_err(D::Error::custom)?;
         let take = |index: u32| -> Result<OwnedFd, D::Error> {
