@@ -25,7 +25,8 @@
 //! The function, as a place in the program: any `fn` item or closure that captures nothing. Its
 //! argument and its result, through serde. A [`SharedSlice`] inside them crosses as a descriptor, and
 //! all processes map the same pages; so do [`SharedArray`], [`SharedValue`], [`LockedArray`] and what is in
-//! [`sync`], which all may change. Nothing else: no static, no thread, no open file (except by
+//! [`sync`], which all may change. A [`SharedPart`] of a table that is being filled has one owner, who may
+//! send it on. Nothing else: no static, no thread, no open file (except by
 //! fork, which copies all of those but the threads).
 //!
 //! The module [`fork`] is for what only fork can do: closures that capture, and inputs that need no serde.
@@ -54,6 +55,7 @@ pub mod fork;
 mod function;
 mod inline;
 mod launch;
+pub mod pod;
 mod pool;
 mod process;
 mod shared;
@@ -67,13 +69,19 @@ pub use error::{Error, ErrorKind, Panic, Phase, TaskError};
 #[doc(inline)]
 pub use offspring_platform::allow_fork;
 #[doc(inline)]
+pub use offspring_platform::shared::UnchangingFile;
+#[doc(inline)]
 pub use offspring_platform::wait::Exit;
+pub use pod::PodVec;
 pub use pool::{
     Enumerated, Map, MapUnordered, Pool, PoolBuilder, Report, Reuse, SlowTask, Stats, Task,
     WorkerInfo, WorkerReport, worker,
 };
 pub use process::{Process, ProcessBuilder, ProcessGroup, Stdio};
-pub use shared::{Atomic, LockedArray, LockedArrayGuard, SharedArray, SharedSlice, SharedValue};
+pub use shared::{
+    Atomic, LentSlice, LockedArray, LockedArrayGuard, SharedArray, SharedBytes, SharedPart,
+    SharedSlice, SharedSliceBuilder, SharedSliceMut, SharedStr, SharedValue,
+};
 
 /// The result of most calls in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -57,7 +57,9 @@ pub enum ErrorKind {
     Protocol,
     /// The object was used up or closed before.
     Closed,
-    /// The pool has as many tasks as it may hold; see [`Pool::try_submit`](crate::Pool::try_submit).
+    /// The pool has as many tasks as it may hold; see [`Pool::try_submit`](crate::Pool::try_submit). Or
+    /// somebody still writes to the table that was to be frozen; see
+    /// [`LentSlice::freeze`](crate::LentSlice::freeze).
     Busy,
     /// A process died or panicked while it held the lock; see [`sync::Mutex`](crate::sync::Mutex).
     Poisoned,

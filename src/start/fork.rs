@@ -46,12 +46,15 @@ pub(super) fn start(
             let (Ok(streams), Ok(carried)) = (copies(&sent), copies(&arguments)) else {
                 exit::now(exit::FELL_OUT)
             };
+            // The child has its own; what is inherited beside would keep alive what it drops.
+            let Encoded { bytes, descriptors } = arguments;
+            drop((sent, descriptors));
             child::live(Birth {
                 link: Link::new(channel),
                 lifeline: end,
                 launch,
                 descriptors: streams,
-                message: Some((arguments.bytes, carried)),
+                message: Some((bytes, carried)),
                 inherited,
                 forked: true,
             })

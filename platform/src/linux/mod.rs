@@ -4,6 +4,7 @@ pub mod affinity;
 pub mod bell;
 pub(crate) mod descriptors;
 pub mod guardian;
+pub(crate) mod huge;
 pub mod image;
 #[cfg(any(test, not(target_env = "gnu"), offspring_force_portable))]
 pub(crate) mod life;

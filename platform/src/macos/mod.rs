@@ -8,6 +8,7 @@ pub mod bell;
 pub(crate) mod descriptors;
 mod ffi;
 pub mod guardian;
+pub(crate) mod huge;
 pub mod image;
 mod kqueue;
 pub(crate) mod life;

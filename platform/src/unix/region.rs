@@ -96,7 +96,7 @@ impl Region {
     /// When the process or the system has no descriptor or no memory left.
     pub fn new(tag: u64, bytes: usize) -> io::Result<Self> {
         let length = length(bytes)?;
-        let fd = lift(os::shared::Object::new()?.fixed(length)?)?;
+        let fd = lift(os::shared::Object::new()?.fixed(length, length)?)?;
         let this = Self::map(fd, bytes, length)?;
         // SAFETY: just made, and nobody else has it.
         unsafe { this.owner().initialise() }?;
