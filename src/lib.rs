@@ -57,6 +57,7 @@ mod pool;
 mod process;
 mod shared;
 mod start;
+mod state;
 mod supervisor;
 
 pub use context::{Context, ParseContextError};
@@ -72,6 +73,7 @@ pub use pool::{
 };
 pub use process::{Process, ProcessBuilder, ProcessGroup, Stdio};
 pub use shared::SharedSlice;
+pub use state::{Global, Shared};
 
 /// The result of most calls in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,6 +1,7 @@
 //! A worker at work: takes tasks out of one ring, runs them, and puts outcomes into the other.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -15,10 +16,11 @@ use offspring_platform::{exit, memory};
 use super::copy::{self, Copied};
 use super::worker::{FINALISER, Whoami, answer, working_as};
 use crate::channel::lane::{HEAD, Head, LARGEST, Note, Status};
-use crate::channel::{Kind, Link, Spin};
+use crate::channel::{Frame, Kind, Link, Spin};
 use crate::codec::{self, Encoded};
 use crate::function::{self, Failure, Finder, Name};
 use crate::launch::message::WorkerRole;
+use crate::state::notice;
 
 /// How often a worker looks at its own memory, at most.
 const LOOK: Duration = Duration::from_millis(10);
@@ -41,6 +43,10 @@ pub(super) struct Bench<'a> {
     /// What the last task took.
     milliseconds: u32,
     link: Link,
+    /// How many notices were read from it.
+    told: u64,
+    /// Tasks that came over it before notices that were wanted first.
+    early: VecDeque<Frame>,
     tasks: Consumer,
     outcomes: Producer,
     words: Words,
@@ -60,7 +66,7 @@ pub(super) struct Bench<'a> {
 impl<'a> Bench<'a> {
     pub(super) fn new(
         role: WorkerRole,
-        link: Link,
+        mut link: Link,
         rings: Ends,
         bell: Ringer,
         finder: Finder<'a>,
@@ -70,6 +76,9 @@ impl<'a> Bench<'a> {
         let Ends { producer, consumer, words } = rings;
         let growth =
             role.growth_limit.and_then(|limit| Some(memory::resident()?.saturating_add(limit)));
+        if role.one_task {
+            link.read_exactly();
+        }
         Self {
             role,
             most_memory: growth,
@@ -77,6 +86,8 @@ impl<'a> Bench<'a> {
             time: coarse(),
             milliseconds: 0,
             link,
+            told: 0,
+            early: VecDeque::new(),
             tasks: consumer,
             outcomes: producer,
             words,
@@ -128,12 +139,57 @@ impl<'a> Bench<'a> {
                     let mut head = [0; HEAD];
                     self.tasks.peek(0, &mut head);
                     match Head::from_bytes(head) {
-                        Some(head) if head.size() <= available => return head,
+                        Some(head) if head.size() <= available => {
+                            if matches!(head.note, Note::Task | Note::TaskElsewhere) {
+                                self.hear_notices();
+                            }
+                            return head;
+                        }
                         _ => exit::now(exit::FELL_OUT),
                     }
                 }
                 _ => exit::now(exit::FELL_OUT),
             }
+        }
+    }
+
+    /// Reads what the owner has said that the next task may need.
+    #[inline]
+    fn hear_notices(&mut self) {
+        let sent = Status::of(&self.words).notices().load(Ordering::Relaxed);
+        if sent != self.told {
+            self.catch_up(sent);
+        }
+    }
+
+    #[cold]
+    fn catch_up(&mut self, sent: u64) {
+        while self.told != sent {
+            match self.link.wait_for_frame(None) {
+                Ok(Some(frame)) if frame.kind == Kind::Task => self.early.push_back(frame),
+                Ok(Some(frame)) if frame.kind == Kind::Notice => {
+                    if notice::receive(frame).is_none() {
+                        exit::now(exit::FELL_OUT);
+                    }
+                    self.told += 1;
+                }
+                // The owner is gone.
+                Ok(None) => super::end(),
+                _ => exit::now(exit::FELL_OUT),
+            }
+        }
+    }
+
+    /// The next task that comes over the socket.
+    fn next_elsewhere(&mut self) -> Frame {
+        if let Some(frame) = self.early.pop_front() {
+            return frame;
+        }
+        match self.link.wait_for_frame(None) {
+            Ok(Some(frame)) if frame.kind == Kind::Task => frame,
+            // The owner is gone.
+            Ok(None) => super::end(),
+            _ => exit::now(exit::FELL_OUT),
         }
     }
 
@@ -199,15 +255,9 @@ impl<'a> Bench<'a> {
         self.tasks.take(head.size());
         let mut descriptors = Vec::new();
         if head.note == Note::TaskElsewhere {
-            match self.link.wait_for_frame(None) {
-                Ok(Some(frame)) if frame.kind == Kind::Task => {
-                    self.input = frame.bytes;
-                    descriptors = frame.descriptors;
-                }
-                // The owner is gone.
-                Ok(None) => super::end(),
-                _ => exit::now(exit::FELL_OUT),
-            }
+            let frame = self.next_elsewhere();
+            self.input = frame.bytes;
+            descriptors = frame.descriptors;
         }
         named.then(|| (Name::from_bytes(name), descriptors))
     }
@@ -239,7 +289,10 @@ impl<'a> Bench<'a> {
                 super::end();
             }
             Ok(Copied::Ended(exit)) => {
-                // It has read what came over the socket.
+                // It has read what came over the socket, unless we had.
+                if head.note == Note::TaskElsewhere {
+                    self.early.pop_front();
+                }
                 self.tasks.take(head.size());
                 match self.outcomes.catch_up() {
                     Ok(true) => {}

@@ -27,6 +27,7 @@ use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
 use crate::launch::message::{Launch, Role, Standard};
 use crate::launch::{self, handover::Handover};
+use crate::state::notice;
 
 /// Why a child does not run what it was asked to.
 #[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
@@ -90,6 +91,22 @@ fn first_frame(link: &mut Link) -> Frame {
         Ok(Some(frame)) => frame,
         Ok(None) => exit::now(0),
         Err(_) => exit::now(exit::FELL_OUT),
+    }
+}
+
+/// Waits for the arguments, and takes note of what has to be known for them.
+fn arguments(link: &mut Link) -> Frame {
+    loop {
+        match link.wait_for_frame(None) {
+            Ok(Some(frame)) if frame.kind == Kind::Arguments => return frame,
+            Ok(Some(frame)) if frame.kind == Kind::Notice => {
+                if notice::receive(frame).is_none() {
+                    exit::now(exit::FELL_OUT);
+                }
+            }
+            // The owner is gone, or is none of ours.
+            _ => exit::now(exit::FELL_OUT),
+        }
     }
 }
 

@@ -15,12 +15,14 @@ use super::task::{Large, Parcel};
 use crate::Exit;
 use crate::channel::lane::{HEAD, Head, Note, RESERVE, Status};
 use crate::channel::{Kind, Link};
+use crate::state::Mentions;
+use crate::state::notice::Known;
 
 /// Tasks that were sent to a worker and have no outcome yet, of inputs that follow each other.
 #[derive(Debug)]
 pub(super) enum Flight {
     /// Through the ring.
-    Small { batch: BatchId, index: u64, count: u64 },
+    Small { batch: BatchId, index: u64, count: u64, mentions: Mentions },
     /// Over the socket.
     Large(Large),
     /// Taken back; the worker passes over their frames, so many bytes.
@@ -89,6 +91,9 @@ pub(super) struct Worker {
     pub(super) pace: Pace,
     /// Frames were put into the ring and not published.
     staged: bool,
+    /// What it was told besides tasks, and in how many notices.
+    pub(super) known: Known,
+    notices: u64,
 }
 
 impl Worker {
@@ -128,6 +133,8 @@ impl Worker {
             quota,
             pace: Pace::new(),
             staged: false,
+            known: Known::default(),
+            notices: 0,
         }
     }
 
@@ -187,15 +194,21 @@ impl Worker {
         }
         self.tasks.put(frames);
         let size = frames.len();
+        self.tell(&parcel.mentions);
         let (batch, index) = (parcel.batch, parcel.index);
         parcel.sent(count, size);
         match self.flights.back_mut() {
-            Some(Flight::Small { batch: other, index: first, count: before })
-                if *other == batch && *first + *before == index =>
+            Some(Flight::Small { batch: other, index: first, count: before, mentions })
+                if *other == batch
+                    && *first + *before == index
+                    && mentions.is_same(&parcel.mentions) =>
             {
                 *before += count;
             }
-            _ => self.flights.push_back(Flight::Small { batch, index, count }),
+            _ => {
+                let mentions = parcel.mentions.clone();
+                self.flights.push_back(Flight::Small { batch, index, count, mentions });
+            }
         }
         self.sent(count);
         count
@@ -209,12 +222,26 @@ impl Worker {
         if self.tasks.known_room() < head.size() + RESERVE {
             return Err(large);
         }
+        self.tell(&large.mentions);
         self.tasks.put(&head.to_bytes());
         self.tasks.put(&name);
         self.link.queue_shared(Kind::Task, self.last + 1, &[], &large.message);
         self.flights.push_back(Flight::Large(large));
         self.sent(1);
         Ok(())
+    }
+
+    /// Tells it what it has to know for the next tasks, before those are published.
+    fn tell(&mut self, mentions: &Mentions) {
+        match self.known.tell(&mut self.link, mentions) {
+            Ok(0) => {}
+            Ok(count) => {
+                self.notices += count;
+                Status::of(&self.words).notices().store(self.notices, Ordering::Release);
+            }
+            // It cannot run them, and its end says so.
+            Err(_) => self.kill(),
+        }
     }
 
     fn sent(&mut self, count: u64) {
@@ -281,7 +308,7 @@ impl Worker {
             self.flights.pop_front();
         }
         let landed = match self.flights.front_mut()? {
-            Flight::Small { batch, index, count } => {
+            Flight::Small { batch, index, count, .. } => {
                 let landed = (*batch, *index);
                 *index += 1;
                 *count -= 1;
