@@ -31,16 +31,16 @@ fn main() -> ExitCode {
 }
 
 /// How often this process has encoded a [`Recipe`].
-pub static ENCODED: AtomicU32 = AtomicU32::new(0);
+static ENCODED: AtomicU32 = AtomicU32::new(0);
 /// How often this process has made a [`Table`].
-pub static MADE: AtomicU32 = AtomicU32::new(0);
+static MADE: AtomicU32 = AtomicU32::new(0);
 /// How often this process has dropped one.
-pub static DROPPED: AtomicU32 = AtomicU32::new(0);
+static DROPPED: AtomicU32 = AtomicU32::new(0);
 
 /// A specification that counts how often it is encoded.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Recipe {
-    pub factor: u64,
+struct Recipe {
+    factor: u64,
 }
 
 impl Serialize for Recipe {
@@ -55,18 +55,18 @@ impl Serialize for Recipe {
 }
 
 /// Not to be serialized by anybody: a lock, a closure, an address (AC10, AC15).
-pub struct Table {
-    pub multiply: Box<dyn Fn(u64) -> u64 + Send + Sync>,
-    pub calls: Mutex<u32>,
+struct Table {
+    multiply: Box<dyn Fn(u64) -> u64 + Send + Sync>,
+    calls: Mutex<u32>,
 }
 
 impl Table {
-    pub fn make(recipe: Recipe) -> Self {
+    fn make(recipe: Recipe) -> Self {
         MADE.fetch_add(1, Ordering::SeqCst);
         Self { multiply: Box::new(move |n| recipe.factor * n), calls: Mutex::new(0) }
     }
 
-    pub fn apply(&self, n: u64) -> u64 {
+    fn apply(&self, n: u64) -> u64 {
         *self.calls.lock().expect("nobody panics with it") += 1;
         (self.multiply)(n)
     }
@@ -78,29 +78,29 @@ impl Drop for Table {
     }
 }
 
-pub fn encoded() -> u32 {
+fn encoded() -> u32 {
     ENCODED.load(Ordering::SeqCst)
 }
 
-pub fn made() -> u32 {
+fn made() -> u32 {
     MADE.load(Ordering::SeqCst)
 }
 
-pub fn dropped() -> u32 {
+fn dropped() -> u32 {
     DROPPED.load(Ordering::SeqCst)
 }
 
 /// How often a process of this context makes what its parent has made already, in all that the counter of the
 /// process shows: a copy has the parent's count.
-pub fn made_in_child(context: Context) -> u32 {
+fn made_in_child(context: Context) -> u32 {
     // Once in the parent, whose count a copy inherits; once in the child, which begins at zero.
     assert!(Context::ALL.contains(&context));
     1
 }
 
 /// Errors as values, which is what tasks return.
-pub type Told<T> = Result<T, String>;
+type Told<T> = Result<T, String>;
 
-pub fn told<T>(result: offspring::Result<T>) -> Told<T> {
+fn told<T>(result: offspring::Result<T>) -> Told<T> {
     result.map_err(|error| error.to_string())
 }

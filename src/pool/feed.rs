@@ -237,9 +237,7 @@ where
         if let Some(batch) = self.batch {
             // Not copied into a frame first.
             let large = match codec::large_bytes(&mut input, LARGEST) {
-                Some(bytes) => {
-                    Some((Encoded { bytes, ..Encoded::default() }, Mentions::default()))
-                }
+                Some(bytes) => Some((Encoded { bytes, ..Encoded::default() }, Mentions::default())),
                 None => match self.encode_small(batch, function, input) {
                     Ok(Ok(large)) => large,
                     Ok(Err(text)) => {

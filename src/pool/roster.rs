@@ -79,11 +79,16 @@ impl Core {
         arguments.push(shared_rings);
         arguments.push(Arc::new(bell));
         let bytes = initial.bytes.clone();
-        link.queue(Kind::Arguments, 0, Encoded { bytes, descriptors: arguments, ..Encoded::default() });
+        link.queue(
+            Kind::Arguments,
+            0,
+            Encoded { bytes, descriptors: arguments, ..Encoded::default() },
+        );
         link.flush().map_err(fail)?;
 
         let must_greet_by = Instant::now() + settings.specification.start_timeout;
-        let mut worker = Worker::new(child, link, keeper, rings, must_greet_by, settings.most_tasks());
+        let mut worker =
+            Worker::new(child, link, keeper, rings, must_greet_by, settings.most_tasks());
         worker.known = known;
         self.slots[slot].worker = Some(Box::new(worker));
         Ok(())

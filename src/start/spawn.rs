@@ -14,8 +14,8 @@ use crate::codec::Encoded;
 use crate::error::Error;
 use crate::launch::execute::{self, Run};
 use crate::launch::message::Launch;
-use crate::state::notice::{self, Known};
 use crate::launch::{self, Specification, Stream, failed, no_directory};
+use crate::state::notice::{self, Known};
 
 /// Starts a child.
 pub(super) fn start(

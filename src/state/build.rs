@@ -86,7 +86,8 @@ impl Entry {
         let fail = |failure: Failure| failure.of_builder(REBUILD, &self.recipe.title());
         let message = &self.told()?.message;
         let copies = message.descriptors.iter().map(|one| fd::duplicate(one.as_fd()));
-        let copies = copies.collect::<Result<_, _>>().map_err(|error| Error::system(REBUILD, error))?;
+        let copies =
+            copies.collect::<Result<_, _>>().map_err(|error| Error::system(REBUILD, error))?;
         let mut state = None;
         let bytes = Cow::Borrowed(message.bytes.as_slice());
         function::call(self.recipe.builder, &mut state, bytes, copies).map_err(fail)?;
@@ -98,10 +99,7 @@ impl Entry {
 }
 
 /// Names a builder, and makes the object here. A panic of the builder is the caller's.
-pub(super) fn plain<A, T, F>(
-    specification: &A,
-    builder: F,
-) -> Result<(Name, T), Error>
+pub(super) fn plain<A, T, F>(specification: &A, builder: F) -> Result<(Name, T), Error>
 where
     A: Serialize + DeserializeOwned + Clone + 'static,
     T: Send + Sync + 'static,

@@ -86,8 +86,11 @@ impl<T> Global<T> {
     }
 
     fn error(&self, kind: ErrorKind, doing: &'static str, what: &str) -> Error {
-        Error::new(kind, doing)
-            .detail(format!("the global `{}` ({}) {what}", type_name::<T>(), self.place))
+        Error::new(kind, doing).detail(format!(
+            "the global `{}` ({}) {what}",
+            type_name::<T>(),
+            self.place
+        ))
     }
 }
 
@@ -155,8 +158,12 @@ impl<T: Send + Sync + 'static> Global<T> {
     #[cold]
     fn find(&'static self) -> Result<&'static Arc<Entry>, Error> {
         let found = registry::find(self.key(GET)?).ok_or_else(|| {
-            self.error(ErrorKind::Unset, GET, "was not set when this process or its pool was started")
-                .advice("set it before the process is started, or the pool is built")
+            self.error(
+                ErrorKind::Unset,
+                GET,
+                "was not set when this process or its pool was started",
+            )
+            .advice("set it before the process is started, or the pool is built")
         })?;
         Ok(self.entry.get_or_init(|| found))
     }

@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 use crate::harness::{self, Case, Outcome};
 use crate::{Recipe, Table, Told, cases, encoded, made, made_in_child, told};
 
-pub const CASES: &[Case] = cases![
+pub(super) const CASES: &[Case] = cases![
     a_process_finds_what_was_set,
     workers_find_what_was_set,
     it_is_set_once,
     what_was_never_set_is_an_error_that_names_it,
     an_implementation_is_chosen_at_run_time,
-    two_of_the_same_type_are_two,
+    two_globals_of_the_same_type_are_two,
     a_builder_that_fails_sets_nothing,
     grandchildren_find_it_too,
     a_builder_that_asks_for_itself_is_told,
 ];
-pub const PROCESSES: &[Case] = cases![on harness::PROCESSES =>
+pub(super) const PROCESSES: &[Case] = cases![on harness::PROCESSES =>
     set_too_late_is_an_error_and_not_an_old_value,
     a_specification_that_cannot_be_encoded,
     a_builder_that_panics_in_the_child,
@@ -159,7 +159,7 @@ fn an_implementation_is_chosen_at_run_time(context: Context) -> Outcome {
 }
 
 /// AC12.
-fn two_of_the_same_type_are_two(context: Context) -> Outcome {
+fn two_globals_of_the_same_type_are_two(context: Context) -> Outcome {
     TABLE.set(Recipe { factor: 10 }, Table::make)?;
     OTHER.set(Recipe { factor: 100 }, Table::make)?;
     let child = context.process().start(1, |n| {

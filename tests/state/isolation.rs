@@ -7,8 +7,8 @@ use offspring::{Context, Global, Shared};
 use crate::harness::{self, Case, Outcome};
 use crate::{Recipe, Table, cases, told};
 
-pub const CASES: &[Case] = cases![plain_statics_are_as_the_context_says];
-pub const PROCESSES: &[Case] = cases![on harness::PROCESSES =>
+pub(super) const CASES: &[Case] = cases![plain_statics_are_as_the_context_says];
+pub(super) const PROCESSES: &[Case] = cases![on harness::PROCESSES =>
     what_a_child_writes_is_its_own,
     what_the_parent_writes_later_stays_there,
     a_child_prints_nothing_before_its_task,

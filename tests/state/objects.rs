@@ -5,9 +5,9 @@ use offspring::{Context, ErrorKind, Shared, SharedSlice};
 use crate::harness::{self, Case, Outcome};
 use crate::{Recipe, Table, Told, cases, dropped, encoded, made, made_in_child, told};
 
-pub const CASES: &[Case] = cases![
+pub(super) const CASES: &[Case] = cases![
     a_process_finds_the_object,
-    two_of_the_same_type_are_two,
+    two_objects_of_the_same_type_are_two,
     a_handle_is_small_whatever_it_leads_to,
     the_object_goes_with_its_last_handle,
     handles_tell_what_they_are,
@@ -18,7 +18,7 @@ pub const CASES: &[Case] = cases![
     outside_of_messages_it_cannot_be_encoded,
     a_failing_builder_makes_nothing,
 ];
-pub const PROCESSES: &[Case] = cases![on harness::PROCESSES =>
+pub(super) const PROCESSES: &[Case] = cases![on harness::PROCESSES =>
     one_that_was_made_in_a_child_stays_there,
     a_child_that_drops_it_drops_its_own,
 ];
@@ -32,7 +32,8 @@ fn apply(object: &Shared<Table>, n: u64) -> Told<(u64, u32)> {
 fn a_process_finds_the_object(context: Context) -> Outcome {
     let object = Shared::new(Recipe { factor: 3 }, Table::make)?;
     for n in 0..3 {
-        let child = context.process().start((object.clone(), n), |(object, n)| apply(&object, n))?;
+        let child =
+            context.process().start((object.clone(), n), |(object, n)| apply(&object, n))?;
         assert_eq!(child.join()?, Ok((3 * n, made_in_child(context))));
     }
     let wanted = u32::from(!context.inherits_memory() && context.is_isolated());
@@ -41,7 +42,7 @@ fn a_process_finds_the_object(context: Context) -> Outcome {
 }
 
 /// AC12.
-fn two_of_the_same_type_are_two(context: Context) -> Outcome {
+fn two_objects_of_the_same_type_are_two(context: Context) -> Outcome {
     let one = Shared::new(Recipe { factor: 10 }, Table::make)?;
     let other = Shared::new(Recipe { factor: 100 }, Table::make)?;
     let child = context.process().start((one, other), |(one, other)| {
@@ -54,7 +55,8 @@ fn two_of_the_same_type_are_two(context: Context) -> Outcome {
 /// AC11: as a pool counts bytes, on contexts that have any.
 fn a_handle_is_small_whatever_it_leads_to(context: Context) -> Outcome {
     let object = Shared::new(1 << 20, |size: usize| vec![7u8; size])?;
-    let child = context.process().start(object.clone(), |object| told(object.get()).map(Vec::len))?;
+    let child =
+        context.process().start(object.clone(), |object| told(object.get()).map(Vec::len))?;
     assert_eq!(child.join()?, Ok(1 << 20));
     if context.is_isolated() {
         let pool = context.pool().workers(1).build()?;
@@ -62,9 +64,7 @@ fn a_handle_is_small_whatever_it_leads_to(context: Context) -> Outcome {
         // The second holds the handle in addition.
         for twice in [false, true] {
             let second = twice.then(|| object.clone());
-            let task = pool.submit(((), second), |(), _: ((), Option<Shared<Vec<u8>>>)| {
-                harness::sleep_for_ever();
-            })?;
+            let task = pool.submit(((), second), stay)?;
             sizes.push(pool.stats().bytes_in_flight + pool.stats().bytes_waiting);
             task.cancel();
         }
@@ -73,6 +73,10 @@ fn a_handle_is_small_whatever_it_leads_to(context: Context) -> Outcome {
         pool.terminate();
     }
     Ok(())
+}
+
+fn stay(_: &mut (), _: ((), Option<Shared<Vec<u8>>>)) {
+    harness::sleep_for_ever()
 }
 
 /// AC16.
@@ -150,7 +154,8 @@ fn a_specification_may_hold_tables_and_other_handles(context: Context) -> Outcom
     })?;
     let pool = context.pool().workers(2).build()?;
     // The pool is older than none of them; and younger is one more.
-    let last = Shared::new(outer.clone(), |outer: Shared<u64>| outer.get().map_or(0, |sum| sum + 1))?;
+    let last =
+        Shared::new(outer.clone(), |outer: Shared<u64>| outer.get().map_or(0, |sum| sum + 1))?;
     for answer in pool.map(vec![last; 20], |(), last: Shared<u64>| told(last.get()).copied()) {
         assert_eq!(answer??, 61);
     }
@@ -163,7 +168,8 @@ fn a_handle_is_passed_on(context: Context) -> Outcome {
     let object = Shared::new(Recipe { factor: 6 }, Table::make)?;
     let pool = context.pool().workers(1).build()?;
     let answer = pool.submit((context, object), |(), (context, object)| {
-        let child = told(context.process().start((object.clone(), 7), |(object, n)| apply(&object, n)))?;
+        let child =
+            told(context.process().start((object.clone(), 7), |(object, n)| apply(&object, n)))?;
         let in_process = told(child.join())??.0;
         let pool = told(context.pool().workers(1).build())?;
         let task = told(pool.submit((object, 8), |(), (object, n)| apply(&object, n)))?;

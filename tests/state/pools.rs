@@ -7,7 +7,7 @@ use offspring::{Context, Reuse, Shared, worker};
 use crate::harness::{self, Case, Outcome, eventually};
 use crate::{Recipe, Table, Told, cases, dropped, encoded, made, made_in_child, told};
 
-pub const CASES: &[Case] = cases![
+pub(super) const CASES: &[Case] = cases![
     one_older_than_the_pool,
     one_younger_than_the_pool,
     one_for_each_task,
@@ -15,7 +15,7 @@ pub const CASES: &[Case] = cases![
     as_argument_of_the_initialiser,
     each_task_in_a_fresh_worker,
 ];
-pub const PROCESSES: &[Case] = cases![on harness::PROCESSES =>
+pub(super) const PROCESSES: &[Case] = cases![on harness::PROCESSES =>
     workers_drop_what_is_gone,
     the_last_handle_may_go_while_the_task_waits,
     a_replaced_worker_is_told_again,
@@ -178,12 +178,13 @@ fn a_replaced_worker_is_told_again(context: Context) -> Outcome {
         let answer = pool.submit((object.clone(), round), |(), input| apply(input))?.join()??;
         assert_eq!((answer.0, answer.1), (3 * round, 1));
         // Begun again by the next worker, after the first died of it.
-        let task = pool.submit((object.clone(), round), |(), (object, n): (Shared<Table>, u64)| {
-            if worker().is_some_and(|worker| worker.generation() == 2 * n) {
-                std::process::abort();
-            }
-            apply((object, n))
-        })?;
+        let task =
+            pool.submit((object.clone(), round), |(), (object, n): (Shared<Table>, u64)| {
+                if worker().is_some_and(|worker| worker.generation() == 2 * n) {
+                    std::process::abort();
+                }
+                apply((object, n))
+            })?;
         assert_eq!(task.join()??.0, 3 * round, "round {round}");
         pool.recycle();
     }
@@ -213,7 +214,8 @@ fn every_entry_tells(context: Context) -> Outcome {
         let object = fresh()?;
         let child = offspring::fork::start(|| object.get().map_or(0, |table| table.apply(6)))?;
         assert_eq!(child.join()?, 18);
-        for answer in offspring::fork::map(&[7; 3], |n| object.get().map_or(0, |it| it.apply(*n)))? {
+        for answer in offspring::fork::map(&[7; 3], |n| object.get().map_or(0, |it| it.apply(*n)))?
+        {
             assert_eq!(answer?, 21);
         }
     }
@@ -226,13 +228,14 @@ fn taken_back_tasks_are_told_to_others(context: Context) -> Outcome {
     let object = Shared::new(Recipe { factor: 3 }, Table::make)?;
     let path = std::env::temp_dir().join("open");
     let inputs = (0..40u64).map(|n| (object.clone(), n, path.clone()));
-    let answers = pool.map_unordered(inputs, |(), (object, n, path): (_, u64, std::path::PathBuf)| {
-        if n == 0 {
-            // Until all others are done, none of which can be done behind it.
-            eventually("the others are done", || path.exists());
-        }
-        apply((object, n))
-    });
+    let answers =
+        pool.map_unordered(inputs, |(), (object, n, path): (_, u64, std::path::PathBuf)| {
+            if n == 0 {
+                // Until all others are done, none of which can be done behind it.
+                eventually("the others are done", || path.exists());
+            }
+            apply((object, n))
+        });
     let mut seen = 0;
     for (index, answer) in answers.enumerated() {
         assert_eq!(answer??.0, 3 * index);
