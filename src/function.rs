@@ -71,6 +71,8 @@ pub(crate) enum Failure {
     Function(String),
     /// What the initialiser of a worker returned as its error.
     Init(String),
+    /// What is to run after a fork failed like this.
+    Hook(String),
     /// The process that ran it ended without an answer.
     Died(How),
 }
@@ -88,6 +90,7 @@ impl Failure {
             }
             Self::Function(text) => Error::new(ErrorKind::Protocol, doing).detail(text),
             Self::Init(text) => Error::new(ErrorKind::Init, doing).detail(text),
+            Self::Hook(text) => Error::new(ErrorKind::Start, doing).detail(text),
             Self::Died(how) => {
                 let error = Error::new(ErrorKind::Died, doing).at(Phase::Started);
                 match how.into() {

@@ -51,6 +51,7 @@ mod entry;
 mod error;
 pub mod fork;
 mod function;
+mod hooks;
 mod inline;
 mod launch;
 mod pool;
@@ -63,6 +64,7 @@ mod supervisor;
 pub use context::{Context, ParseContextError};
 pub use entry::init;
 pub use error::{Error, ErrorKind, Panic, Phase, TaskError};
+pub use hooks::after_fork;
 #[doc(inline)]
 pub use offspring_platform::allow_fork;
 #[doc(inline)]

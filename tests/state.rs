@@ -3,6 +3,8 @@
 #[path = "state/globals.rs"]
 mod globals;
 mod harness;
+#[path = "state/hooks.rs"]
+mod hooks;
 #[path = "state/isolation.rs"]
 mod isolation;
 #[path = "state/objects.rs"]
@@ -21,6 +23,8 @@ fn main() -> ExitCode {
     harness::main(&[
         globals::CASES,
         globals::PROCESSES,
+        hooks::CASES,
+        hooks::PROCESSES,
         isolation::CASES,
         isolation::PROCESSES,
         objects::CASES,

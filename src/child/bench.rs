@@ -19,6 +19,7 @@ use crate::channel::lane::{HEAD, Head, LARGEST, Note, Status};
 use crate::channel::{Frame, Kind, Link, Spin};
 use crate::codec::{self, Encoded};
 use crate::function::{self, Failure, Finder, Name};
+use crate::hooks;
 use crate::launch::message::WorkerRole;
 use crate::state::notice;
 
@@ -285,6 +286,11 @@ impl<'a> Bench<'a> {
                 let _bomb = exit::Bomb::arm();
                 self.link = *link;
                 self.bell = bell;
+                if let Err(text) = hooks::run() {
+                    self.take(head);
+                    self.answer(Err(Failure::Hook(text)));
+                    super::end();
+                }
                 self.run(head);
                 super::end();
             }
