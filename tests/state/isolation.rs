@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use offspring::{Context, Global, Shared};
 
-use crate::harness::{self, Case, Outcome};
+use crate::harness::{self, Case, Outcome, eventually};
 use crate::{Recipe, Table, cases, told};
 
 pub(super) const CASES: &[Case] = cases![plain_statics_are_as_the_context_says];
@@ -12,6 +12,7 @@ pub(super) const PROCESSES: &[Case] = cases![on harness::PROCESSES =>
     what_a_child_writes_is_its_own,
     what_the_parent_writes_later_stays_there,
     a_child_prints_nothing_before_its_task,
+    arguments_are_as_when_they_were_submitted,
 ];
 
 static PLAIN: AtomicU64 = AtomicU64::new(1);
@@ -66,6 +67,33 @@ fn what_the_parent_writes_later_stays_there(context: Context) -> Outcome {
     PLAIN.store(7, Ordering::SeqCst);
     assert_eq!(pool.submit(object.clone(), look)?.join()??, 0);
     assert_eq!(pool.submit(1, |(), n| count(n))?.join()??, (1, 1));
+    pool.shutdown()?;
+    Ok(())
+}
+
+/// Encoded as what the static holds at that moment.
+#[derive(serde::Deserialize)]
+struct Moment(u64);
+
+impl serde::Serialize for Moment {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct("Moment", &(self.0 + PLAIN.load(Ordering::SeqCst)))
+    }
+}
+
+/// AC33.
+fn arguments_are_as_when_they_were_submitted(context: Context) -> Outcome {
+    let pool = context.pool().workers(1).build()?;
+    let gate = std::env::temp_dir().join("gate");
+    let first = pool.submit(gate.clone(), |(), gate: std::path::PathBuf| {
+        eventually("the gate is open", || gate.exists());
+    })?;
+    let queued = pool.submit(Moment(10), |(), moment: Moment| moment.0)?;
+    PLAIN.store(5, Ordering::SeqCst);
+    std::fs::write(&gate, "")?;
+    first.join()?;
+    assert_eq!(queued.join()?, 11);
+    std::fs::remove_file(&gate)?;
     pool.shutdown()?;
     Ok(())
 }
