@@ -53,6 +53,7 @@ mod entry;
 mod error;
 pub mod fork;
 mod function;
+mod hooks;
 mod inline;
 mod launch;
 pub mod pod;
@@ -60,12 +61,14 @@ mod pool;
 mod process;
 mod shared;
 mod start;
+mod state;
 mod supervisor;
 pub mod sync;
 
 pub use context::{Context, ParseContextError};
 pub use entry::init;
 pub use error::{Error, ErrorKind, Panic, Phase, TaskError};
+pub use hooks::after_fork;
 #[doc(inline)]
 pub use offspring_platform::allow_fork;
 #[doc(inline)]
@@ -82,6 +85,7 @@ pub use shared::{
     Atomic, LentSlice, LockedArray, LockedArrayGuard, SharedArray, SharedBytes, SharedPart,
     SharedSlice, SharedSliceBuilder, SharedSliceMut, SharedStr, SharedValue,
 };
+pub use state::{Global, Shared};
 
 /// The result of most calls in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -34,10 +34,12 @@ pub(crate) enum Kind {
     NotStarted,
     /// Supervisor to owner: the child has ended.
     Exited,
+    /// Owner to child: what it has to know for what comes later. See `state/notice.rs`.
+    Notice,
 }
 
 impl Kind {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Descriptors,
         Self::Launch,
         Self::Hello,
@@ -52,6 +54,7 @@ impl Kind {
         Self::Started,
         Self::NotStarted,
         Self::Exited,
+        Self::Notice,
     ];
 }
 

@@ -1,6 +1,7 @@
 //! A worker at work: takes tasks out of one ring, runs them, and puts outcomes into the other.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,10 +19,12 @@ use super::worker::{FINALISER, Whoami, answer, working_as};
 use crate::Exit;
 use crate::channel::bulk::{Receiver, Sender};
 use crate::channel::lane::{HEAD, Head, LARGEST, Note, Status};
-use crate::channel::{Kind, Link, Moved, Spin};
+use crate::channel::{Frame, Kind, Link, Moved, Spin};
 use crate::codec::{self, Encoded};
 use crate::function::{self, Failure, Finder, Name};
+use crate::hooks;
 use crate::launch::message::WorkerRole;
+use crate::state::notice;
 
 /// How often a worker looks at its own memory, at most.
 const LOOK: Duration = Duration::from_millis(10);
@@ -44,6 +47,10 @@ pub(super) struct Bench<'a> {
     /// What the last task took.
     milliseconds: u32,
     link: Link,
+    /// How many notices were read from it.
+    told: u64,
+    /// Tasks that came over it before notices that were wanted first.
+    early: VecDeque<Frame>,
     tasks: Consumer,
     outcomes: Producer,
     /// Large arguments.
@@ -86,6 +93,8 @@ impl<'a> Bench<'a> {
             time: coarse(),
             milliseconds: 0,
             link,
+            told: 0,
+            early: VecDeque::new(),
             tasks: consumer,
             outcomes: producer,
             bulk_tasks: Receiver::new(bulk_consumer),
@@ -140,12 +149,57 @@ impl<'a> Bench<'a> {
                     let mut head = [0; HEAD];
                     self.tasks.peek(0, &mut head);
                     match Head::from_bytes(head) {
-                        Some(head) if head.size() <= available => return head,
+                        Some(head) if head.size() <= available => {
+                            if head.note != Note::Close {
+                                self.hear_notices();
+                            }
+                            return head;
+                        }
                         _ => exit::now(exit::FELL_OUT),
                     }
                 }
                 _ => exit::now(exit::FELL_OUT),
             }
+        }
+    }
+
+    /// Reads what the owner has said that the next task may need.
+    #[inline]
+    fn hear_notices(&mut self) {
+        let sent = Status::of(&self.words).notices().load(Ordering::Relaxed);
+        if sent != self.told {
+            self.catch_up(sent);
+        }
+    }
+
+    #[cold]
+    fn catch_up(&mut self, sent: u64) {
+        while self.told != sent {
+            match self.link.wait_for_frame(None) {
+                Ok(Some(frame)) if frame.kind == Kind::Task => self.early.push_back(frame),
+                Ok(Some(frame)) if frame.kind == Kind::Notice => {
+                    if notice::receive(frame).is_none() {
+                        exit::now(exit::FELL_OUT);
+                    }
+                    self.told += 1;
+                }
+                // The owner is gone.
+                Ok(None) => super::end(),
+                _ => exit::now(exit::FELL_OUT),
+            }
+        }
+    }
+
+    /// The next task that comes over the socket.
+    fn next_elsewhere(&mut self) -> Frame {
+        if let Some(frame) = self.early.pop_front() {
+            return frame;
+        }
+        match self.link.wait_for_frame(None) {
+            Ok(Some(frame)) if frame.kind == Kind::Task => frame,
+            // The owner is gone.
+            Ok(None) => super::end(),
+            _ => exit::now(exit::FELL_OUT),
         }
     }
 
@@ -217,15 +271,9 @@ impl<'a> Bench<'a> {
             self.input = self.take_body(length);
         }
         if head.note == Note::TaskElsewhere {
-            match self.link.wait_for_frame(None) {
-                Ok(Some(frame)) if frame.kind == Kind::Task => {
-                    self.input = frame.bytes;
-                    descriptors = frame.descriptors;
-                }
-                // The owner is gone.
-                Ok(None) => super::end(),
-                _ => exit::now(exit::FELL_OUT),
-            }
+            let frame = self.next_elsewhere();
+            self.input = frame.bytes;
+            descriptors = frame.descriptors;
         }
         named.then(|| (Name::from_bytes(name), descriptors))
     }
@@ -295,6 +343,10 @@ impl<'a> Bench<'a> {
                 let _bomb = exit::Bomb::arm();
                 self.link = *link;
                 self.bell = bell;
+                if let Err(text) = hooks::run() {
+                    self.answer(Err(Failure::Hook(text)));
+                    super::end();
+                }
                 self.run_taken(head, task);
                 super::end();
             }

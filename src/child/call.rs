@@ -2,8 +2,6 @@
 
 use std::os::fd::OwnedFd;
 
-use offspring_platform::exit;
-
 use crate::channel::{Kind, Link};
 use crate::codec::{self, Encoded};
 use crate::function::{Finder, Inherited, Name};
@@ -17,11 +15,10 @@ pub(super) fn run(
 ) -> ! {
     let (bytes, descriptors) = match message {
         Some(message) => message,
-        None => match link.wait_for_frame(None) {
-            Ok(Some(frame)) if frame.kind == Kind::Arguments => (frame.bytes, frame.descriptors),
-            // The owner is gone, or is none of ours.
-            _ => exit::now(exit::FELL_OUT),
-        },
+        None => {
+            let frame = super::arguments(&mut link);
+            (frame.bytes, frame.descriptors)
+        }
     };
     let mut result = Encoded::default();
     let mut finder = Finder::with(inherited);

@@ -77,6 +77,7 @@ impl Error {
             ErrorKind::Broken => "somebody broke or reset it",
             ErrorKind::Closed => "it was used up before",
             ErrorKind::Invalid => "the setting is not possible",
+            ErrorKind::Unset => "it was not set",
             ErrorKind::System => "the system refused",
         };
         match &this.detail {

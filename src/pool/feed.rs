@@ -18,6 +18,7 @@ use super::{Inner, Pool};
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind, Phase, TaskError};
 use crate::function::Name;
+use crate::state::Mentions;
 
 /// Inputs are encoded together until they are as many, or as large, or took as long. Then they leave.
 const BURST: u64 = 256;
@@ -30,6 +31,18 @@ const SAMPLE: u64 = 64;
 fn add_sample(sum: &AtomicU64, since: Instant) {
     let took = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
     sum.fetch_add(took.saturating_mul(SAMPLE), Ordering::Relaxed);
+}
+
+/// What workers have to know for an argument that was just encoded.
+#[inline]
+fn prepare(encoded: &mut Encoded, inner: &Inner) -> Result<Mentions, String> {
+    match inner {
+        Inner::Processes(shared) if !encoded.mentions.is_empty() => {
+            Mentions::prepare(&mut encoded.mentions, shared.inherited)
+                .map_err(|error| error.to_string())
+        }
+        _ => Ok(Mentions::default()),
+    }
 }
 
 /// A result as it waits to be given out.
@@ -224,12 +237,12 @@ where
         if let Some(batch) = self.batch {
             // Not copied into a frame first.
             let large = match codec::large_bytes(&mut input, LARGEST) {
-                Some(bytes) => Some(Encoded { bytes, descriptors: Vec::new() }),
+                Some(bytes) => Some((Encoded { bytes, ..Encoded::default() }, Mentions::default())),
                 None => match self.encode_small(batch, function, input) {
                     Ok(Ok(large)) => large,
-                    Ok(Err(error)) => {
+                    Ok(Err(text)) => {
                         self.taken += 1;
-                        self.settle(index, What::Failed(self.not_encoded(index, name, &error)));
+                        self.settle(index, What::Failed(self.not_encoded(index, name, &text)));
                         return true;
                     }
                     Err(panic) => {
@@ -239,9 +252,9 @@ where
                 },
             };
             self.taken += 1;
-            if let Some(message) = large {
+            if let Some((message, mentions)) = large {
                 let message = Arc::new(message);
-                let large = task::Large::new(batch, index, function, message);
+                let large = task::Large::new(batch, index, function, message, mentions);
                 self.send(Some(Waiting::Large(large)), false);
             }
             return true;
@@ -285,13 +298,14 @@ where
         self.outcomes.list.push_back(Outcome { index, what });
     }
 
-    /// Adds a task to the parcel. Gives the message back if it does not belong there.
+    /// Adds a task to the parcel. Gives the message back if it does not belong there; `Err` is why it cannot be
+    /// encoded.
     fn encode_small(
         &mut self,
         batch: BatchId,
         function: Name,
         input: A,
-    ) -> std::thread::Result<Result<Option<Encoded>, codec::CodecError>> {
+    ) -> std::thread::Result<Result<Option<(Encoded, Mentions)>, String>> {
         // Where one was left out, another parcel begins: indexes in a parcel follow each other, and one worker
         // gets them.
         let next = self.taken;
@@ -308,17 +322,35 @@ where
         // A panic in the user's `Serialize` must not leave half a task.
         let encoded = catch_unwind(AssertUnwindSafe(|| {
             let encoded = codec::encode_into(&input, &mut self.encoded);
+            // What it mentions is to be told before the input, which may be the last to hold it, is dropped.
+            let mentions = encoded
+                .map_err(|error| error.to_string())
+                .and_then(|()| prepare(&mut self.encoded, &self.pool.inner));
             drop(input);
-            encoded
+            mentions
         }));
         if let (Some(since), Inner::Processes(shared)) = (sample, &self.pool.inner) {
             add_sample(&shared.encoding, since);
         }
-        if let Ok(Ok(())) = encoded {
-            return Ok(Ok(parcel.end(begun, &mut self.encoded).err()));
+        match encoded {
+            Ok(Ok(mentions)) => Ok(Ok(match parcel.end(begun, &mut self.encoded) {
+                Ok(()) => {
+                    if !mentions.is_empty() {
+                        parcel.mentions.join(mentions);
+                    }
+                    None
+                }
+                Err(large) => Some((large, mentions)),
+            })),
+            Ok(Err(text)) => {
+                parcel.take_back(begun, &mut self.encoded);
+                Ok(Err(text))
+            }
+            Err(panic) => {
+                parcel.take_back(begun, &mut self.encoded);
+                Err(panic)
+            }
         }
-        parcel.take_back(begun, &mut self.encoded);
-        encoded.map(|encoded| encoded.map(|()| None))
     }
 
     /// Sends what was encoded, and fetches outcomes; waits for some if `wait`.

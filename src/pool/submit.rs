@@ -15,6 +15,7 @@ use super::{Inner, Pool};
 use crate::codec::{self, CodecError, Encoded};
 use crate::error::{Error, ErrorKind, TaskError};
 use crate::function::{self, Name};
+use crate::state::Mentions;
 
 const DOING: &str = "submit a task";
 
@@ -96,7 +97,8 @@ impl<S: 'static, X> Pool<S, X> {
         F: Fn(&mut S, A) -> R + Copy + 'static,
     {
         let (function, name) = function::stateful::<F, S, A, R>(function)?;
-        let message = self.encode(argument, name)?;
+        let mut message = self.encode(argument, name)?;
+        let mentions = self.prepare(&mut message, name)?;
         match &self.inner {
             Inner::Inline(inline) => {
                 inline.check_open(DOING).map_err(|error| error.named(name))?;
@@ -106,7 +108,7 @@ impl<S: 'static, X> Pool<S, X> {
             }
             Inner::Processes(shared) => {
                 let (batch, number) = self.open_single(shared, name, patience)?;
-                shared.add([waiting(batch, 0, function, message)]);
+                shared.add([waiting(batch, 0, function, &Arc::new(message), &mentions)]);
                 Ok(Task::of_pool(shared.clone(), batch, self.context(), name, number))
             }
         }
@@ -119,6 +121,16 @@ impl<S: 'static, X> Pool<S, X> {
                 .named(name)
                 .detail(error.to_string())
         })
+    }
+
+    /// What workers have to know for an argument.
+    fn prepare(&self, message: &mut Encoded, name: &str) -> Result<Mentions, Error> {
+        match &self.inner {
+            // It is known here; the list keeps it until the task has run.
+            Inner::Inline(_) => Ok(Mentions::default()),
+            Inner::Processes(shared) => Mentions::prepare(&mut message.mentions, shared.inherited)
+                .map_err(|error| error.in_context(self.context()).named(name)),
+        }
     }
 
     fn open_single(
@@ -181,7 +193,8 @@ impl<S: 'static, X> Pool<S, X> {
         F: Fn(&mut S, A) -> R + Copy + 'static,
     {
         let (function, name) = function::stateful::<F, S, A, R>(function)?;
-        let message = self.encode(argument, name)?;
+        let mut message = self.encode(argument, name)?;
+        let mentions = self.prepare(&mut message, name)?;
         let shared = match &self.inner {
             Inner::Processes(shared) => shared,
             Inner::Inline(inline) => {
@@ -200,7 +213,7 @@ impl<S: 'static, X> Pool<S, X> {
             let batch = core.batches.open(name, Kind::Pinned);
             let count = core.worker_count();
             for slot in 0..count {
-                let task = shared_waiting(batch, slot as u64, function, &message);
+                let task = waiting(batch, slot as u64, function, &message, &mentions);
                 core.slots[slot].pinned.push_back(task);
             }
             core.dispatch();
@@ -236,16 +249,16 @@ fn is_small(message: &Encoded) -> bool {
     message.descriptors.is_empty() && message.bytes.len() <= LARGEST
 }
 
-fn waiting(batch: BatchId, index: u64, function: Name, message: Encoded) -> Waiting {
-    if is_small(&message) {
-        return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes));
-    }
-    Waiting::Large(Large::new(batch, index, function, Arc::new(message)))
-}
-
-fn shared_waiting(batch: BatchId, index: u64, function: Name, message: &Arc<Encoded>) -> Waiting {
+fn waiting(
+    batch: BatchId,
+    index: u64,
+    function: Name,
+    message: &Arc<Encoded>,
+    mentions: &Mentions,
+) -> Waiting {
+    let mentions = mentions.clone();
     if is_small(message) {
-        return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes));
+        return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes, mentions));
     }
-    Waiting::Large(Large::new(batch, index, function, message.clone()))
+    Waiting::Large(Large::new(batch, index, function, message.clone(), mentions))
 }

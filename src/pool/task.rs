@@ -6,6 +6,7 @@ use super::batch::BatchId;
 use crate::channel::lane::{self, HEAD, Head, Note};
 use crate::codec::Encoded;
 use crate::function::Name;
+use crate::state::Mentions;
 
 /// Tasks that no worker has.
 #[derive(Debug)]
@@ -21,14 +22,22 @@ pub(super) struct Large {
     pub(super) index: u64,
     pub(super) function: Name,
     pub(super) message: Arc<Encoded>,
+    /// What a worker has to know for it.
+    pub(super) mentions: Mentions,
     /// How many bytes the message has, or had before it was forgotten.
     pub(super) size: u64,
 }
 
 impl Large {
-    pub(super) fn new(batch: BatchId, index: u64, function: Name, message: Arc<Encoded>) -> Self {
+    pub(super) fn new(
+        batch: BatchId,
+        index: u64,
+        function: Name,
+        message: Arc<Encoded>,
+        mentions: Mentions,
+    ) -> Self {
         let size = message.bytes.len() as u64;
-        Self { batch, index, function, message, size }
+        Self { batch, index, function, message, mentions, size }
     }
 }
 
@@ -41,6 +50,8 @@ pub(super) struct Parcel {
     pub(super) count: u64,
     /// So many go to one worker together.
     pub(super) chunk: u64,
+    /// What a worker has to know for them.
+    pub(super) mentions: Mentions,
     frames: Vec<u8>,
     /// Where the first of those that are left begins.
     start: usize,
@@ -82,12 +93,24 @@ pub(super) const LARGEST: usize = lane::LARGEST - size_of::<i64>();
 
 impl Parcel {
     /// Frames that were in a ring.
-    pub(super) fn of_frames(batch: BatchId, index: u64, count: u64, frames: Vec<u8>) -> Self {
-        Self { batch, index, count, chunk: 1, frames, start: 0 }
+    pub(super) fn of_frames(
+        batch: BatchId,
+        index: u64,
+        count: u64,
+        mentions: Mentions,
+        frames: Vec<u8>,
+    ) -> Self {
+        Self { batch, index, count, chunk: 1, mentions, frames, start: 0 }
     }
 
     /// One task, already encoded, that is not too large.
-    pub(super) fn of_one(batch: BatchId, index: u64, function: Name, message: &[u8]) -> Self {
+    pub(super) fn of_one(
+        batch: BatchId,
+        index: u64,
+        function: Name,
+        message: &[u8],
+        mentions: Mentions,
+    ) -> Self {
         let name = function.to_bytes();
         let head = Head::new(Note::Task, name.len() + message.len());
         let mut frames = Vec::with_capacity(head.size());
@@ -95,7 +118,7 @@ impl Parcel {
         frames.extend_from_slice(&name);
         frames.extend_from_slice(message);
         frames.resize(head.size(), 0);
-        Self { batch, index, count: 1, chunk: 1, frames, start: 0 }
+        Self { batch, index, count: 1, chunk: 1, mentions, frames, start: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -126,7 +149,7 @@ impl Parcel {
             let bytes = encoded.bytes[body..].to_vec();
             let descriptors = std::mem::take(&mut encoded.descriptors);
             self.take_back(begun, encoded);
-            return Err(Encoded { bytes, descriptors });
+            return Err(Encoded { bytes, descriptors, ..Encoded::default() });
         }
         let head = Head::new(Note::Task, length);
         encoded.bytes[begun.start..begun.start + HEAD].copy_from_slice(&head.to_bytes());
@@ -176,7 +199,8 @@ impl Parcel {
 
     /// An empty parcel, in memory that another does not need any more.
     pub(super) fn with_memory(batch: BatchId, index: u64, chunk: u64, frames: Vec<u8>) -> Self {
-        Self { batch, index, count: 0, chunk, frames, start: 0 }
+        let mentions = Mentions::default();
+        Self { batch, index, count: 0, chunk, mentions, frames, start: 0 }
     }
 }
 

@@ -16,12 +16,14 @@ use crate::Exit;
 use crate::channel::bulk::{Receiver, Sender};
 use crate::channel::lane::{HEAD, Head, Note, RESERVE, Status};
 use crate::channel::{Kind, Link};
+use crate::state::Mentions;
+use crate::state::notice::Known;
 
 /// Tasks that were sent to a worker and have no outcome yet, of inputs that follow each other.
 #[derive(Debug)]
 pub(super) enum Flight {
     /// Through the ring.
-    Small { batch: BatchId, index: u64, count: u64 },
+    Small { batch: BatchId, index: u64, count: u64, mentions: Mentions },
     /// In pieces, or over the socket.
     Large(Large),
     /// Taken back; the worker passes over their frames, so many bytes.
@@ -96,6 +98,9 @@ pub(super) struct Worker {
     pub(super) pace: Pace,
     /// Frames were put into the ring and not published.
     staged: bool,
+    /// What it was told besides tasks, and in how many notices.
+    pub(super) known: Known,
+    notices: u64,
 }
 
 impl Worker {
@@ -138,6 +143,8 @@ impl Worker {
             quota,
             pace: Pace::new(),
             staged: false,
+            known: Known::default(),
+            notices: 0,
         }
     }
 
@@ -197,15 +204,21 @@ impl Worker {
         }
         self.tasks.put(frames);
         let size = frames.len();
+        self.tell(&parcel.mentions);
         let (batch, index) = (parcel.batch, parcel.index);
         parcel.sent(count, size);
         match self.flights.back_mut() {
-            Some(Flight::Small { batch: other, index: first, count: before })
-                if *other == batch && *first + *before == index =>
+            Some(Flight::Small { batch: other, index: first, count: before, mentions })
+                if *other == batch
+                    && *first + *before == index
+                    && mentions.is_same(&parcel.mentions) =>
             {
                 *before += count;
             }
-            _ => self.flights.push_back(Flight::Small { batch, index, count }),
+            _ => {
+                let mentions = parcel.mentions.clone();
+                self.flights.push_back(Flight::Small { batch, index, count, mentions });
+            }
         }
         self.sent(count);
         count
@@ -220,6 +233,7 @@ impl Worker {
         if self.tasks.known_room() < head.size() + RESERVE {
             return Err(large);
         }
+        self.tell(&large.mentions);
         if self.bulk_tasks.begin(&large.message) {
             self.tasks.put(&head.to_bytes());
             self.tasks.put(&name);
@@ -232,6 +246,19 @@ impl Worker {
         self.flights.push_back(Flight::Large(large));
         self.sent(1);
         Ok(())
+    }
+
+    /// Tells it what it has to know for the next tasks, before those are published.
+    fn tell(&mut self, mentions: &Mentions) {
+        match self.known.tell(&mut self.link, mentions) {
+            Ok(0) => {}
+            Ok(count) => {
+                self.notices += count;
+                Status::of(&self.words).notices().store(self.notices, Ordering::Release);
+            }
+            // It cannot run them, and its end says so.
+            Err(_) => self.kill(),
+        }
     }
 
     fn sent(&mut self, count: u64) {
@@ -297,7 +324,7 @@ impl Worker {
             self.flights.pop_front();
         }
         let landed = match self.flights.front_mut()? {
-            Flight::Small { batch, index, count } => {
+            Flight::Small { batch, index, count, .. } => {
                 let landed = (*batch, *index);
                 *index += 1;
                 *count -= 1;

@@ -47,7 +47,7 @@ pub(super) fn start(
                 exit::now(exit::FELL_OUT)
             };
             // The child has its own; what is inherited beside would keep alive what it drops.
-            let Encoded { bytes, descriptors } = arguments;
+            let Encoded { bytes, descriptors, .. } = arguments;
             drop((sent, descriptors));
             child::live(Birth {
                 link: Link::new(channel),
