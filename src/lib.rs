@@ -24,8 +24,9 @@
 //!
 //! The function, as a place in the program: any `fn` item or closure that captures nothing. Its
 //! argument and its result, through serde. A [`SharedSlice`] inside them crosses as a descriptor, and
-//! all processes map the same pages. Nothing else: no static, no thread, no open file (except by
-//! fork, which copies all of those but the threads).
+//! all processes map the same pages; a [`Shared`] as a number by which the child finds, or makes, its
+//! object; and a static that is a [`Global`] is set in the child as well. Nothing else: no other static, no
+//! thread, no open file (except by fork, which copies all of those but the threads).
 //!
 //! The module [`fork`] is for what only fork can do: closures that capture, and inputs that need no serde.
 //!
