@@ -26,8 +26,9 @@
 //! argument and its result, through serde. A [`SharedSlice`] inside them crosses as a descriptor, and
 //! all processes map the same pages; so do [`SharedArray`], [`SharedValue`], [`LockedArray`] and what is in
 //! [`sync`], which all may change. A [`SharedPart`] of a table that is being filled has one owner, who may
-//! send it on. Nothing else: no static, no thread, no open file (except by
-//! fork, which copies all of those but the threads).
+//! send it on. A [`Shared`] crosses as a number by which the child finds, or makes, its object; and a static
+//! that is a [`Global`] is set in the child as well. Nothing else: no other static, no thread, no open file
+//! (except by fork, which copies all of those but the threads).
 //!
 //! The module [`fork`] is for what only fork can do: closures that capture, and inputs that need no serde.
 //!

@@ -316,6 +316,9 @@ impl Core {
             Kind::Started => {
                 if let Ok(started) = codec::decode_own::<Started>(&frame.bytes) {
                     worker.pid = started.pid;
+                    let limit = self.settings.specification.start_timeout;
+                    // It may have been more, for what was to be done before.
+                    worker.must_greet_by = worker.must_greet_by.min(Instant::now() + limit);
                 }
             }
             Kind::NotStarted => {

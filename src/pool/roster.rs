@@ -1,7 +1,7 @@
 //! Which workers there are: starting them, retiring them, changing their number.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use offspring_platform::{descriptors, lifeline, ring};
 
@@ -20,6 +20,9 @@ use crate::state::notice::Known;
 use crate::supervisor::protocol::Start;
 
 const DOING: &str = "start a worker";
+
+/// A time that does not pass.
+const ENDLESS: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Core {
     /// Asks the supervisor for a worker in this slot. It is told what to be over its own channel, so
@@ -73,7 +76,12 @@ impl Core {
         let mut link = Link::new(ours);
         link.queue(Kind::Launch, 0, launch::encode(&told, sent)?);
         let mut known = Known::default();
-        known.tell(&mut link, &settings.mentions)?;
+        let inherits = self.context == Context::ForkServer && !settings.mentions.is_empty();
+        if inherits {
+            settings.mentions.iter().for_each(|recipe| known.assume(recipe));
+        } else {
+            known.tell(&mut link, &settings.mentions)?;
+        }
         let initial = &settings.initialiser.message;
         let mut arguments = initial.descriptors.clone();
         arguments.push(shared_rings);
@@ -86,7 +94,11 @@ impl Core {
         );
         link.flush().map_err(fail)?;
 
-        let must_greet_by = Instant::now() + settings.specification.start_timeout;
+        let mut must_greet_by = Instant::now() + settings.specification.start_timeout;
+        if inherits {
+            // Not before what it inherits is made; from then on it has the usual time.
+            must_greet_by += settings.deadlines.init.map_or(ENDLESS, |limit| limit.min(ENDLESS));
+        }
         let mut worker =
             Worker::new(child, link, keeper, rings, must_greet_by, settings.most_tasks());
         worker.known = known;
