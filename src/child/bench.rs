@@ -14,15 +14,12 @@ use offspring_platform::ring::claim::{Claimed, claim};
 use offspring_platform::ring::{Consumer, Ends, Producer, Words};
 use offspring_platform::{exit, memory};
 
-use super::copy::{self, Copied};
 use super::worker::{FINALISER, Whoami, answer, working_as};
-use crate::Exit;
 use crate::channel::bulk::{Receiver, Sender};
 use crate::channel::lane::{HEAD, Head, LARGEST, Note, Status};
-use crate::channel::{Frame, Kind, Link, Moved, Spin};
+use crate::channel::{Frame, Kind, Link, Spin};
 use crate::codec::{self, Encoded};
 use crate::function::{self, Failure, Finder, Name};
-use crate::hooks;
 use crate::launch::message::WorkerRole;
 use crate::state::notice;
 
@@ -33,11 +30,11 @@ const LOOK: Duration = Duration::from_millis(10);
 const PANICKED: i32 = 101;
 
 /// A worker that sleeps looks around this often, in case its owner was lost without a trace.
-const NAP: Duration = Duration::from_secs(10);
+pub(super) const NAP: Duration = Duration::from_secs(10);
 
 /// Where a worker works: what comes in, what goes out, and the state.
 pub(super) struct Bench<'a> {
-    role: WorkerRole,
+    pub(super) role: WorkerRole,
     /// It ends when it has more.
     most_memory: Option<u64>,
     /// When it was asked how much it has.
@@ -46,26 +43,26 @@ pub(super) struct Bench<'a> {
     time: u64,
     /// What the last task took.
     milliseconds: u32,
-    link: Link,
+    pub(super) link: Link,
     /// How many notices were read from it.
     told: u64,
     /// Tasks that came over it before notices that were wanted first.
     early: VecDeque<Frame>,
     tasks: Consumer,
-    outcomes: Producer,
+    pub(super) outcomes: Producer,
     /// Large arguments.
-    bulk_tasks: Receiver,
+    pub(super) bulk_tasks: Receiver,
     /// Large results.
-    bulk_outcomes: Sender,
-    words: Words,
+    pub(super) bulk_outcomes: Sender,
+    pub(super) words: Words,
     /// Wakes the owner.
-    bell: Ringer,
+    pub(super) bell: Ringer,
     spin: Spin,
     /// For pieces of something large.
-    bulk_spin: Spin,
+    pub(super) bulk_spin: Spin,
     finder: Finder<'a>,
     /// The argument, out of reach of everybody else.
-    input: Vec<u8>,
+    pub(super) input: Vec<u8>,
     output: Encoded,
     /// The number of the last task that was claimed or passed over.
     last: u64,
@@ -205,14 +202,14 @@ impl<'a> Bench<'a> {
 
     /// Wakes the owner if it waits for as much as there is; if `idle`, for anything at all.
     #[inline]
-    fn ring_if_asleep(&self, idle: bool) {
+    pub(super) fn ring_if_asleep(&self, idle: bool) {
         if self.outcomes.wakes(idle) {
             self.ring();
         }
     }
 
     #[cold]
-    fn ring(&self) {
+    pub(super) fn ring(&self) {
         Status::of(&self.words).rung().store(now(), Ordering::Relaxed);
         if self.bell.ring().is_err() {
             // The program has closed our descriptors. The owner sees the end of this process instead.
@@ -249,7 +246,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Takes the next frame of the rings, and what belongs to it: the function, the rest in `input`.
-    fn take(&mut self, head: Head) -> Option<(Name, Vec<OwnedFd>)> {
+    pub(super) fn take(&mut self, head: Head) -> Option<(Name, Vec<OwnedFd>)> {
         let mut name = [0; 8];
         let named = head.length >= name.len();
         if named {
@@ -278,41 +275,6 @@ impl<'a> Bench<'a> {
         named.then(|| (Name::from_bytes(name), descriptors))
     }
 
-    /// Takes a large argument out of its ring, as it comes.
-    fn take_body(&mut self, length: usize) -> Vec<u8> {
-        self.bulk_tasks.expect(length);
-        loop {
-            match self.bulk_tasks.pull() {
-                Ok(Moved::Piece { wake: true, .. }) => self.ring(),
-                Ok(Moved::Piece { wake: false, .. }) => {}
-                Ok(Moved::Nothing) => match self.bulk_tasks.finish() {
-                    Some(body) => return body,
-                    None => self.wait_for_piece(),
-                },
-                Err(_) => exit::now(exit::FELL_OUT),
-            }
-        }
-    }
-
-    fn wait_for_piece(&mut self) {
-        self.ring_if_asleep(true);
-        if self.bulk_spin.look(|| self.bulk_tasks.has_bytes()) {
-            return;
-        }
-        let before = self.words.before_sleep();
-        match self.bulk_tasks.prepare_sleep() {
-            Ok(true) => {
-                let since = now();
-                self.words.sleep(before, NAP);
-                self.bulk_tasks.wake_up();
-                let woken = Status::of(&self.words).woken().load(Ordering::Relaxed);
-                self.bulk_spin.slept(since, woken);
-            }
-            Ok(false) => {}
-            Err(_) => exit::now(exit::FELL_OUT),
-        }
-    }
-
     /// Passes over tasks that were given to somebody else.
     fn pass_over(&mut self, count: u32) {
         for _ in 0..count {
@@ -328,79 +290,19 @@ impl<'a> Bench<'a> {
         let _ = self.tasks.release();
     }
 
-    /// Runs a task so that no other meets what it leaves behind.
-    fn run_alone(&mut self, head: Head) {
-        if !copy::is_possible() {
-            self.run(head);
-            self.leave();
-        }
-        self.begin();
-        // Not by the copy: should that be ended in the middle, nobody knew what is left of the argument.
-        let task = self.take(head);
-        let start = self.outcomes.position();
-        match copy::copy(&self.link, &self.bell) {
-            Ok(Copied::Copy(link, bell)) => {
-                let _bomb = exit::Bomb::arm();
-                self.link = *link;
-                self.bell = bell;
-                if let Err(text) = hooks::run() {
-                    self.answer(Err(Failure::Hook(text)));
-                    super::end();
-                }
-                self.run_taken(head, task);
-                super::end();
-            }
-            Ok(Copied::Ended(exit)) => {
-                drop(task);
-                self.answer_for_copy(start, exit);
-            }
-            Err(failure) => self.answer(Err(failure)),
-        }
-        if head.note != Note::Task {
-            self.input = Vec::new();
-        }
-        if self.role.timed {
-            Status::of(&self.words).set_running_since(0);
-        }
-    }
-
-    /// Goes on behind the outcome that a copy put into the ring at this place, and says how the copy ended if
-    /// it put none there, or not all of it.
-    fn answer_for_copy(&mut self, start: u64, ended: Exit) {
-        let (published, moved) = (self.outcomes.catch_up(), self.bulk_outcomes.catch_up());
-        let (Ok(published), Ok(moved)) = (published, moved) else { exit::now(exit::FELL_OUT) };
-        if published == 0 {
-            return self.answer(Err(Failure::Died(ended.into())));
-        }
-        let (mut head, mut length) = ([0; HEAD], [0; 8]);
-        self.outcomes.read_back(start, &mut head);
-        match Head::from_bytes(head).map(|head| head.note) {
-            Some(Note::DoneInPieces) => {
-                self.outcomes.read_back(start + HEAD as u64, &mut length);
-                if moved < u64::from_ne_bytes(length) {
-                    // Takes the place of the result.
-                    self.answer(Err(Failure::Died(ended.into())));
-                }
-            }
-            // Perhaps a part of it is in the socket, which nobody can tell from what would follow.
-            Some(Note::Elsewhere) if ended != Exit::Code(0) => exit::now(exit::FELL_OUT),
-            _ => {}
-        }
-    }
-
     /// Says that it begins the task that it claimed last. From here on, a crash is that task's: its argument
     /// may be more than there is memory for.
-    fn begin(&self) {
+    pub(super) fn begin(&self) {
         Status::of(&self.words).begin(self.last);
     }
 
-    fn run(&mut self, head: Head) {
+    pub(super) fn run(&mut self, head: Head) {
         self.begin();
         let taken = self.take(head);
         self.run_taken(head, taken);
     }
 
-    fn run_taken(&mut self, head: Head, taken: Option<(Name, Vec<OwnedFd>)>) {
+    pub(super) fn run_taken(&mut self, head: Head, taken: Option<(Name, Vec<OwnedFd>)>) {
         self.output.clear();
         if self.role.timed {
             // Not before: the argument comes when the owner has time to send it. There is no time of the last
@@ -431,7 +333,7 @@ impl<'a> Bench<'a> {
         self.answer(outcome);
     }
 
-    fn answer(&mut self, outcome: Result<(), Failure>) {
+    pub(super) fn answer(&mut self, outcome: Result<(), Failure>) {
         let note = match outcome {
             Ok(()) => Note::Done,
             Err(failure) => {
@@ -459,32 +361,6 @@ impl<'a> Bench<'a> {
         self.ring_if_asleep(true);
         self.link.queue_shared(kind, self.last, &[], &message);
         super::flush(&mut self.link);
-    }
-
-    /// Puts a large result into its ring, as there is room.
-    fn push_body(&mut self) {
-        while self.bulk_outcomes.is_busy() {
-            match self.bulk_outcomes.push() {
-                Ok(Moved::Piece { wake: true, .. }) => self.ring(),
-                Ok(Moved::Piece { wake: false, .. }) => {}
-                Ok(Moved::Nothing) => self.wait_for_bulk_room(),
-                Err(_) => exit::now(exit::FELL_OUT),
-            }
-        }
-    }
-
-    fn wait_for_bulk_room(&mut self) {
-        if self.bulk_spin.look(|| self.bulk_outcomes.has_room()) {
-            return;
-        }
-        Status::of(&self.words).begin_waiting(now());
-        let before = self.words.before_sleep();
-        match self.bulk_outcomes.prepare_sleep() {
-            Ok(true) => self.words.sleep(before, NAP),
-            Ok(false) => {}
-            Err(_) => exit::now(exit::FELL_OUT),
-        }
-        Status::of(&self.words).end_waiting(now());
     }
 
     /// Puts `output` into the ring.
@@ -532,7 +408,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Ends in an orderly way, without being told to.
-    fn leave(&mut self) -> ! {
+    pub(super) fn leave(&mut self) -> ! {
         self.output.clear();
         self.publish(Note::Leaving);
         self.ring_if_asleep(true);

@@ -4,7 +4,9 @@
 //! standard streams; environment, directory and limits; hooks, if it was forked; hello; then the user's code; then flush and
 //! leave by `_exit`.
 
+mod alone;
 mod bench;
+mod bulk;
 mod call;
 mod copy;
 pub(crate) mod panic;

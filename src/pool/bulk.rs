@@ -1,4 +1,4 @@
-//! Large bodies to and from one worker, as its owner moves them: some pieces now and then, never waiting.
+//! Large tasks and results of one worker, as its owner moves them: some pieces now and then, never waiting.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 use offspring_platform::clock::now;
 use offspring_platform::ring::Corrupt;
 
+use super::task::Large;
 use super::worker::{Flight, Worker};
-use crate::channel::Moved;
-use crate::channel::lane::{BULK, Status};
+use crate::channel::lane::{BULK, Head, Note, RESERVE, Status};
+use crate::channel::{Kind, Moved};
 
 /// How far a body has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,40 @@ pub(super) enum Progress {
 }
 
 impl Worker {
+    /// Sends a task in pieces, or over the socket. Gives it back if the ring has no room for its mark.
+    pub(super) fn send_large(&mut self, large: Large) -> Result<(), Large> {
+        self.forget_void();
+        let name = large.function.to_bytes();
+        let length = large.size.to_ne_bytes();
+        let head = Head::new(Note::TaskInPieces, name.len() + length.len());
+        if self.tasks.known_room() < head.size() + RESERVE {
+            return Err(large);
+        }
+        self.tell(&large.mentions);
+        if self.bulk_tasks.begin(&large.message) {
+            self.tasks.put(&head.to_bytes());
+            self.tasks.put(&name);
+            self.tasks.put(&length);
+        } else {
+            self.tasks.put(&Head::new(Note::TaskElsewhere, name.len()).to_bytes());
+            self.tasks.put(&name);
+            self.link.queue_shared(Kind::Task, self.last + 1, &[], &large.message);
+        }
+        self.flights.push_back(Flight::Large(large));
+        self.sent(1);
+        Ok(())
+    }
+
+    /// Whether more of what is left to send could be sent now.
+    pub(super) fn has_room_for_more(&mut self) -> bool {
+        self.bulk_tasks.has_room()
+    }
+
+    /// Whether something is left to send.
+    pub(super) fn has_output(&self) -> bool {
+        self.link.has_output() || self.bulk_tasks.is_busy()
+    }
+
     /// Sends what is left to send, as much as there is room for. False if its channel is broken.
     pub(super) fn send_rest(&mut self) -> bool {
         let sent = !self.link.has_output() || self.link.flush().is_ok();

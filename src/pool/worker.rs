@@ -13,9 +13,9 @@ use super::batch::BatchId;
 use super::pace::{Pace, SLOW};
 use super::task::{Large, Parcel};
 use crate::Exit;
+use crate::channel::Link;
 use crate::channel::bulk::{Receiver, Sender};
 use crate::channel::lane::{HEAD, Head, Note, RESERVE, Status};
-use crate::channel::{Kind, Link};
 use crate::state::Mentions;
 use crate::state::notice::Known;
 
@@ -224,32 +224,8 @@ impl Worker {
         count
     }
 
-    /// Sends a task in pieces, or over the socket. Gives it back if the ring has no room for its mark.
-    pub(super) fn send_large(&mut self, large: Large) -> Result<(), Large> {
-        self.forget_void();
-        let name = large.function.to_bytes();
-        let length = large.size.to_ne_bytes();
-        let head = Head::new(Note::TaskInPieces, name.len() + length.len());
-        if self.tasks.known_room() < head.size() + RESERVE {
-            return Err(large);
-        }
-        self.tell(&large.mentions);
-        if self.bulk_tasks.begin(&large.message) {
-            self.tasks.put(&head.to_bytes());
-            self.tasks.put(&name);
-            self.tasks.put(&length);
-        } else {
-            self.tasks.put(&Head::new(Note::TaskElsewhere, name.len()).to_bytes());
-            self.tasks.put(&name);
-            self.link.queue_shared(Kind::Task, self.last + 1, &[], &large.message);
-        }
-        self.flights.push_back(Flight::Large(large));
-        self.sent(1);
-        Ok(())
-    }
-
     /// Tells it what it has to know for the next tasks, before those are published.
-    fn tell(&mut self, mentions: &Mentions) {
+    pub(super) fn tell(&mut self, mentions: &Mentions) {
         match self.known.tell(&mut self.link, mentions) {
             Ok(0) => {}
             Ok(count) => {
@@ -261,7 +237,7 @@ impl Worker {
         }
     }
 
-    fn sent(&mut self, count: u64) {
+    pub(super) fn sent(&mut self, count: u64) {
         if self.in_flight == 0 {
             self.pace.start();
         }
@@ -349,7 +325,7 @@ impl Worker {
 
     /// If all that it had was taken back, and it has passed over that: gives back the room, for which no
     /// outcome will come. Whether there was any.
-    fn forget_void(&mut self) -> bool {
+    pub(super) fn forget_void(&mut self) -> bool {
         if self.in_flight > 0 || self.flights.is_empty() || !self.tasks.is_drained() {
             return false;
         }
@@ -404,16 +380,6 @@ impl Worker {
             && !self.elsewhere
             && (!matches!(self.outcomes.available(), Ok(0))
                 || (self.bulk_outcomes.is_busy() && self.bulk_outcomes.has_bytes()))
-    }
-
-    /// Whether more of what is left to send could be sent now.
-    pub(super) fn has_room_for_more(&mut self) -> bool {
-        self.bulk_tasks.has_room()
-    }
-
-    /// Whether something is left to send.
-    pub(super) fn has_output(&self) -> bool {
-        self.link.has_output() || self.bulk_tasks.is_busy()
     }
 
     /// Says that the owner will sleep until the worker has done a good part of what it has. False if there
