@@ -49,7 +49,8 @@ impl BareTable {
         Ok(Self { file, region, length: bytes.len() })
     }
 
-    /// Until a forked child has looked at the mapping that it inherited. In seconds, as all of these.
+    /// Until a forked child has looked at the mapping that it inherited, and is collected. In seconds, as all
+    /// of these.
     pub(crate) fn first_by_fork(&self, expected: u64) -> Outcome<f64> {
         let begin = Instant::now();
         let (mut ours, mut theirs) = UnixStream::pair()?;
@@ -57,9 +58,9 @@ impl BareTable {
             let answer = last(&self.region).expect("it is not empty");
             theirs.write_all(&answer.to_ne_bytes()).expect("somebody listens");
         })?;
-        let took = answered(&mut ours, begin, expected)?;
+        answered(&mut ours, expected)?;
         child.wait()?;
-        Ok(took)
+        Ok(begin.elapsed().as_secs_f64())
     }
 
     /// Until this program, run again with the file as its standard input, has mapped it and looked.
@@ -72,20 +73,20 @@ impl BareTable {
         let mut child =
             child.arg(BARE_READER).stdin(self.file.try_clone()?).stdout(Stdio::piped()).spawn()?;
         let mut answers = child.stdout.take().ok_or("the output is a pipe")?;
-        let took = answered(&mut answers, begin, expected)?;
+        answered(&mut answers, expected)?;
         if !child.wait()?.success() {
             return Err("a bare reader failed".into());
         }
-        Ok(took)
+        Ok(begin.elapsed().as_secs_f64())
     }
 
     /// Until a child of the bare fork server has received the file, mapped it and looked.
     pub(crate) fn first_by_server(&self, server: &mut Server, expected: u64) -> Outcome<f64> {
         let begin = Instant::now();
         let mut ours = server.ask_for_last(self.file.as_fd(), self.length as u64)?;
-        let took = answered(&mut ours, begin, expected)?;
+        answered(&mut ours, expected)?;
         server.collected()?;
-        Ok(took)
+        Ok(begin.elapsed().as_secs_f64())
     }
 
     /// A forked child maps the file anew and reads all of it twice: the time of each pass.
@@ -116,12 +117,11 @@ impl BareTable {
     }
 }
 
-fn answered(from: &mut impl Read, begin: Instant, expected: u64) -> Outcome<f64> {
+fn answered(from: &mut impl Read, expected: u64) -> Outcome<()> {
     let mut bytes = [0; 8];
     from.read_exact(&mut bytes)?;
-    let took = begin.elapsed().as_secs_f64();
     assert_eq!(u64::from_ne_bytes(bytes), expected, "the right table was mapped");
-    Ok(took)
+    Ok(())
 }
 
 /// If this process is a bare reader: maps its standard input and writes its last element.
