@@ -12,7 +12,7 @@
 //! namespace, as children are.
 //!
 //! An owner is a process here and not a thread: if a thread ends and its process goes on, what it had is owned
-//! still. And a thread that asks for what it has is told that somebody has it.
+//! still, and so it is if its process executes another program. And a thread that asks for what it has is told that somebody has it.
 
 use std::io;
 use std::marker::PhantomData;
