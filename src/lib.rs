@@ -24,8 +24,8 @@
 //!
 //! The function, as a place in the program: any `fn` item or closure that captures nothing. Its
 //! argument and its result, through serde. A [`SharedSlice`] inside them crosses as a descriptor, and
-//! all processes map the same pages. Nothing else: no static, no thread, no open file (except by
-//! fork, which copies all of those but the threads).
+//! all processes map the same pages; a [`Sendable`] file or socket crosses as a duplicate. Nothing else:
+//! no static, no thread (fork copies all but the threads).
 //!
 //! The module [`fork`] is for what only fork can do: closures that capture, and inputs that need no serde.
 //!
@@ -55,6 +55,7 @@ mod inline;
 mod launch;
 mod pool;
 mod process;
+mod sendable;
 mod shared;
 mod start;
 mod supervisor;
@@ -71,6 +72,7 @@ pub use pool::{
     WorkerInfo, WorkerReport, worker,
 };
 pub use process::{Process, ProcessBuilder, ProcessGroup, Stdio};
+pub use sendable::Sendable;
 pub use shared::SharedSlice;
 
 /// The result of most calls in this crate.
