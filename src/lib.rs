@@ -24,8 +24,9 @@
 //!
 //! The function, as a place in the program: any `fn` item or closure that captures nothing. Its
 //! argument and its result, through serde. A [`SharedSlice`] inside them crosses as a descriptor, and
-//! all processes map the same pages; a [`Sendable`] file or socket crosses as a duplicate. Nothing else:
-//! no static, no thread (fork copies all but the threads).
+//! all processes map the same pages; so do [`SharedArray`], [`SharedValue`], [`LockedArray`] and what is in
+//! [`sync`], which all may change. A [`Sendable`] file or socket crosses as a duplicate, and the ends of a
+//! [`channel`] as further ends. Nothing else: no static, no thread (fork copies all but the threads).
 //!
 //! The module [`fork`] is for what only fork can do: closures that capture, and inputs that need no serde.
 //!
@@ -43,7 +44,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
-mod channel;
+pub mod channel;
 mod child;
 mod codec;
 mod context;
@@ -55,10 +56,12 @@ mod inline;
 mod launch;
 mod pool;
 mod process;
+mod queue;
 mod sendable;
 mod shared;
 mod start;
 mod supervisor;
+pub mod sync;
 
 pub use context::{Context, ParseContextError};
 pub use entry::init;
@@ -73,7 +76,7 @@ pub use pool::{
 };
 pub use process::{Process, ProcessBuilder, ProcessGroup, Stdio};
 pub use sendable::Sendable;
-pub use shared::SharedSlice;
+pub use shared::{Atomic, LockedArray, LockedArrayGuard, SharedArray, SharedSlice, SharedValue};
 
 /// The result of most calls in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

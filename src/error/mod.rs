@@ -59,6 +59,10 @@ pub enum ErrorKind {
     Closed,
     /// The pool has as many tasks as it may hold; see [`Pool::try_submit`](crate::Pool::try_submit).
     Busy,
+    /// A process died or panicked while it held the lock; see [`sync::Mutex`](crate::sync::Mutex).
+    Poisoned,
+    /// Somebody broke the barrier; see [`sync::Barrier`](crate::sync::Barrier).
+    Broken,
     /// A setting is not possible.
     Invalid,
     /// A call to the operating system failed; see [`StdError::source`].

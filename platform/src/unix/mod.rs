@@ -1,5 +1,6 @@
 //! What Linux and macOS do alike.
 
+pub(crate) mod announce;
 pub mod clock;
 pub mod descriptors;
 pub mod entry;
@@ -8,14 +9,18 @@ pub mod exit;
 pub mod fd;
 pub mod fork;
 pub mod limits;
+pub mod lock;
+pub(crate) mod owner;
 pub mod peer;
 pub mod poll;
 pub mod random;
+pub mod region;
 pub mod shared;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
 pub mod wait;
+pub mod waiting;
 
 use std::io;
 

@@ -25,6 +25,12 @@ impl<'fd> Interest<'fd> {
         Self::new(fd, if also { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN })
     }
 
+    /// Wants to know when the other end is gone.
+    #[must_use]
+    pub fn hang_up(fd: BorrowedFd<'fd>) -> Self {
+        Self::new(fd, libc::POLLHUP)
+    }
+
     fn new(fd: BorrowedFd<'fd>, events: i16) -> Self {
         Self {
             raw: libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 },
@@ -36,6 +42,12 @@ impl<'fd> Interest<'fd> {
     #[must_use]
     pub fn can_read(&self) -> bool {
         self.raw.revents & (libc::POLLIN | libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
+    }
+
+    /// After [`wait`]: the other end is gone.
+    #[must_use]
+    pub fn has_hung_up(&self) -> bool {
+        self.raw.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
     }
 
     /// After [`wait`]: a write will not block.
