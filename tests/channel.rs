@@ -11,5 +11,11 @@ mod queue;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    harness::main(&[descriptors::CASES, queue::CASES, queue::PROCESSES, queue::FORKED, kills::CASES])
+    harness::main(&[
+        descriptors::CASES,
+        queue::CASES,
+        queue::PROCESSES,
+        queue::FORKED,
+        kills::CASES,
+    ])
 }

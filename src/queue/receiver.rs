@@ -93,7 +93,6 @@ impl<T> Receiver<T> {
         }
         Ok(())
     }
-
 }
 
 impl<T: DeserializeOwned + 'static> Receiver<T> {

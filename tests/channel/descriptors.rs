@@ -18,7 +18,7 @@ pub(crate) const CASES: &[Case] = crate::cases![
     ends_of_a_pipe,
     as_many_as_one_value_can_hold,
     results_bring_them_back,
-    in_the_state_of_workers,
+    files_in_the_state_of_workers,
     outside_of_what_is_sent,
 ];
 
@@ -168,7 +168,7 @@ fn results_bring_them_back(context: Context) -> Outcome {
     Ok(())
 }
 
-fn in_the_state_of_workers(context: Context) -> Outcome {
+fn files_in_the_state_of_workers(context: Context) -> Outcome {
     let scratch = Scratch::new("log");
     let log = File::options().append(true).create(true).open(scratch.path())?;
     let pool = context.pool().workers(2).init(Sendable::new(log), |log| log).build()?;

@@ -61,11 +61,12 @@ fn the_capacity_is_exact(context: Context) -> Outcome {
         assert_eq!((sender.capacity(), receiver.capacity()), (capacity, capacity));
         for round in 0..2 {
             // Sent there, full here.
-            let full = context.process().start((sender.clone(), capacity), |(sender, capacity)| {
-                (0..capacity).for_each(|n| sender.try_send(n).unwrap());
-                let refused = sender.try_send(777).unwrap_err();
-                (refused.kind() == ErrorKind::Busy, refused.to_string(), refused.into_message())
-            })?;
+            let full =
+                context.process().start((sender.clone(), capacity), |(sender, capacity)| {
+                    (0..capacity).for_each(|n| sender.try_send(n).unwrap());
+                    let refused = sender.try_send(777).unwrap_err();
+                    (refused.kind() == ErrorKind::Busy, refused.to_string(), refused.into_message())
+                })?;
             let (busy, text, message) = full.join()?;
             assert!(busy && text.contains(&format!("{capacity} of at most {capacity}")), "{text}");
             assert_eq!((message, receiver.len(), round < 2), (777, capacity, true));
@@ -92,7 +93,10 @@ fn bytes_are_bounded(context: Context) -> Outcome {
     assert_eq!(sender.try_send(vec![7; 1]).unwrap_err().kind(), ErrorKind::Busy);
     assert_eq!(receiver.recv()?, vec![7; 1 << 20]);
     sender.try_send(vec![8; 1000])?;
-    assert_eq!(receiver.recv()?.len() + receiver.recv()?.len() + receiver.recv()?.len(), (2 << 20) + 1000);
+    assert_eq!(
+        receiver.recv()?.len() + receiver.recv()?.len() + receiver.recv()?.len(),
+        (2 << 20) + 1000
+    );
     // One that is larger than the bound goes alone.
     sender.try_send(vec![9; 8 << 20])?;
     assert_eq!(sender.try_send(vec![7; 1]).unwrap_err().kind(), ErrorKind::Busy);
@@ -236,7 +240,9 @@ fn in_the_state_of_workers(context: Context) -> Outcome {
     }
     // And to workers that run already.
     let (late, other) = queue::<u64>(64)?;
-    for result in pool.map((50..60).map(|n| (late.clone(), n)), |_, (sender, n)| sender.send(n).unwrap()) {
+    for result in
+        pool.map((50..60).map(|n| (late.clone(), n)), |_, (sender, n)| sender.send(n).unwrap())
+    {
         result?;
     }
     pool.shutdown()?;
@@ -305,7 +311,7 @@ fn a_sender_waits_for_a_receiver(context: Context) -> Outcome {
 
 fn killed_ends_close_it(context: Context) -> Outcome {
     let (sender, receiver) = queue::<u64>(4)?;
-    let child = context.process().start(sender, |sender: Sender<u64>| {
+    let child = context.process().start(sender, |sender: Sender<u64>| -> () {
         sender.send(1).unwrap();
         crate::harness::sleep_for_ever()
     })?;
@@ -315,7 +321,7 @@ fn killed_ends_close_it(context: Context) -> Outcome {
     drop(child);
 
     let (sender, receiver) = queue::<u64>(1)?;
-    let child = context.process().start(receiver, |receiver: Receiver<u64>| {
+    let child = context.process().start(receiver, |receiver: Receiver<u64>| -> () {
         receiver.recv().unwrap();
         crate::harness::sleep_for_ever()
     })?;
