@@ -131,6 +131,7 @@ impl<T: DeserializeOwned + 'static> Receiver<T> {
     }
 
     /// Messages, until the queue is closed. One that could not be received is an `Err` among them.
+    #[must_use]
     pub fn iter(&self) -> Iter<'_, T> {
         Iter { receiver: self, failed: false }
     }

@@ -1,7 +1,7 @@
 //! Files, sockets and listeners as arguments and results.
 
 use std::fs::File;
-use std::io::{PipeReader, PipeWriter, Read, Seek, Write};
+use std::io::{Read, Seek, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -15,7 +15,7 @@ pub(crate) const CASES: &[Case] = crate::cases![
     the_position_of_a_file_is_shared,
     the_sender_keeps_its_own,
     every_kind_of_socket,
-    ends_of_a_pipe,
+    both_ends_at_once,
     as_many_as_one_value_can_hold,
     results_bring_them_back,
     files_in_the_state_of_workers,
@@ -89,12 +89,12 @@ fn every_kind_of_socket(context: Context) -> Outcome {
     Ok(())
 }
 
-fn ends_of_a_pipe(context: Context) -> Outcome {
-    let (reader, writer) = std::io::pipe()?;
+fn both_ends_at_once(context: Context) -> Outcome {
+    let (reader, writer) = UnixStream::pair()?;
     (&writer).write_all(b"before ")?;
     let child = context.process().start(
         (Sendable::new(reader), Sendable::new(writer)),
-        |(mut reader, writer): (Sendable<PipeReader>, Sendable<PipeWriter>)| {
+        |(mut reader, writer): (Sendable<UnixStream>, Sendable<UnixStream>)| {
             let mut writer = writer.into_inner();
             writer.write_all(b"after").unwrap();
             drop(writer);
@@ -158,7 +158,7 @@ fn results_bring_them_back(context: Context) -> Outcome {
     assert_eq!(scratch.lines().len(), 8);
     // The worker closed its own: when ours is closed too, the other end reads to the end.
     let ended = pool.submit((), |(), ()| {
-        let (reader, writer) = std::io::pipe().unwrap();
+        let (reader, writer) = UnixStream::pair().unwrap();
         (&writer).write_all(b"x").unwrap();
         (Sendable::new(reader), Sendable::new(writer))
     })?;
@@ -186,7 +186,7 @@ fn files_in_the_state_of_workers(context: Context) -> Outcome {
 
 fn outside_of_what_is_sent(_: Context) -> Outcome {
     // Written to a file it would be a number that means something else elsewhere.
-    let (reader, _) = std::io::pipe()?;
+    let (reader, _) = UnixStream::pair()?;
     let mut sink = Vec::new();
     let error = serde::Serialize::serialize(
         &Sendable::new(reader),

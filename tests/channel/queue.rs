@@ -1,5 +1,6 @@
 //! What a queue promises to one or two processes: order, bounds, limits, closing, sizes, ends on their way.
 
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use offspring::channel::{self, Receiver, Sender, queue, queue_of_bytes};
@@ -141,19 +142,22 @@ fn closed_by_the_last_end(context: Context) -> Outcome {
     Ok(())
 }
 
+/// Bytes, and how many they were.
+type Counted = (usize, Vec<u8>);
+
 fn every_size(context: Context) -> Outcome {
     const KIB: usize = 1 << 10;
     let sizes = [0, 1, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 8 << 20, 3];
     let (there, inbox) = queue::<Vec<u8>>(sizes.len())?;
-    let (outbox, back) = queue::<(usize, Vec<u8>)>(sizes.len())?;
-    let content = |size: usize| (0..size).map(|n| (n * 31 >> 4) as u8).collect::<Vec<_>>();
+    let (outbox, back) = queue::<Counted>(sizes.len())?;
+    let content = |size: usize| (0..size).map(|n| ((n * 31) >> 4) as u8).collect::<Vec<_>>();
     for size in sizes {
         there.send(content(size))?;
     }
     drop(there);
     let child = context.process().start(
         (inbox, outbox),
-        |(inbox, outbox): (Receiver<Vec<u8>>, Sender<(usize, Vec<u8>)>)| {
+        |(inbox, outbox): (Receiver<Vec<u8>>, Sender<Counted>)| {
             for bytes in &inbox {
                 let bytes = bytes.unwrap();
                 outbox.send((bytes.len(), bytes)).unwrap();
@@ -169,10 +173,10 @@ fn every_size(context: Context) -> Outcome {
 }
 
 fn ends_and_descriptors_in_messages(context: Context) -> Outcome {
-    type Parcel = (Sender<u64>, SharedSlice<u64>, Sendable<std::io::PipeWriter>);
+    type Parcel = (Sender<u64>, SharedSlice<u64>, Sendable<UnixStream>);
     let (parcels, inbox) = queue::<Parcel>(4)?;
     let (answers, sums) = queue::<u64>(4)?;
-    let (reader, writer) = std::io::pipe()?;
+    let (reader, writer) = UnixStream::pair()?;
     for _ in 0..3 {
         let table = SharedSlice::from_iter(0..1000)?;
         parcels.send((answers.clone(), table, Sendable::new(writer.try_clone()?)))?;
@@ -219,7 +223,7 @@ fn done_and_joined(context: Context) -> Outcome {
     }
     assert!(!sender.join_timeout(SHORT)?);
     let child = context.process().start(receiver.clone(), |receiver: Receiver<u8>| {
-        while let Some(_) = receiver.try_recv().unwrap() {
+        while receiver.try_recv().unwrap().is_some() {
             receiver.task_done().unwrap();
         }
     })?;
