@@ -54,6 +54,7 @@ pub mod fork;
 mod function;
 mod inline;
 mod launch;
+mod pipe;
 mod pool;
 mod process;
 mod queue;

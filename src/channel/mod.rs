@@ -1,10 +1,11 @@
-//! Messages between processes that run: bounded queues with any number of senders and receivers.
+//! Messages between processes that run: bounded queues with any number of senders and receivers, and pipes
+//! between two.
 //!
 //! Arguments and results are what tasks need, and a [`Pool`](crate::Pool) passes them on faster than any
 //! channel. A [`queue`](fn@queue) is for what goes on beside that: stages of a pipeline, records to one that
 //! collects them, work that makes more work.
 //!
-//! # What holds
+//! # What holds of queues
 //!
 //! * **Always bounded**, by a number of messages and a number of bytes. A sender waits for room, or is told.
 //! * **A message is received once**, by one receiver, whole. A process that is killed, at any instruction,
@@ -24,7 +25,7 @@
 //! then has all ends that its parent had, until it ends. Other children by fork have only those that they
 //! were sent, and one that lies in a static is of no use to them.
 //!
-//! An end takes three descriptors.
+//! An end of a queue takes three descriptors, one of a pipe takes one.
 //!
 //! # Cost
 //!
@@ -80,6 +81,7 @@ pub(crate) use frame::{Frame, Kind};
 pub(crate) use link::{Broken, Link};
 pub(crate) use spin::Spin;
 
+pub use crate::pipe::{End, pipe};
 pub use crate::queue::{
     DEFAULT_BYTES, DEFAULT_CAPACITY, Iter, Receiver, SendError, Sender, queue, queue_of_bytes,
 };

@@ -4,7 +4,7 @@ mod core;
 mod receiver;
 mod refused;
 mod sender;
-mod travel;
+pub(crate) mod travel;
 
 use offspring_platform::descriptors;
 use offspring_platform::fd::PrivateFd;

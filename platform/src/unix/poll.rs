@@ -25,6 +25,12 @@ impl<'fd> Interest<'fd> {
         Self::new(fd, if also { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN })
     }
 
+    /// Wants to know when `fd` can be written, and if `also` when it can be read.
+    #[must_use]
+    pub fn writable_and_readable(fd: BorrowedFd<'fd>, also: bool) -> Self {
+        Self::new(fd, if also { libc::POLLIN | libc::POLLOUT } else { libc::POLLOUT })
+    }
+
     /// Wants to know when the other end is gone.
     #[must_use]
     pub fn hang_up(fd: BorrowedFd<'fd>) -> Self {
