@@ -27,8 +27,9 @@
 //! all processes map the same pages; so do [`SharedArray`], [`SharedValue`], [`LockedArray`] and what is in
 //! [`sync`], which all may change. A [`SharedPart`] of a table that is being filled has one owner, who may
 //! send it on. A [`Shared`] crosses as a number by which the child finds, or makes, its object; and a static
-//! that is a [`Global`] is set in the child as well. Nothing else: no other static, no thread, no open file
-//! (except by fork, which copies all of those but the threads).
+//! that is a [`Global`] is set in the child as well. A [`Sendable`] file or socket crosses as a duplicate, and
+//! the ends of a [`channel`] as further ends. Nothing else: no other static, no thread, no open file (except
+//! by fork, which copies all of those but the threads).
 //!
 //! The module [`fork`] is for what only fork can do: closures that capture, and inputs that need no serde.
 //!
@@ -46,7 +47,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
-mod channel;
+pub mod channel;
 mod child;
 mod codec;
 mod context;
@@ -57,9 +58,12 @@ mod function;
 mod hooks;
 mod inline;
 mod launch;
+mod pipe;
 pub mod pod;
 mod pool;
 mod process;
+mod queue;
+mod sendable;
 mod shared;
 mod start;
 mod state;
@@ -82,6 +86,7 @@ pub use pool::{
     WorkerInfo, WorkerReport, worker,
 };
 pub use process::{Process, ProcessBuilder, ProcessGroup, Stdio};
+pub use sendable::Sendable;
 pub use shared::{
     Atomic, LentSlice, LockedArray, LockedArrayGuard, SharedArray, SharedBytes, SharedPart,
     SharedSlice, SharedSliceBuilder, SharedSliceMut, SharedStr, SharedValue,

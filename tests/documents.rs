@@ -118,8 +118,8 @@ fn every_test_that_the_acceptance_page_names_exists() {
 fn has_program(name: &str) -> bool {
     let test = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name).with_extension("rs");
     let lower = name.chars().next().is_some_and(char::is_lowercase);
-    // Modules of the library and of std; one does not exist, and the row says so.
-    let module = ["channel", "fork", "process"].contains(&name);
+    // Modules of the library and of std.
+    let module = ["fork", "process"].contains(&name);
     assert!(!lower || module || test.exists(), "no test program is called {name}");
     lower && test.exists()
 }

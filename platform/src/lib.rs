@@ -17,6 +17,7 @@
 //! * [`affinity`]: keeping a process on one processor.
 //! * [`memory`]: how much a process has, and who was ended because there was no more.
 //! * [`bell`]: a descriptor that several processes can make readable for one that waits.
+//! * [`spool`]: bytes that several processes write and read, and whose room can be given back.
 //! * [`park`]: sleeping until another process changes a word in shared memory.
 //! * `owner`: a place in shared memory that one process owns until it gives it back or dies; the next to ask
 //!   is told which. Linux with glibc: a robust mutex, whose owner is a thread, and the kernel says when it ends.
@@ -54,7 +55,9 @@ mod macos;
 #[cfg(target_os = "macos")]
 use macos as os;
 
-pub use os::{affinity, bell, guardian, image, lifeline, memory, park, program, threads, watch};
+pub use os::{
+    affinity, bell, guardian, image, lifeline, memory, park, program, spool, threads, watch,
+};
 pub use unix::{
     clock, descriptors, entry, environment, exit, fd, fork, limits, lock, peer, poll, random,
     region, shared, signal, socket, spawn, wait, waiting,

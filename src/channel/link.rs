@@ -88,6 +88,8 @@ pub(crate) struct Link {
     /// costs as much as ten system calls.
     scratch: Vec<u8>,
     ended: bool,
+    /// The peer was gone when something was to be sent to it.
+    lost: bool,
 }
 
 impl fmt::Debug for Link {
@@ -107,6 +109,7 @@ impl Link {
             descriptors: VecDeque::new(),
             scratch: Vec::new(),
             ended: false,
+            lost: false,
         }
     }
 
@@ -184,6 +187,7 @@ impl Link {
                     // Why it is gone is for whoever watches the process to say; what it sent before
                     // it went can still be read.
                     self.leaving.clear();
+                    self.lost = true;
                 }
                 Err(error) => return Err(error),
             }
@@ -311,6 +315,54 @@ impl Link {
     /// Whether the peer has closed its end, and every whole frame it sent was handed out.
     pub(crate) fn is_at_end(&self) -> bool {
         self.ended && self.whole.is_empty()
+    }
+
+    /// Whether something was not sent, because the peer was gone.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Whether the peer ended in the middle of a frame, if it has ended.
+    pub(crate) fn is_torn(&self) -> bool {
+        !self.head.is_empty() || self.body.is_some() || !self.descriptors.is_empty()
+    }
+
+    /// How many whole frames were not handed out.
+    pub(crate) fn waiting(&self) -> usize {
+        self.whole.len()
+    }
+
+    /// What was read and not handed out, as it came; see [`Link::put_back`].
+    pub(crate) fn unread(&self) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
+        let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
+        for frame in &self.whole {
+            let header = Header {
+                kind: frame.kind,
+                descriptors: u8::try_from(frame.descriptors.len()).unwrap_or(u8::MAX),
+                id: frame.id,
+                length: frame.bytes.len() as u64,
+            };
+            bytes.extend_from_slice(&header.to_bytes());
+            bytes.extend_from_slice(&frame.bytes);
+            descriptors.extend(frame.descriptors.iter().map(AsFd::as_fd));
+        }
+        if let Some((header, body)) = &self.body {
+            bytes.extend_from_slice(&header.to_bytes());
+            bytes.extend_from_slice(body);
+        }
+        bytes.extend_from_slice(&self.head);
+        descriptors.extend(self.descriptors.iter().map(AsFd::as_fd));
+        (bytes, descriptors)
+    }
+
+    /// In a new link for the same socket: what another had read and not handed out.
+    pub(crate) fn put_back(
+        &mut self,
+        bytes: &[u8],
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), Broken> {
+        self.descriptors.extend(descriptors);
+        self.parse(bytes)
     }
 
     /// Whether there can be more to read.

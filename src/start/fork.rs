@@ -18,7 +18,7 @@ use crate::launch::{Specification, failed, gates};
 pub(super) fn start(
     mut launch: Launch,
     specification: &Specification,
-    arguments: Encoded,
+    mut arguments: Encoded,
     inherited: Option<Inherited<'_>>,
 ) -> Result<Started, Error> {
     let fail = |error| failed(Context::Fork, "the system refused", error);
@@ -46,9 +46,14 @@ pub(super) fn start(
             let (Ok(streams), Ok(carried)) = (copies(&sent), copies(&arguments)) else {
                 exit::now(exit::FELL_OUT)
             };
-            // The child has its own; what is inherited beside would keep alive what it drops.
-            let Encoded { bytes, descriptors, .. } = arguments;
-            drop((sent, descriptors));
+            // The child has its duplicates. What it inherited besides would keep channels open for as long
+            // as it lives; only a closure may have captured some of it.
+            drop(std::mem::take(&mut sent.descriptors));
+            let bytes = std::mem::take(&mut arguments.bytes);
+            drop(std::mem::take(&mut arguments.descriptors));
+            if inherited.is_none() {
+                fd::close_capturable();
+            }
             child::live(Birth {
                 link: Link::new(channel),
                 lifeline: end,

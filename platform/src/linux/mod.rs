@@ -16,6 +16,7 @@ pub mod park;
 pub mod program;
 pub(crate) mod shared;
 pub(crate) mod spawn;
+pub mod spool;
 pub mod threads;
 pub mod watch;
 

@@ -114,7 +114,7 @@ fn create(flags: libc::c_uint) -> io::Result<i32> {
 
 /// The limit for the size of a file (`ulimit -f`) holds for memory too, and the kernel sends SIGXFSZ to
 /// who goes beyond it, which ends a process. So it is asked for before.
-fn check_limit(end: u64) -> io::Result<()> {
+pub(super) fn check_limit(end: u64) -> io::Result<()> {
     let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
     if end > limit { Err(io::Error::from_raw_os_error(libc::EFBIG)) } else { Ok(()) }
 }

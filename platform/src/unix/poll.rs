@@ -25,6 +25,12 @@ impl<'fd> Interest<'fd> {
         Self::new(fd, if also { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN })
     }
 
+    /// Wants to know when `fd` can be written, and if `also` when it can be read.
+    #[must_use]
+    pub fn writable_and_readable(fd: BorrowedFd<'fd>, also: bool) -> Self {
+        Self::new(fd, if also { libc::POLLIN | libc::POLLOUT } else { libc::POLLOUT })
+    }
+
     /// Wants to know when nobody is left at the other end, and nothing else.
     #[must_use]
     pub fn hang_up(fd: BorrowedFd<'fd>) -> Self {
@@ -48,7 +54,7 @@ impl<'fd> Interest<'fd> {
     /// After [`wait`]: nobody is left at the other end, though there may be something to read still.
     #[must_use]
     pub fn has_hung_up(&self) -> bool {
-        self.raw.revents & libc::POLLHUP != 0
+        self.raw.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
     }
 
     /// After [`wait`]: a write will not block.
