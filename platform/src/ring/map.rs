@@ -230,52 +230,79 @@ impl Map {
         unsafe { &*word }
     }
 
-    /// Where the byte with this count is, and how many of the `length` from there on lie behind it. The others
-    /// lie at the beginning of the stretch.
+    /// Where the byte with this count is in a stretch that is mapped twice, with `length` bytes from there on.
     #[inline]
-    fn data(&self, stretch: Stretch, position: u64, length: usize) -> (*mut u8, usize) {
-        let capacity = self.capacity(stretch);
+    fn doubled(&self, stretch: Stretch, position: u64, length: usize) -> *mut u8 {
+        let capacity = self.sizes.frames;
         assert!(length <= capacity, "no more than a ring holds");
         #[expect(clippy::cast_possible_truncation, reason = "masked to less than the capacity")]
         let inside = position as usize & (capacity - 1);
-        let straight = if stretch.is_doubled() { length } else { length.min(capacity - inside) };
-        // SAFETY: `inside` is below the capacity, and so much is mapped from the start. From there on,
-        // `straight` bytes are mapped: twice the capacity is, or they end at the capacity.
-        (unsafe { self.base.add(self.start(stretch) + inside) }, straight)
+        let start = self.page + if stretch == Stretch::Down { 0 } else { 2 * capacity };
+        // SAFETY: `inside` is below the capacity and so is `length`, and twice the capacity is mapped from the
+        // start of either of the two stretches for frames.
+        unsafe { self.base.add(start + inside) }
+    }
+
+    /// Where the byte with this count is in a stretch that is mapped once, and how many of the `length` from
+    /// there on lie behind it. The others lie at its beginning.
+    fn single(&self, stretch: Stretch, position: u64, length: usize) -> (*mut u8, usize) {
+        let capacity = self.sizes.bulk;
+        assert!(length <= capacity && !stretch.is_doubled(), "no more than a ring holds");
+        #[expect(clippy::cast_possible_truncation, reason = "masked to less than the capacity")]
+        let inside = position as usize & (capacity - 1);
+        // SAFETY: `inside` is below the capacity, and so much is mapped from the start.
+        let place = unsafe { self.base.add(self.start(stretch) + inside) };
+        (place, length.min(capacity - inside))
     }
 
     /// Copies bytes into a ring of this process.
     #[inline]
     pub(super) fn write(&self, stretch: Stretch, position: u64, bytes: &[u8]) {
         assert!(stretch.is_written_by(self.side), "nobody else writes there");
-        let (to, straight) = self.data(stretch, position, bytes.len());
-        let (first, rest) = bytes.split_at(straight);
-        // SAFETY: `data` promises as many bytes, and those of this side are writable. `bytes` is a reference, so it is not in this
-        // mapping, to which there are none.
-        unsafe { std::ptr::copy_nonoverlapping(first.as_ptr(), to, first.len()) };
-        if !rest.is_empty() {
-            let (to, _) = self.data(stretch, 0, rest.len());
-            // SAFETY: as above; at the beginning, all up to the capacity lies behind each other.
-            unsafe { std::ptr::copy_nonoverlapping(rest.as_ptr(), to, rest.len()) };
+        if !stretch.is_doubled() {
+            return self.write_single(stretch, position, bytes);
         }
+        let to = self.doubled(stretch, position, bytes.len());
+        // SAFETY: `doubled` promises as many bytes, and those of this side are writable. `bytes` is a
+        // reference, so it is not in this mapping, to which there are none.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+    }
+
+    #[cold]
+    fn write_single(&self, stretch: Stretch, position: u64, bytes: &[u8]) {
+        let (to, straight) = self.single(stretch, position, bytes.len());
+        let (first, rest) = bytes.split_at(straight);
+        // SAFETY: as in `write`; `single` promises as many bytes.
+        unsafe { std::ptr::copy_nonoverlapping(first.as_ptr(), to, first.len()) };
+        let (to, _) = self.single(stretch, 0, rest.len());
+        // SAFETY: as above; at the beginning, all up to the capacity lies behind each other.
+        unsafe { std::ptr::copy_nonoverlapping(rest.as_ptr(), to, rest.len()) };
     }
 
     /// Copies bytes out of a ring.
     #[inline]
     pub(super) fn read(&self, stretch: Stretch, position: u64, buffer: &mut [u8]) {
-        let (from, straight) = self.data(stretch, position, buffer.len());
-        let (first, rest) = buffer.split_at_mut(straight);
-        // SAFETY: `data` promises as many readable bytes, and `buffer` is not in this mapping. A peer that
-        // breaks the protocol may change them meanwhile; any bytes are valid bytes.
-        unsafe { std::ptr::copy_nonoverlapping(from, first.as_mut_ptr(), first.len()) };
-        if !rest.is_empty() {
-            let (from, _) = self.data(stretch, 0, rest.len());
-            // SAFETY: as above; at the beginning, all up to the capacity lies behind each other.
-            unsafe { std::ptr::copy_nonoverlapping(from, rest.as_mut_ptr(), rest.len()) };
+        if !stretch.is_doubled() {
+            return self.read_single(stretch, position, buffer);
         }
+        let from = self.doubled(stretch, position, buffer.len());
+        // SAFETY: `doubled` promises as many readable bytes, and `buffer` is not in this mapping. A peer that
+        // breaks the protocol may change them meanwhile; any bytes are valid bytes.
+        unsafe { std::ptr::copy_nonoverlapping(from, buffer.as_mut_ptr(), buffer.len()) };
     }
 
-    /// Copies bytes out of a ring, behind those that `buffer` has, into the room that it has: memory that was
+    #[cold]
+    fn read_single(&self, stretch: Stretch, position: u64, buffer: &mut [u8]) {
+        let (from, straight) = self.single(stretch, position, buffer.len());
+        let (first, rest) = buffer.split_at_mut(straight);
+        // SAFETY: as in `read`; `single` promises as many bytes.
+        unsafe { std::ptr::copy_nonoverlapping(from, first.as_mut_ptr(), first.len()) };
+        let (from, _) = self.single(stretch, 0, rest.len());
+        // SAFETY: as above; at the beginning, all up to the capacity lies behind each other.
+        unsafe { std::ptr::copy_nonoverlapping(from, rest.as_mut_ptr(), rest.len()) };
+    }
+
+    /// Copies bytes out of a ring for bulk, behind those that `buffer` has, into the room that it has: memory that was
     /// not written before is written once.
     pub(super) fn read_behind(
         &self,
@@ -287,13 +314,13 @@ impl Map {
         let spare = buffer.spare_capacity_mut();
         assert!(length <= spare.len(), "the caller has made room");
         let into = spare.as_mut_ptr().cast::<u8>();
-        let (from, straight) = self.data(stretch, position, length);
-        // SAFETY: `data` promises as many readable bytes, and there is room for them, which is not in this
+        let (from, straight) = self.single(stretch, position, length);
+        // SAFETY: `single` promises as many readable bytes, and there is room for them, which is not in this
         // mapping; else as for `read`.
         unsafe { std::ptr::copy_nonoverlapping(from, into, straight) };
         let rest = length - straight;
         if rest > 0 {
-            let (from, _) = self.data(stretch, 0, rest);
+            let (from, _) = self.single(stretch, 0, rest);
             // SAFETY: `straight` is at most `length`, for which there is room.
             let into = unsafe { into.add(straight) };
             // SAFETY: as above; at the beginning, all up to the capacity lies behind each other.

@@ -304,7 +304,7 @@ impl Consumer {
     ///
     /// # Panics
     ///
-    /// When there is no room for them.
+    /// When there is no room for them, and if this is no ring for bulk.
     pub fn take_behind(&mut self, buffer: &mut Vec<u8>, count: usize) {
         self.map.read_behind(self.stretch, self.index.position(), buffer, count);
         self.take(count);
