@@ -25,7 +25,8 @@
 //! The function, as a place in the program: any `fn` item or closure that captures nothing. Its
 //! argument and its result, through serde. A [`SharedSlice`] inside them crosses as a descriptor, and
 //! all processes map the same pages. Nothing else: no static, no thread, no open file (except by
-//! fork, which copies all of those but the threads).
+//! fork, which copies all of those but the threads). State that is neither, a log level or what a library is
+//! configured to, crosses when it is registered with [`capture`](fn@capture).
 //!
 //! The module [`fork`] is for what only fork can do: closures that capture, and inputs that need no serde.
 //!
@@ -43,6 +44,8 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
+mod capture;
+pub mod captures;
 mod channel;
 mod child;
 mod codec;
@@ -59,6 +62,7 @@ mod shared;
 mod start;
 mod supervisor;
 
+pub use capture::{CaptureGuard, capture, try_capture};
 pub use context::{Context, ParseContextError};
 pub use entry::init;
 pub use error::{Error, ErrorKind, Panic, Phase, TaskError};

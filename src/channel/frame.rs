@@ -34,10 +34,14 @@ pub(crate) enum Kind {
     NotStarted,
     /// Supervisor to owner: the child has ended.
     Exited,
+    /// Owner to child: what was captured for calls and tasks that say so.
+    Captured,
+    /// Child to owner: what the task brought back whose outcome follows.
+    Brought,
 }
 
 impl Kind {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 16] = [
         Self::Descriptors,
         Self::Launch,
         Self::Hello,
@@ -52,6 +56,8 @@ impl Kind {
         Self::Started,
         Self::NotStarted,
         Self::Exited,
+        Self::Captured,
+        Self::Brought,
     ];
 }
 

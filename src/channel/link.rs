@@ -309,6 +309,23 @@ impl Link {
         self.whole.pop_front()
     }
 
+    /// Waits until a whole frame is there, which [`Link::next`] then returns. False at the end.
+    pub(crate) fn wait_for_any(&mut self) -> bool {
+        while self.whole.is_empty() {
+            match self.wait_for_frame(None) {
+                Ok(Some(frame)) => self.whole.push_front(frame),
+                Ok(None) | Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// In a copy of this process: uses this socket from here on, and what was received before.
+    pub(crate) fn go_on_as(&mut self, copy: Self) {
+        let whole = std::mem::take(&mut self.whole);
+        *self = Self { whole, ..copy };
+    }
+
     /// Whether the peer has closed its end, and every whole frame it sent was handed out.
     pub(crate) fn is_at_end(&self) -> bool {
         self.ended && self.whole.is_empty()

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use offspring_platform::{exit, memory};
 
 use super::copy::{self, Copied};
 use super::worker::{FINALISER, Whoami, answer, working_as};
+use crate::capture::{self, Data, Known, Set};
 use crate::channel::lane::{HEAD, Head, LARGEST, Note, Status};
 use crate::channel::{Kind, Link, Spin};
 use crate::codec::{self, Encoded};
@@ -55,9 +57,14 @@ pub(super) struct Bench<'a> {
     last: u64,
     who: Whoami,
     state: Option<Box<dyn Any>>,
+    /// What it was told of what was captured for tasks.
+    known: Known,
+    /// What was captured when the pool was built.
+    captured: Option<Arc<Set>>,
 }
 
 impl<'a> Bench<'a> {
+    #[expect(clippy::too_many_arguments, reason = "each is one of its parts")]
     pub(super) fn new(
         role: WorkerRole,
         link: Link,
@@ -66,7 +73,12 @@ impl<'a> Bench<'a> {
         finder: Finder<'a>,
         who: Whoami,
         state: Option<Box<dyn Any>>,
+        captured: Option<(u32, Arc<Set>)>,
     ) -> Self {
+        let mut known = Known::default();
+        if let Some((tag, set)) = &captured {
+            known.add(*tag, set.clone());
+        }
         let Ends { producer, consumer, words } = rings;
         let growth =
             role.growth_limit.and_then(|limit| Some(memory::resident()?.saturating_add(limit)));
@@ -88,6 +100,8 @@ impl<'a> Bench<'a> {
             last: 0,
             who,
             state,
+            known,
+            captured: captured.map(|(_, set)| set),
         }
     }
 
@@ -197,6 +211,7 @@ impl<'a> Bench<'a> {
             self.tasks.peek(HEAD + name.len(), &mut self.input);
         }
         self.tasks.take(head.size());
+        self.learn(head);
         let mut descriptors = Vec::new();
         if head.note == Note::TaskElsewhere {
             match self.link.wait_for_frame(None) {
@@ -210,6 +225,30 @@ impl<'a> Bench<'a> {
             }
         }
         named.then(|| (Name::from_bytes(name), descriptors))
+    }
+
+    /// Before a task: hears what was captured for it, unless it knows.
+    #[inline]
+    fn learn(&mut self, head: Head) {
+        if head.tag != 0 {
+            self.learn_captured(head.tag);
+        }
+    }
+
+    #[cold]
+    fn learn_captured(&mut self, wanted: u32) {
+        // What comes over the socket is in the order of the tasks in the ring.
+        while self.known.get(wanted).is_none() {
+            match self.link.wait_for_frame(None) {
+                Ok(Some(frame)) if frame.kind == Kind::Captured => {
+                    let (tag, set) = super::captured_in(frame);
+                    self.known.add(tag, set);
+                }
+                // The owner is gone.
+                Ok(None) => super::end(),
+                _ => exit::now(exit::FELL_OUT),
+            }
+        }
     }
 
     /// Passes over tasks that were given to somebody else.
@@ -230,26 +269,35 @@ impl<'a> Bench<'a> {
             self.leave();
         }
         self.begin();
+        self.learn(head);
+        // It may have read a part of the task already, so the copy cannot.
+        let read_here = head.tag != 0 && head.note == Note::TaskElsewhere;
+        if read_here && !self.link.wait_for_any() {
+            super::end();
+        }
         match copy::copy(&self.link, &self.bell) {
             Ok(Copied::Copy(link, bell)) => {
                 let _bomb = exit::Bomb::arm();
-                self.link = *link;
+                self.link.go_on_as(*link);
                 self.bell = bell;
                 self.run(head);
                 super::end();
             }
             Ok(Copied::Ended(exit)) => {
-                // It has read what came over the socket.
+                // It has what came over the socket.
                 self.tasks.take(head.size());
+                if read_here {
+                    self.link.next();
+                }
                 match self.outcomes.catch_up() {
                     Ok(true) => {}
-                    Ok(false) => self.answer(Err(Failure::Died(exit.into()))),
+                    Ok(false) => self.answer(Err(Failure::Died(exit.into())), None),
                     Err(_) => exit::now(exit::FELL_OUT),
                 }
             }
             Err(failure) => {
                 self.take(head);
-                self.answer(Err(failure));
+                self.answer(Err(failure), None);
             }
         }
         if self.role.timed {
@@ -272,6 +320,7 @@ impl<'a> Bench<'a> {
             // task that could be taken for this one's.
             Status::of(&self.words).set_running_since(now());
         }
+        let mut brought = None;
         let outcome = match taken {
             Some((function, descriptors)) => {
                 let input = match head.note {
@@ -280,7 +329,14 @@ impl<'a> Bench<'a> {
                     _ => self.input.as_slice().into(),
                 };
                 let (finder, state, output) = (&mut self.finder, &mut self.state, &mut self.output);
-                working_as(self.who, || finder.call(function, state, input, descriptors, output))
+                let set = self.known.get(head.tag);
+                let (came, pieces) = working_as(self.who, || {
+                    capture::in_child(set, Data::Collected, || {
+                        finder.call(function, state, input, descriptors, output)
+                    })
+                });
+                brought = pieces;
+                came
             }
             None => Err(Failure::Function("the task names no function".into())),
         };
@@ -293,10 +349,10 @@ impl<'a> Bench<'a> {
         self.time = time;
         self.milliseconds = u32::try_from(took).unwrap_or(u32::MAX);
         // Sent at once and not collected: whatever the next task does, this one has its outcome.
-        self.answer(outcome);
+        self.answer(outcome, brought);
     }
 
-    fn answer(&mut self, outcome: Result<(), Failure>) {
+    fn answer(&mut self, outcome: Result<(), Failure>, brought: Option<Vec<u8>>) {
         let note = match outcome {
             Ok(()) => Note::Done,
             Err(failure) => {
@@ -304,9 +360,12 @@ impl<'a> Bench<'a> {
                 Note::Failed
             }
         };
-        let large = self.output.bytes.len() > LARGEST || !self.output.descriptors.is_empty();
+        let more = brought.as_ref().map_or(0, |pieces| size_of::<u64>() + pieces.len());
+        let large = self.output.bytes.len() + more > LARGEST || !self.output.descriptors.is_empty();
         if !large {
-            self.publish(note);
+            let length = (more - more.min(size_of::<u64>())) as u64;
+            let (length, pieces) = (length.to_ne_bytes(), brought.as_deref());
+            self.publish(note, pieces.map(|pieces| (length, pieces)));
             return;
         }
         let (kind, number) = match note {
@@ -314,16 +373,21 @@ impl<'a> Bench<'a> {
             _ => (Kind::Failed, self.last),
         };
         let message = std::mem::take(&mut self.output);
-        self.publish(Note::Elsewhere);
+        self.publish(Note::Elsewhere, None);
         // The owner has to read along, or the socket fills up.
         self.ring_if_asleep(true);
+        if let Some(bytes) = brought {
+            let pieces = Encoded { bytes, descriptors: Vec::new() };
+            super::send(&mut self.link, Kind::Brought, number, pieces);
+        }
         super::send(&mut self.link, kind, number, message);
     }
 
-    /// Puts `output` into the ring.
-    fn publish(&mut self, note: Note) {
-        let bytes = &self.output.bytes;
-        let head = Head { note, length: bytes.len(), milliseconds: self.milliseconds };
+    /// Puts `output` into the ring, behind what was brought back and the length of that.
+    fn publish(&mut self, note: Note, before: Option<([u8; 8], &[u8])>) {
+        let more = before.map_or(0, |(length, pieces)| length.len() + pieces.len());
+        let length = more + self.output.bytes.len();
+        let head = Head { note, length, tag: self.milliseconds, brought: before.is_some() };
         let size = head.size();
         loop {
             match self.outcomes.room(size) {
@@ -333,6 +397,10 @@ impl<'a> Bench<'a> {
             }
         }
         self.outcomes.put(&head.to_bytes());
+        if let Some((length, pieces)) = before {
+            self.outcomes.put(&length);
+            self.outcomes.put(pieces);
+        }
         self.outcomes.put(&self.output.bytes);
         self.outcomes.put(&[0; HEAD][..size - HEAD - head.length]);
         self.outcomes.publish();
@@ -367,7 +435,7 @@ impl<'a> Bench<'a> {
     /// Ends in an orderly way, without being told to.
     fn leave(&mut self) -> ! {
         self.output.clear();
-        self.publish(Note::Leaving);
+        self.publish(Note::Leaving, None);
         self.ring_if_asleep(true);
         self.close()
     }
@@ -375,9 +443,11 @@ impl<'a> Bench<'a> {
     fn close(&mut self) -> ! {
         // Both are the user's code, which may panic.
         if let Some(function) = self.role.finaliser {
-            let state = &mut self.state;
-            let value = working_as(self.who, || {
-                function::call(function, state, [].as_slice().into(), Vec::new())
+            let (state, set) = (&mut self.state, self.captured.take());
+            let (value, _) = working_as(self.who, || {
+                capture::in_child(set, Data::Left, || {
+                    function::call(function, state, [].as_slice().into(), Vec::new())
+                })
             });
             // The owner has to read along; if it slept when we were told to close, it does not yet.
             self.ring_if_asleep(true);

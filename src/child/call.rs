@@ -1,9 +1,11 @@
 //! A child that runs one function.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use offspring_platform::exit;
 
+use crate::capture::{self, Data, Set};
 use crate::channel::{Kind, Link};
 use crate::codec::{self, Encoded};
 use crate::function::{Finder, Inherited, Name};
@@ -13,19 +15,28 @@ pub(super) fn run(
     mut link: Link,
     function: Name,
     message: Option<(Vec<u8>, Vec<OwnedFd>)>,
+    captured: Option<Arc<Set>>,
     inherited: Option<Inherited<'_>>,
 ) -> ! {
-    let (bytes, descriptors) = match message {
-        Some(message) => message,
-        None => match link.wait_for_frame(None) {
-            Ok(Some(frame)) if frame.kind == Kind::Arguments => (frame.bytes, frame.descriptors),
+    let ((bytes, descriptors), captured) = match message {
+        Some(message) => (message, captured),
+        None => match super::frame_behind_captured(&mut link) {
+            (Some(frame), captured) if frame.kind == Kind::Arguments => {
+                ((frame.bytes, frame.descriptors), captured.map(|(_, set)| set))
+            }
             // The owner is gone, or is none of ours.
             _ => exit::now(exit::FELL_OUT),
         },
     };
     let mut result = Encoded::default();
     let mut finder = Finder::with(inherited);
-    match finder.call(function, &mut None, bytes.into(), descriptors, &mut result) {
+    let (came, pieces) = capture::in_child(captured, Data::Collected, || {
+        finder.call(function, &mut None, bytes.into(), descriptors, &mut result)
+    });
+    if let Some(bytes) = pieces {
+        super::send(&mut link, Kind::Brought, 0, Encoded { bytes, descriptors: Vec::new() });
+    }
+    match came {
         Ok(()) => super::send(&mut link, Kind::Done, 0, result),
         Err(failure) => {
             let message = codec::encode(&failure).unwrap_or_default();

@@ -37,7 +37,7 @@ impl Worker {
         let mut tasks = Vec::new();
         for flight in self.flights.drain(..) {
             match flight {
-                Flight::Small { batch, index, count } => {
+                Flight::Small { batch, index, count, .. } => {
                     tasks.extend((index..index + count).map(|index| (batch, index)));
                 }
                 Flight::Large(large) => tasks.push((large.batch, large.index)),
@@ -80,17 +80,18 @@ impl Worker {
                 void_from.get_or_insert(cut);
             }
             match flight {
-                Flight::Small { batch, index, .. } => {
+                Flight::Small { batch, index, captured, .. } => {
                     if stays > 0 {
-                        self.flights.push_back(Flight::Small { batch, index, count: stays });
+                        let (count, captured) = (stays, captured.clone());
+                        self.flights.push_back(Flight::Small { batch, index, count, captured });
                     }
                     if stays < count {
                         let mut frames = vec![0; usize::try_from(position - cut).unwrap_or(0)];
                         self.tasks.read_back(cut, &mut frames);
                         let (index, count) = (index + stays, count - stays);
                         self.in_flight -= count;
-                        returned
-                            .push(Waiting::Parcel(Parcel::of_frames(batch, index, count, frames)));
+                        let parcel = Parcel::of_frames(batch, index, count, captured, frames);
+                        returned.push(Waiting::Parcel(parcel));
                     }
                 }
                 Flight::Large(large) if stays == 0 => {

@@ -76,11 +76,12 @@ impl Core {
         arguments.push(shared_rings);
         arguments.push(Arc::new(bell));
         let bytes = initial.bytes.clone();
-        link.queue(Kind::Arguments, 0, Encoded { bytes, descriptors: arguments });
-        link.flush().map_err(fail)?;
-
         let must_greet_by = Instant::now() + settings.specification.start_timeout;
-        let worker = Worker::new(child, link, keeper, rings, must_greet_by, settings.most_tasks());
+        let mut worker =
+            Worker::new(child, link, keeper, rings, must_greet_by, settings.most_tasks());
+        worker.tell(settings.captured.as_ref());
+        worker.link.queue(Kind::Arguments, 0, Encoded { bytes, descriptors: arguments });
+        worker.link.flush().map_err(fail)?;
         self.slots[slot].worker = Some(Box::new(worker));
         Ok(())
     }

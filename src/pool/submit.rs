@@ -12,6 +12,7 @@ use super::inline;
 use super::shared::Shared;
 use super::task::{LARGEST, Large, Parcel, Waiting};
 use super::{Inner, Pool};
+use crate::capture::{self, Set};
 use crate::codec::{self, CodecError, Encoded};
 use crate::error::{Error, ErrorKind, TaskError};
 use crate::function::{self, Name};
@@ -97,19 +98,30 @@ impl<S: 'static, X> Pool<S, X> {
     {
         let (function, name) = function::stateful::<F, S, A, R>(function)?;
         let message = self.encode(argument, name)?;
+        let captured = self.captured(name)?;
         match &self.inner {
             Inner::Inline(inline) => {
                 inline.check_open(DOING).map_err(|error| error.named(name))?;
                 let number = inline.next_number();
-                let task = inline::Task { index: number, function, name, message: &message };
+                let task = inline::Task {
+                    index: number,
+                    function,
+                    name,
+                    message: &message,
+                    captured: captured.as_ref(),
+                };
                 Ok(Task::done(inline.run(&task), name, number))
             }
             Inner::Processes(shared) => {
                 let (batch, number) = self.open_single(shared, name, patience)?;
-                shared.add([waiting(batch, 0, function, message)]);
+                shared.add([waiting(batch, 0, function, message, captured)]);
                 Ok(Task::of_pool(shared.clone(), batch, self.context(), name, number))
             }
         }
+    }
+
+    fn captured(&self, name: &str) -> Result<Option<Arc<Set>>, Error> {
+        capture::current().map_err(|error| error.in_context(self.context()).named(name))
     }
 
     fn encode<A: Serialize + 'static>(&self, argument: A, name: &str) -> Result<Encoded, Error> {
@@ -182,11 +194,13 @@ impl<S: 'static, X> Pool<S, X> {
     {
         let (function, name) = function::stateful::<F, S, A, R>(function)?;
         let message = self.encode(argument, name)?;
+        let captured = self.captured(name)?;
         let shared = match &self.inner {
             Inner::Processes(shared) => shared,
             Inner::Inline(inline) => {
                 inline.check_open("run a task").map_err(|error| error.named(name))?;
-                let task = inline::Task { index: 0, function, name, message: &message };
+                let captured = captured.as_ref();
+                let task = inline::Task { index: 0, function, name, message: &message, captured };
                 let outcome = super::batch::Outcome { index: 0, what: inline.run(&task) };
                 return Ok(vec![handle::open(outcome, &[], self.context(), 0, name)]);
             }
@@ -200,7 +214,7 @@ impl<S: 'static, X> Pool<S, X> {
             let batch = core.batches.open(name, Kind::Pinned);
             let count = core.worker_count();
             for slot in 0..count {
-                let task = shared_waiting(batch, slot as u64, function, &message);
+                let task = shared_waiting(batch, slot as u64, function, &message, captured.clone());
                 core.slots[slot].pinned.push_back(task);
             }
             core.dispatch();
@@ -236,16 +250,28 @@ fn is_small(message: &Encoded) -> bool {
     message.descriptors.is_empty() && message.bytes.len() <= LARGEST
 }
 
-fn waiting(batch: BatchId, index: u64, function: Name, message: Encoded) -> Waiting {
+fn waiting(
+    batch: BatchId,
+    index: u64,
+    function: Name,
+    message: Encoded,
+    captured: Option<Arc<Set>>,
+) -> Waiting {
     if is_small(&message) {
-        return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes));
+        return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes, captured));
     }
-    Waiting::Large(Large { batch, index, function, message: Arc::new(message) })
+    Waiting::Large(Large { batch, index, function, message: Arc::new(message), captured })
 }
 
-fn shared_waiting(batch: BatchId, index: u64, function: Name, message: &Arc<Encoded>) -> Waiting {
+fn shared_waiting(
+    batch: BatchId,
+    index: u64,
+    function: Name,
+    message: &Arc<Encoded>,
+    captured: Option<Arc<Set>>,
+) -> Waiting {
     if is_small(message) {
-        return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes));
+        return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes, captured));
     }
-    Waiting::Large(Large { batch, index, function, message: message.clone() })
+    Waiting::Large(Large { batch, index, function, message: message.clone(), captured })
 }

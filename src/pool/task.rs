@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::batch::BatchId;
+use crate::capture::Set;
 use crate::channel::lane::{self, HEAD, Head, Note};
 use crate::codec::Encoded;
 use crate::function::Name;
@@ -21,6 +22,8 @@ pub(super) struct Large {
     pub(super) index: u64,
     pub(super) function: Name,
     pub(super) message: Arc<Encoded>,
+    /// What was captured for it.
+    pub(super) captured: Option<Arc<Set>>,
 }
 
 /// Tasks of one batch, of inputs that follow each other, as the frames that will be in a ring.
@@ -32,6 +35,8 @@ pub(super) struct Parcel {
     pub(super) count: u64,
     /// So many go to one worker together.
     pub(super) chunk: u64,
+    /// What was captured for all of them.
+    pub(super) captured: Option<Arc<Set>>,
     frames: Vec<u8>,
     /// Where the first of those that are left begins.
     start: usize,
@@ -68,25 +73,52 @@ impl Waiting {
     }
 }
 
+/// What stands before a task for which this was captured.
+pub(super) fn task_head(note: Note, length: usize, captured: Option<&Arc<Set>>) -> Head {
+    Head { tag: captured.map_or(0, |set| set.tag()), ..Head::new(note, length) }
+}
+
+/// Whether the same was captured; what is not the same may hold the same values.
+#[inline]
+pub(super) fn is_same(one: Option<&Arc<Set>>, two: Option<&Arc<Set>>) -> bool {
+    match (one, two) {
+        (None, None) => true,
+        (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+        _ => false,
+    }
+}
+
 /// A message up to this size goes through a ring.
 pub(super) const LARGEST: usize = lane::LARGEST - size_of::<i64>();
 
 impl Parcel {
     /// Frames that were in a ring.
-    pub(super) fn of_frames(batch: BatchId, index: u64, count: u64, frames: Vec<u8>) -> Self {
-        Self { batch, index, count, chunk: 1, frames, start: 0 }
+    pub(super) fn of_frames(
+        batch: BatchId,
+        index: u64,
+        count: u64,
+        captured: Option<Arc<Set>>,
+        frames: Vec<u8>,
+    ) -> Self {
+        Self { batch, index, count, chunk: 1, captured, frames, start: 0 }
     }
 
     /// One task, already encoded, that is not too large.
-    pub(super) fn of_one(batch: BatchId, index: u64, function: Name, message: &[u8]) -> Self {
+    pub(super) fn of_one(
+        batch: BatchId,
+        index: u64,
+        function: Name,
+        message: &[u8],
+        captured: Option<Arc<Set>>,
+    ) -> Self {
         let name = function.to_bytes();
-        let head = Head::new(Note::Task, name.len() + message.len());
+        let head = task_head(Note::Task, name.len() + message.len(), captured.as_ref());
         let mut frames = Vec::with_capacity(head.size());
         frames.extend_from_slice(&head.to_bytes());
         frames.extend_from_slice(&name);
         frames.extend_from_slice(message);
         frames.resize(head.size(), 0);
-        Self { batch, index, count: 1, chunk: 1, frames, start: 0 }
+        Self { batch, index, count: 1, chunk: 1, captured, frames, start: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -119,7 +151,7 @@ impl Parcel {
             self.take_back(begun, encoded);
             return Err(Encoded { bytes, descriptors });
         }
-        let head = Head::new(Note::Task, length);
+        let head = task_head(Note::Task, length, self.captured.as_ref());
         encoded.bytes[begun.start..begun.start + HEAD].copy_from_slice(&head.to_bytes());
         encoded.bytes.resize(begun.start + head.size(), 0);
         std::mem::swap(&mut self.frames, &mut encoded.bytes);
@@ -166,8 +198,14 @@ impl Parcel {
     }
 
     /// An empty parcel, in memory that another does not need any more.
-    pub(super) fn with_memory(batch: BatchId, index: u64, chunk: u64, frames: Vec<u8>) -> Self {
-        Self { batch, index, count: 0, chunk, frames, start: 0 }
+    pub(super) fn with_memory(
+        batch: BatchId,
+        index: u64,
+        chunk: u64,
+        captured: Option<Arc<Set>>,
+        frames: Vec<u8>,
+    ) -> Self {
+        Self { batch, index, count: 0, chunk, captured, frames, start: 0 }
     }
 }
 

@@ -11,8 +11,9 @@ use offspring_platform::ring::{Consumer, Corrupt, Ends, Producer, Words};
 
 use super::batch::BatchId;
 use super::pace::{Pace, SLOW};
-use super::task::{Large, Parcel};
+use super::task::{Large, Parcel, is_same, task_head};
 use crate::Exit;
+use crate::capture::{Set, Told};
 use crate::channel::lane::{HEAD, Head, Note, RESERVE, Status};
 use crate::channel::{Kind, Link};
 
@@ -20,7 +21,7 @@ use crate::channel::{Kind, Link};
 #[derive(Debug)]
 pub(super) enum Flight {
     /// Through the ring.
-    Small { batch: BatchId, index: u64, count: u64 },
+    Small { batch: BatchId, index: u64, count: u64, captured: Option<Arc<Set>> },
     /// Over the socket.
     Large(Large),
     /// Taken back; the worker passes over their frames, so many bytes.
@@ -89,6 +90,12 @@ pub(super) struct Worker {
     pub(super) pace: Pace,
     /// Frames were put into the ring and not published.
     staged: bool,
+    /// What it knows of what was captured for tasks.
+    told: Told,
+    /// So often it was told.
+    pub(super) tellings: u64,
+    /// What the task of the outcome that comes over the socket brought back.
+    pub(super) brought: Option<Vec<u8>>,
 }
 
 impl Worker {
@@ -128,6 +135,29 @@ impl Worker {
             quota,
             pace: Pace::new(),
             staged: false,
+            told: Told::default(),
+            tellings: 0,
+            brought: None,
+        }
+    }
+
+    /// Before it is sent what needs this: tells it, unless it knows. Read by the worker when it takes the first
+    /// such task out of the ring.
+    pub(super) fn tell(&mut self, captured: Option<&Arc<Set>>) {
+        let Some(set) = captured else { return };
+        if self.told.is_new(set) {
+            self.tellings += 1;
+            self.link.queue_shared(Kind::Captured, set.tag().into(), &[], set.message());
+        }
+    }
+
+    /// What was captured for the task whose outcome comes next.
+    pub(super) fn captured_next(&self) -> Option<Arc<Set>> {
+        let next = self.flights.iter().find(|flight| !matches!(flight, Flight::Void { .. }))?;
+        match next {
+            Flight::Small { captured, .. } => captured.clone(),
+            Flight::Large(large) => large.captured.clone(),
+            Flight::Void { .. } => None,
         }
     }
 
@@ -188,14 +218,18 @@ impl Worker {
         self.tasks.put(frames);
         let size = frames.len();
         let (batch, index) = (parcel.batch, parcel.index);
+        let captured = parcel.captured.clone();
         parcel.sent(count, size);
+        self.tell(captured.as_ref());
         match self.flights.back_mut() {
-            Some(Flight::Small { batch: other, index: first, count: before })
-                if *other == batch && *first + *before == index =>
+            Some(Flight::Small { batch: other, index: first, count: before, captured: same })
+                if *other == batch
+                    && *first + *before == index
+                    && is_same(same.as_ref(), captured.as_ref()) =>
             {
                 *before += count;
             }
-            _ => self.flights.push_back(Flight::Small { batch, index, count }),
+            _ => self.flights.push_back(Flight::Small { batch, index, count, captured }),
         }
         self.sent(count);
         count
@@ -205,12 +239,13 @@ impl Worker {
     pub(super) fn send_large(&mut self, large: Large) -> Result<(), Large> {
         self.forget_void();
         let name = large.function.to_bytes();
-        let head = Head::new(Note::TaskElsewhere, name.len());
+        let head = task_head(Note::TaskElsewhere, name.len(), large.captured.as_ref());
         if self.tasks.known_room() < head.size() + RESERVE {
             return Err(large);
         }
         self.tasks.put(&head.to_bytes());
         self.tasks.put(&name);
+        self.tell(large.captured.as_ref());
         self.link.queue_shared(Kind::Task, self.last + 1, &[], &large.message);
         self.flights.push_back(Flight::Large(large));
         self.sent(1);
@@ -281,7 +316,7 @@ impl Worker {
             self.flights.pop_front();
         }
         let landed = match self.flights.front_mut()? {
-            Flight::Small { batch, index, count } => {
+            Flight::Small { batch, index, count, .. } => {
                 let landed = (*batch, *index);
                 *index += 1;
                 *count -= 1;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Ending, Started, tell_surroundings};
+use super::{Ending, Message, Started, tell_surroundings};
 use crate::channel::Kind;
 use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
@@ -17,7 +17,7 @@ const ATTEMPTS: u32 = 3;
 pub(super) fn start(
     mut told: Launch,
     specification: &Specification,
-    arguments: Encoded,
+    behind: Message<'_>,
 ) -> Result<Started, Error> {
     let limit = specification.start_timeout;
     // The template is older than what changed here since: the child is told.
@@ -31,7 +31,7 @@ pub(super) fn start(
 
     let mut started = child(specification)?;
     started.link.queue(Kind::Launch, 0, message);
-    started.link.queue(Kind::Arguments, 0, arguments);
+    behind.queue(&mut started.link);
     // Now, so that the child works while the next one is made. What cannot be sent shows in its end.
     let _ = started.link.flush();
     template::keep_spare(limit);

@@ -7,7 +7,7 @@ use offspring_platform::lifeline::{self, Consequence};
 use offspring_platform::spawn::Standard;
 use offspring_platform::watch::Watch;
 
-use super::{Ending, Started};
+use super::{Ending, Message, Started};
 use crate::Context;
 use crate::channel::{Kind, Link};
 use crate::codec::Encoded;
@@ -20,7 +20,7 @@ use crate::launch::{self, Specification, Stream, failed, no_directory};
 pub(super) fn start(
     told: Launch,
     specification: &Specification,
-    arguments: Encoded,
+    message: Message<'_>,
 ) -> Result<Started, Error> {
     let fail = |error| failed(Context::Spawn, "the program could not be run again", error);
     let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
@@ -56,6 +56,6 @@ pub(super) fn start(
     }
     let mut link = Link::new(ours);
     link.queue(Kind::Launch, 0, launch::encode(&told, Encoded::default())?);
-    link.queue(Kind::Arguments, 0, arguments);
+    message.queue(&mut link);
     Ok(Started { pid, link, keeper, ending: Ending::Own { watch } })
 }
