@@ -134,7 +134,7 @@ fn of_tasks_that_fail(context: Context) -> Outcome {
         }
         assert_eq!(taken(&merged), [n.to_string()]);
     }
-    let child = context.process().start((), |()| {
+    let child = context.process().start((), |()| -> () {
         note("before the end");
         panic!("the end")
     })?;
