@@ -24,7 +24,8 @@
 //!
 //! * [`fd`]: descriptors that belong to offspring itself, and what a forked child does with them.
 //! * [`socket`]: stream sockets that carry descriptors.
-//! * [`clock`], [`entry`], [`poll`], [`wait`], [`signal`], [`fork`], [`exit`], [`environment`], [`limits`], [`random`].
+//! * [`clock`], [`entry`], [`poll`], [`wait`], [`signal`], [`fork`], [`exit`], [`environment`], [`limits`], [`locale`],
+//!   [`random`].
 //!
 //! And what needs nothing more than those: [`function`], functions that can be named across processes,
 //! and [`ring`], bytes from one process to another without a system call.
@@ -50,8 +51,8 @@ use macos as os;
 
 pub use os::{affinity, bell, guardian, image, lifeline, memory, park, program, threads, watch};
 pub use unix::{
-    clock, descriptors, entry, environment, exit, fd, fork, limits, peer, poll, random, shared,
-    signal, socket, spawn, wait,
+    clock, descriptors, entry, environment, exit, fd, fork, limits, locale, peer, poll, random,
+    shared, signal, socket, spawn, wait,
 };
 
 pub use fork::allow_fork;

@@ -284,6 +284,8 @@ impl<'a> Bench<'a> {
                 super::end();
             }
             Ok(Copied::Ended(exit)) => {
+                // What `WorkerInfo` counts; the copy counted for itself.
+                self.who.tasks_done += 1;
                 // It has what came over the socket.
                 self.tasks.take(head.size());
                 if read_here {

@@ -50,7 +50,11 @@ fn a_set_that_fails(context: Context) -> Outcome {
         match result {
             Ok(found) => assert!(found == n && n % 2 == 0, "item {n}: {found}"),
             Err(error) => {
-                assert_eq!((error.index(), error.capture()), (n.try_into()?, Some("even")), "{error}");
+                assert_eq!(
+                    (error.index(), error.capture()),
+                    (n.try_into()?, Some("even")),
+                    "{error}"
+                );
                 assert_eq!(n % 2, 1);
             }
         }
@@ -125,7 +129,8 @@ fn an_undo_that_panics(context: Context) -> Outcome {
 /// AC48.
 fn the_first_failure_is_told(context: Context) -> Outcome {
     let _bomb = offspring::capture("bomb", || (), |()| Bomb)?;
-    let error = context.process().start((), |()| -> () { panic!("in the task") })?.join().unwrap_err();
+    let error =
+        context.process().start((), |()| -> () { panic!("in the task") })?.join().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Panicked, "{error}");
     assert_eq!(error.panic().map(|panic| panic.message()), Some("in the task"));
     Ok(())

@@ -8,6 +8,7 @@ pub mod exit;
 pub mod fd;
 pub mod fork;
 pub mod limits;
+pub mod locale;
 pub mod peer;
 pub mod poll;
 pub mod random;
