@@ -33,7 +33,8 @@ enum Step {
 }
 
 impl Flaw {
-    fn new(entry: &Entry, step: Step, failure: Failure) -> Failure {
+    /// The failure of a task whose capture failed like this.
+    fn of(entry: &Entry, step: Step, failure: Failure) -> Failure {
         let (text, panic) = match failure {
             Failure::Panicked(panic) => (None, Some(panic)),
             Failure::Arguments(text)
@@ -169,7 +170,7 @@ fn with<T>(
         match made {
             Ok(_) => guards.push((entry, guard)),
             Err(failure) => {
-                outcome = Some(Err(Flaw::new(entry, Step::Set, failure)));
+                outcome = Some(Err(Flaw::of(entry, Step::Set, failure)));
                 break;
             }
         }
@@ -196,9 +197,9 @@ fn with<T>(
                     }
                     Ok(_) => {
                         let text = "it holds a descriptor, and those are not brought back".into();
-                        fail(Flaw::new(entry, Step::Collect, Failure::Result(text)));
+                        fail(Flaw::of(entry, Step::Collect, Failure::Result(text)));
                     }
-                    Err(failure) => fail(Flaw::new(entry, Step::Collect, failure)),
+                    Err(failure) => fail(Flaw::of(entry, Step::Collect, failure)),
                 }
             }
             pieces = Some(all);
@@ -207,7 +208,7 @@ fn with<T>(
     while let Some((entry, guard)) = guards.pop() {
         let undone = crate::child::panic::caught(|| catch_unwind(AssertUnwindSafe(|| drop(guard))));
         if let Err(panic) = undone {
-            fail(Flaw::new(entry, Step::Undo, Failure::Panicked(panic)));
+            fail(Flaw::of(entry, Step::Undo, Failure::Panicked(panic)));
         }
     }
     (outcome, pieces)

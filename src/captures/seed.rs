@@ -10,6 +10,7 @@ use crate::error::Error;
 ///
 /// `seed` is a function that captures nothing, as all that run in children, and puts the number where the
 /// generator of the program finds it. A process that is no worker gets the number that a first worker would.
+/// On Inline with [`Reuse::PerTask`](crate::Reuse::PerTask) each task is the first of a first worker.
 ///
 /// # Errors
 ///

@@ -8,7 +8,7 @@ use crate::cases;
 use crate::harness::{Case, Outcome, PROCESSES as ALL_PROCESSES};
 use crate::{events, note};
 
-pub const CASES: &[Case] = cases![
+pub(super) const CASES: &[Case] = cases![
     in_the_order_of_the_inputs,
     unordered_maps_as_results_are_handed_out,
     of_processes_and_tasks_when_they_are_joined,
@@ -22,9 +22,9 @@ pub const CASES: &[Case] = cases![
     several_captures_bring_back_in_order,
 ];
 
-pub const PROCESSES: &[Case] = cases![on ALL_PROCESSES => killed_tasks_bring_nothing];
+pub(super) const PROCESSES: &[Case] = cases![on ALL_PROCESSES => killed_tasks_bring_nothing];
 
-pub const FORK: &[Case] = cases![on &[Context::Fork] => of_inherited_closures];
+pub(super) const FORK: &[Case] = cases![on &[Context::Fork] => of_inherited_closures];
 
 type Merged = Arc<Mutex<Vec<String>>>;
 
@@ -289,9 +289,9 @@ fn of_inherited_closures(_: Context) -> Outcome {
     child.join()?;
     assert_eq!(taken(&merged), ["started"]);
     let items: Vec<u32> = (0..50).collect();
-    for (n, result) in (0..).zip(offspring::fork::map(&items, |n| note(n.to_string()))?) {
+    for (n, result) in (0u32..).zip(offspring::fork::map(&items, |n| note(n.to_string()))?) {
         result?;
-        assert_eq!(taken(&merged), [(n as u32).to_string()]);
+        assert_eq!(taken(&merged), [n.to_string()]);
     }
     Ok(())
 }

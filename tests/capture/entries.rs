@@ -6,7 +6,7 @@ use crate::cases;
 use crate::harness::{Case, Outcome};
 use crate::{capture_level, level, set_level};
 
-pub const CASES: &[Case] = cases![
+pub(super) const CASES: &[Case] = cases![
     a_process,
     a_group_of_processes,
     submitted_tasks_after_the_pool_was_built,
@@ -20,7 +20,7 @@ pub const CASES: &[Case] = cases![
 ];
 
 /// What can only be inherited.
-pub const FORK: &[Case] = cases![on &[Context::Fork] => inherited_closures];
+pub(super) const FORK: &[Case] = cases![on &[Context::Fork] => inherited_closures];
 
 /// AC40, AC42.
 fn a_process(context: Context) -> Outcome {

@@ -6,7 +6,7 @@ use crate::cases;
 use crate::harness::{Case, Outcome};
 use crate::{capture_level, events, level, note, set_level};
 
-pub const CASES: &[Case] = cases![
+pub(super) const CASES: &[Case] = cases![
     a_set_that_fails,
     a_set_that_panics,
     a_value_that_does_not_decode,

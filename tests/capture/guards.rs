@@ -6,7 +6,7 @@ use crate::cases;
 use crate::harness::{Case, Outcome};
 use crate::{capture_level, level, set_level};
 
-pub const CASES: &[Case] = cases![
+pub(super) const CASES: &[Case] = cases![
     a_name_is_there_once,
     a_guard_that_goes_takes_it_away,
     forgotten_ones_stay,

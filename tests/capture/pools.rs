@@ -8,7 +8,7 @@ use crate::cases;
 use crate::harness::{Case, Outcome, PROCESSES as ALL_PROCESSES};
 use crate::{capture_level, level, set_level};
 
-pub const CASES: &[Case] = cases![
+pub(super) const CASES: &[Case] = cases![
     every_reuse,
     more_sets_than_a_worker_remembers,
     large_values_and_large_arguments,
@@ -16,7 +16,7 @@ pub const CASES: &[Case] = cases![
     the_same_on_every_context,
 ];
 
-pub const PROCESSES: &[Case] = cases![on ALL_PROCESSES =>
+pub(super) const PROCESSES: &[Case] = cases![on ALL_PROCESSES =>
     sent_only_when_it_has_changed,
     nothing_is_sent_without_captures,
     tasks_that_are_retried,

@@ -9,7 +9,7 @@ use offspring::{Context, ErrorKind, Reuse, captures};
 use crate::cases;
 use crate::harness::{Case, Outcome, PROCESSES as ALL_PROCESSES};
 
-pub const CASES: &[Case] = cases![
+pub(super) const CASES: &[Case] = cases![
     the_directory,
     variables_of_the_environment,
     names_that_cannot_be,
@@ -20,7 +20,7 @@ pub const CASES: &[Case] = cases![
     each_task_its_own_seed,
 ];
 
-pub const PROCESSES: &[Case] = cases![on ALL_PROCESSES =>
+pub(super) const PROCESSES: &[Case] = cases![on ALL_PROCESSES =>
     a_directory_that_is_gone,
     no_change_of_the_environment_beside_threads,
 ];

@@ -6,7 +6,7 @@ use crate::cases;
 use crate::harness::{Case, Outcome};
 use crate::{capture_level, events, level, note, set_level};
 
-pub const CASES: &[Case] = cases![
+pub(super) const CASES: &[Case] = cases![
     nothing_is_left_for_tasks_without,
     what_a_task_changes_is_undone,
     several_in_order_and_back,
