@@ -50,7 +50,10 @@ fn encode_result<R: Serialize + 'static>(
         output.bytes = bytes;
         return Ok(());
     }
-    codec::encode_into(&result, output).map_err(|error| Failure::Result(error.to_string()))
+    let encoded = codec::encode_into(&result, output);
+    // Whoever receives it knows what it mentions, or cannot be told.
+    output.mentions.clear();
+    encoded.map_err(|error| Failure::Result(error.to_string()))
 }
 
 /// See [`Call`].
@@ -69,6 +72,8 @@ pub(crate) enum Failure {
     Function(String),
     /// What the initialiser of a worker returned as its error.
     Init(String),
+    /// What is to run after a fork failed like this.
+    Hook(String),
     /// The process that ran it ended without an answer.
     Died(How),
     /// What was captured for it could not be set or undone.
@@ -89,6 +94,7 @@ impl Failure {
             Self::Function(text) => Error::new(ErrorKind::Protocol, doing).detail(text),
             Self::Init(text) => Error::new(ErrorKind::Init, doing).detail(text),
             Self::Captured(flaw) => flaw.into_error(doing),
+            Self::Hook(text) => Error::new(ErrorKind::Start, doing).detail(text),
             Self::Died(how) => {
                 let error = Error::new(ErrorKind::Died, doing).at(Phase::Started);
                 match how.into() {
@@ -98,6 +104,24 @@ impl Failure {
                     exit => error.ended(exit),
                 }
             }
+        }
+    }
+
+    /// As the user sees it when the call was that of the builder of what is called so.
+    pub(crate) fn of_builder(self, doing: &'static str, title: &str) -> Error {
+        let error = Error::new(ErrorKind::Protocol, doing);
+        match self {
+            Self::Panicked(panic) => Error::new(ErrorKind::Panicked, doing)
+                .at(Phase::Started)
+                .named(title)
+                .panicked(panic),
+            Self::Init(text) => Error::new(ErrorKind::Init, doing)
+                .at(Phase::Started)
+                .detail(format!("the builder of {title} failed: {text}")),
+            Self::Arguments(text) => Error::new(ErrorKind::DecodeArguments, doing)
+                .detail(format!("the specification of {title}: {text}")),
+            Self::Function(text) => error.detail(format!("the builder of {title}: {text}")),
+            other => other.into_error(doing).named(title),
         }
     }
 
@@ -156,6 +180,51 @@ where
         call.outcome = Some(perform(|| {
             let argument = call.argument::<A>()?;
             call.result(function(argument))
+        }));
+    }
+}
+
+/// What a [`Built`] made.
+pub(crate) struct Made(pub(crate) Box<dyn Any + Send + Sync>);
+
+/// `Fn(A) -> T`: makes shared state from its specification.
+struct Built<F, A, T>(PhantomData<fn(F, A) -> T>);
+
+impl<F, A, T> Body<Calls> for Built<F, A, T>
+where
+    F: Fn(A) -> T + Copy + 'static,
+    A: DeserializeOwned + 'static,
+    T: Send + Sync + 'static,
+{
+    type Function = F;
+
+    fn run(function: F, call: &mut Call<'_>) {
+        call.outcome = Some(perform(|| {
+            let specification = call.argument::<A>()?;
+            *call.state = Some(Box::new(Made(Box::new(function(specification)))));
+            Ok(())
+        }));
+    }
+}
+
+/// `Fn(A) -> Result<T, E>`: the same, and can fail.
+struct FallibleBuilt<F, A, T, E>(PhantomData<fn(F, A, T, E)>);
+
+impl<F, A, T, E> Body<Calls> for FallibleBuilt<F, A, T, E>
+where
+    F: Fn(A) -> Result<T, E> + Copy + 'static,
+    A: DeserializeOwned + 'static,
+    T: Send + Sync + 'static,
+    E: Display + 'static,
+{
+    type Function = F;
+
+    fn run(function: F, call: &mut Call<'_>) {
+        call.outcome = Some(perform(|| {
+            let specification = call.argument::<A>()?;
+            let made = function(specification).map_err(|error| Failure::Init(error.to_string()))?;
+            *call.state = Some(Box::new(Made(Box::new(made))));
+            Ok(())
         }));
     }
 }
@@ -285,6 +354,27 @@ where
 {
     let descriptor = function::describe::<Calls, Plain<F, A, R>>(function);
     Ok((name_of(descriptor)?, descriptor.name()))
+}
+
+/// Names a builder of shared state to a child.
+pub(crate) fn builder<F, A, T>(function: F) -> Result<Name, Error>
+where
+    F: Fn(A) -> T + Copy + 'static,
+    A: DeserializeOwned + 'static,
+    T: Send + Sync + 'static,
+{
+    name_of(function::describe::<Calls, Built<F, A, T>>(function))
+}
+
+/// Names a builder of shared state that can fail to a child.
+pub(crate) fn fallible_builder<F, A, T, E>(function: F) -> Result<Name, Error>
+where
+    F: Fn(A) -> Result<T, E> + Copy + 'static,
+    A: DeserializeOwned + 'static,
+    T: Send + Sync + 'static,
+    E: Display + 'static,
+{
+    name_of(function::describe::<Calls, FallibleBuilt<F, A, T, E>>(function))
 }
 
 /// Names an initialiser to a child.

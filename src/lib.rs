@@ -54,18 +54,21 @@ mod entry;
 mod error;
 pub mod fork;
 mod function;
+mod hooks;
 mod inline;
 mod launch;
 mod pool;
 mod process;
 mod shared;
 mod start;
+mod state;
 mod supervisor;
 
 pub use capture::{CaptureGuard, capture, try_capture};
 pub use context::{Context, ParseContextError};
 pub use entry::init;
 pub use error::{Error, ErrorKind, Panic, Phase, TaskError};
+pub use hooks::after_fork;
 #[doc(inline)]
 pub use offspring_platform::allow_fork;
 #[doc(inline)]
@@ -76,6 +79,7 @@ pub use pool::{
 };
 pub use process::{Process, ProcessBuilder, ProcessGroup, Stdio};
 pub use shared::SharedSlice;
+pub use state::{Global, Shared};
 
 /// The result of most calls in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

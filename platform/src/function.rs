@@ -132,13 +132,36 @@ impl Descriptor {
         {
             return Err(NotFound::Foreign);
         }
-        // Two addresses in one image are never further apart than `isize::MAX`.
-        #[expect(
-            clippy::cast_possible_wrap,
-            reason = "the difference is meant to wrap into a signed one"
-        )]
-        Ok(here.wrapping_sub(anchor) as i64)
+        Ok(apart(here, anchor))
     }
+}
+
+/// The distance of a static of the program from the anchor: the same in every process of the same build.
+///
+/// Only a number, to be compared with that of another static; nothing is ever read there.
+///
+/// # Errors
+///
+/// [`NotFound::Foreign`] when it lies elsewhere: on the heap, or in another shared object.
+pub fn place_of<T>(object: &'static T) -> Result<i64, NotFound> {
+    let here = std::ptr::from_ref(object).addr();
+    let anchor = std::ptr::from_ref(&ANCHOR).addr();
+    let image = image::Image::of_program();
+    if !image.contains(here, size_of::<T>()) || !image.contains(anchor, size_of::<Anchor>()) {
+        return Err(NotFound::Foreign);
+    }
+    Ok(apart(here, anchor))
+}
+
+/// How far one address in an image is behind another.
+fn apart(here: usize, anchor: usize) -> i64 {
+    // Two addresses in one image are never further apart than `isize::MAX`.
+    #[expect(
+        clippy::cast_possible_wrap,
+        reason = "the difference is meant to wrap into a signed one"
+    )]
+    let distance = here.wrapping_sub(anchor) as i64;
+    distance
 }
 
 /// Why a distance named no function.

@@ -40,6 +40,7 @@ impl Flaw {
             Failure::Arguments(text)
             | Failure::Result(text)
             | Failure::Function(text)
+            | Failure::Hook(text)
             | Failure::Init(text) => (Some(text), None),
             Failure::Died(_) | Failure::Captured(_) => (None, None),
         };

@@ -13,6 +13,7 @@ use crate::channel::lane;
 use crate::codec::{self, CodecError, Encoded, MOST_DESCRIPTORS};
 use crate::error::{Error, ErrorKind};
 use crate::function::Name;
+use crate::state::Mentions;
 
 /// One captured value.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub(crate) struct Set {
     /// Never that of another of this process.
     id: u64,
     pub(super) entries: Vec<Entry>,
+    /// The shared objects that the values mention.
+    mentions: Mentions,
     message: Arc<Encoded>,
 }
 
@@ -88,7 +91,12 @@ impl Set {
                 message.descriptors.len()
             )));
         }
-        Ok(Self { id, entries, message: Arc::new(message) })
+        let mut mentioned = Vec::new();
+        for entry in &entries {
+            mentioned.extend(entry.value.mentions.iter().cloned());
+        }
+        let mentions = Mentions::prepare(&mut mentioned, None)?;
+        Ok(Self { id, entries, mentions, message: Arc::new(message) })
     }
 
     /// In a child: what it was told.
@@ -105,7 +113,7 @@ impl Set {
             let (value, others) = rest.split_at_checked(length).unwrap_or((rest, &[]));
             rest = others;
             let count = usize::try_from(told.descriptors).unwrap_or(usize::MAX);
-            let mut own = Encoded { bytes: value.to_vec(), descriptors: Vec::new() };
+            let mut own = Encoded { bytes: value.to_vec(), ..Encoded::default() };
             for descriptor in descriptors.by_ref().take(count) {
                 own.descriptors.push(Arc::new(descriptor));
             }
@@ -117,7 +125,7 @@ impl Set {
                 sink: Sink::Nowhere,
             });
         }
-        Ok(Self { id: 0, entries, message })
+        Ok(Self { id: 0, entries, mentions: Mentions::default(), message })
     }
 
     /// Whether it is what would be told for these.
@@ -133,6 +141,11 @@ impl Set {
     /// What tasks say that need it; not zero. After some millions it begins anew.
     pub(crate) fn tag(&self) -> u32 {
         u32::try_from(self.id % u64::from(lane::LARGEST_TAG)).unwrap_or(0) + 1
+    }
+
+    /// What a child has to know for it.
+    pub(crate) fn mentions(&self) -> &Mentions {
+        &self.mentions
     }
 
     /// What a child is told.

@@ -38,10 +38,12 @@ pub(crate) enum Kind {
     Captured,
     /// Child to owner: what the task brought back whose outcome follows.
     Brought,
+    /// Owner to child: what it has to know for what comes later. See `state/notice.rs`.
+    Notice,
 }
 
 impl Kind {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Descriptors,
         Self::Launch,
         Self::Hello,
@@ -58,6 +60,7 @@ impl Kind {
         Self::Exited,
         Self::Captured,
         Self::Brought,
+        Self::Notice,
     ];
 }
 

@@ -176,6 +176,12 @@ impl<'a> Status<'a> {
         &self.0[2 * APART]
     }
 
+    /// How many notices the owner has sent over the socket. What is in the ring may need all of them.
+    #[inline]
+    pub(crate) fn notices(self) -> &'a AtomicU64 {
+        &self.0[2 * APART + 1]
+    }
+
     /// The number of the task that was begun last.
     pub(crate) fn begun(self) -> u64 {
         self.0[APART].load(Ordering::Acquire)

@@ -88,6 +88,8 @@ pub(crate) struct Link {
     /// Where small things arrive. Its memory is not touched beyond what arrived: after a fork, each page that is
     /// costs as much as ten system calls.
     scratch: Vec<u8>,
+    /// Nothing is read that belongs to a later frame: it is for another process that has this socket.
+    exact: bool,
     ended: bool,
 }
 
@@ -107,8 +109,14 @@ impl Link {
             whole: VecDeque::new(),
             descriptors: VecDeque::new(),
             scratch: Vec::new(),
+            exact: false,
             ended: false,
         }
+    }
+
+    /// From now on, reads one frame after the other: what follows can be read by a copy of this process.
+    pub(crate) fn read_exactly(&mut self) {
+        self.exact = true;
     }
 
     /// Puts a frame behind those that wait; [`Link::flush`] sends.
@@ -239,7 +247,12 @@ impl Link {
                 self.scratch.clear();
                 self.scratch.reserve_exact(room);
                 let from = self.socket.borrow()?;
-                received(socket::receive_behind(from, &mut self.scratch, usize::MAX, &mut arrived))?
+                let most = match (self.exact, &self.body) {
+                    (false, _) => usize::MAX,
+                    (true, Some(_)) => missing,
+                    (true, None) => Header::SIZE - self.head.len(),
+                };
+                received(socket::receive_behind(from, &mut self.scratch, most, &mut arrived))?
             }
         };
         self.descriptors.extend(arrived);
@@ -307,23 +320,6 @@ impl Link {
     /// The next whole frame.
     pub(crate) fn next(&mut self) -> Option<Frame> {
         self.whole.pop_front()
-    }
-
-    /// Waits until a whole frame is there, which [`Link::next`] then returns. False at the end.
-    pub(crate) fn wait_for_any(&mut self) -> bool {
-        while self.whole.is_empty() {
-            match self.wait_for_frame(None) {
-                Ok(Some(frame)) => self.whole.push_front(frame),
-                Ok(None) | Err(_) => return false,
-            }
-        }
-        true
-    }
-
-    /// In a copy of this process: uses this socket from here on, and what was received before.
-    pub(crate) fn go_on_as(&mut self, copy: Self) {
-        let whole = std::mem::take(&mut self.whole);
-        *self = Self { whole, ..copy };
     }
 
     /// Whether the peer has closed its end, and every whole frame it sent was handed out.

@@ -1,6 +1,7 @@
 //! A worker at work: takes tasks out of one ring, runs them, and puts outcomes into the other.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,10 +18,12 @@ use super::copy::{self, Copied};
 use super::worker::{FINALISER, Whoami, answer, working_as};
 use crate::capture::{self, Data, Known, Set};
 use crate::channel::lane::{HEAD, Head, LARGEST, Note, Status};
-use crate::channel::{Kind, Link, Spin};
+use crate::channel::{Frame, Kind, Link, Spin};
 use crate::codec::{self, Encoded};
 use crate::function::{self, Failure, Finder, Name};
+use crate::hooks;
 use crate::launch::message::WorkerRole;
+use crate::state::notice;
 
 /// How often a worker looks at its own memory, at most.
 const LOOK: Duration = Duration::from_millis(10);
@@ -43,6 +46,10 @@ pub(super) struct Bench<'a> {
     /// What the last task took.
     milliseconds: u32,
     link: Link,
+    /// How many notices were read from it.
+    told: u64,
+    /// What came over it before notices that were wanted first: for tasks that are still in the ring.
+    early: VecDeque<Frame>,
     tasks: Consumer,
     outcomes: Producer,
     words: Words,
@@ -67,7 +74,7 @@ impl<'a> Bench<'a> {
     #[expect(clippy::too_many_arguments, reason = "each is one of its parts")]
     pub(super) fn new(
         role: WorkerRole,
-        link: Link,
+        mut link: Link,
         rings: Ends,
         bell: Ringer,
         finder: Finder<'a>,
@@ -82,6 +89,9 @@ impl<'a> Bench<'a> {
         let Ends { producer, consumer, words } = rings;
         let growth =
             role.growth_limit.and_then(|limit| Some(memory::resident()?.saturating_add(limit)));
+        if role.one_task {
+            link.read_exactly();
+        }
         Self {
             role,
             most_memory: growth,
@@ -89,6 +99,8 @@ impl<'a> Bench<'a> {
             time: coarse(),
             milliseconds: 0,
             link,
+            told: 0,
+            early: VecDeque::new(),
             tasks: consumer,
             outcomes: producer,
             words,
@@ -142,12 +154,60 @@ impl<'a> Bench<'a> {
                     let mut head = [0; HEAD];
                     self.tasks.peek(0, &mut head);
                     match Head::from_bytes(head) {
-                        Some(head) if head.size() <= available => return head,
+                        Some(head) if head.size() <= available => {
+                            if matches!(head.note, Note::Task | Note::TaskElsewhere) {
+                                self.hear_notices();
+                            }
+                            return head;
+                        }
                         _ => exit::now(exit::FELL_OUT),
                     }
                 }
                 _ => exit::now(exit::FELL_OUT),
             }
+        }
+    }
+
+    /// Reads what the owner has said that the next task may need.
+    #[inline]
+    fn hear_notices(&mut self) {
+        let sent = Status::of(&self.words).notices().load(Ordering::Relaxed);
+        if sent != self.told {
+            self.catch_up(sent);
+        }
+    }
+
+    #[cold]
+    fn catch_up(&mut self, sent: u64) {
+        while self.told != sent {
+            match self.link.wait_for_frame(None) {
+                Ok(Some(frame)) if matches!(frame.kind, Kind::Task | Kind::Captured) => {
+                    self.early.push_back(frame);
+                }
+                Ok(Some(frame)) if frame.kind == Kind::Notice => {
+                    if notice::receive(frame).is_none() {
+                        exit::now(exit::FELL_OUT);
+                    }
+                    self.told += 1;
+                }
+                // The owner is gone.
+                Ok(None) => super::end(),
+                _ => exit::now(exit::FELL_OUT),
+            }
+        }
+    }
+
+    /// What came over the socket for the next task, which is of this kind.
+    fn next_elsewhere(&mut self, kind: Kind) -> Frame {
+        let next = match self.early.pop_front() {
+            Some(frame) => Ok(Some(frame)),
+            None => self.link.wait_for_frame(None),
+        };
+        match next {
+            Ok(Some(frame)) if frame.kind == kind => frame,
+            // The owner is gone.
+            Ok(None) => super::end(),
+            _ => exit::now(exit::FELL_OUT),
         }
     }
 
@@ -214,15 +274,9 @@ impl<'a> Bench<'a> {
         self.learn(head);
         let mut descriptors = Vec::new();
         if head.note == Note::TaskElsewhere {
-            match self.link.wait_for_frame(None) {
-                Ok(Some(frame)) if frame.kind == Kind::Task => {
-                    self.input = frame.bytes;
-                    descriptors = frame.descriptors;
-                }
-                // The owner is gone.
-                Ok(None) => super::end(),
-                _ => exit::now(exit::FELL_OUT),
-            }
+            let frame = self.next_elsewhere(Kind::Task);
+            self.input = frame.bytes;
+            descriptors = frame.descriptors;
         }
         named.then(|| (Name::from_bytes(name), descriptors))
     }
@@ -239,15 +293,8 @@ impl<'a> Bench<'a> {
     fn learn_captured(&mut self, wanted: u32) {
         // What comes over the socket is in the order of the tasks in the ring.
         while self.known.get(wanted).is_none() {
-            match self.link.wait_for_frame(None) {
-                Ok(Some(frame)) if frame.kind == Kind::Captured => {
-                    let (tag, set) = super::captured_in(frame);
-                    self.known.add(tag, set);
-                }
-                // The owner is gone.
-                Ok(None) => super::end(),
-                _ => exit::now(exit::FELL_OUT),
-            }
+            let (tag, set) = super::captured_in(self.next_elsewhere(Kind::Captured));
+            self.known.add(tag, set);
         }
     }
 
@@ -270,27 +317,27 @@ impl<'a> Bench<'a> {
         }
         self.begin();
         self.learn(head);
-        // It may have read a part of the task already, so the copy cannot.
-        let read_here = head.tag != 0 && head.note == Note::TaskElsewhere;
-        if read_here && !self.link.wait_for_any() {
-            super::end();
-        }
         match copy::copy(&self.link, &self.bell) {
             Ok(Copied::Copy(link, bell)) => {
                 let _bomb = exit::Bomb::arm();
-                self.link.go_on_as(*link);
+                self.link = *link;
                 self.bell = bell;
+                if let Err(text) = hooks::run() {
+                    self.take(head);
+                    self.answer(Err(Failure::Hook(text)), None);
+                    super::end();
+                }
                 self.run(head);
                 super::end();
             }
             Ok(Copied::Ended(exit)) => {
                 // What `WorkerInfo` counts; the copy counted for itself.
                 self.who.tasks_done += 1;
-                // It has what came over the socket.
-                self.tasks.take(head.size());
-                if read_here {
-                    self.link.next();
+                // It has read what came over the socket, unless we had.
+                if head.note == Note::TaskElsewhere {
+                    self.early.pop_front();
                 }
+                self.tasks.take(head.size());
                 match self.outcomes.catch_up() {
                     Ok(true) => {}
                     Ok(false) => self.answer(Err(Failure::Died(exit.into())), None),
@@ -379,7 +426,7 @@ impl<'a> Bench<'a> {
         // The owner has to read along, or the socket fills up.
         self.ring_if_asleep(true);
         if let Some(bytes) = brought {
-            let pieces = Encoded { bytes, descriptors: Vec::new() };
+            let pieces = Encoded { bytes, ..Encoded::default() };
             super::send(&mut self.link, Kind::Brought, number, pieces);
         }
         super::send(&mut self.link, kind, number, message);

@@ -3,8 +3,6 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use offspring_platform::exit;
-
 use crate::capture::{self, Data, Set};
 use crate::channel::{Kind, Link};
 use crate::codec::{self, Encoded};
@@ -20,13 +18,10 @@ pub(super) fn run(
 ) -> ! {
     let ((bytes, descriptors), captured) = match message {
         Some(message) => (message, captured),
-        None => match super::frame_behind_captured(&mut link) {
-            (Some(frame), captured) if frame.kind == Kind::Arguments => {
-                ((frame.bytes, frame.descriptors), captured.map(|(_, set)| set))
-            }
-            // The owner is gone, or is none of ours.
-            _ => exit::now(exit::FELL_OUT),
-        },
+        None => {
+            let (frame, captured) = super::arguments(&mut link);
+            ((frame.bytes, frame.descriptors), captured.map(|(_, set)| set))
+        }
     };
     let mut result = Encoded::default();
     let mut finder = Finder::with(inherited);
@@ -34,7 +29,7 @@ pub(super) fn run(
         finder.call(function, &mut None, bytes.into(), descriptors, &mut result)
     });
     if let Some(bytes) = pieces {
-        super::send(&mut link, Kind::Brought, 0, Encoded { bytes, descriptors: Vec::new() });
+        super::send(&mut link, Kind::Brought, 0, Encoded { bytes, ..Encoded::default() });
     }
     match came {
         Ok(()) => super::send(&mut link, Kind::Done, 0, result),

@@ -1,7 +1,7 @@
 //! What every child does first, whatever started it, and how it ends.
 //!
 //! The order is the same on every context: inherit or receive; lifeline; signals and exit handlers;
-//! standard streams; environment, directory and limits; hello; then the user's code; then flush and
+//! standard streams; environment, directory and limits; hooks, if it was forked; hello; then the user's code; then flush and
 //! leave by `_exit`.
 
 mod bench;
@@ -27,17 +27,21 @@ use crate::channel::{Frame, Kind, Link};
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
+use crate::hooks;
 use crate::launch::message::{Launch, Role, Standard};
 use crate::launch::{self, handover::Handover};
+use crate::state::notice;
 
 /// Why a child does not run what it was asked to.
-#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Refusal {
     ProgramChanged,
     Environment,
     Directory,
     Limits,
     Streams,
+    /// What is to run after a fork failed like this.
+    Hook(String),
 }
 
 impl Refusal {
@@ -52,6 +56,7 @@ impl Refusal {
             Self::Directory => launch::no_directory(directory),
             Self::Limits => "its memory could not be limited".to_owned(),
             Self::Streams => "its standard streams could not be set up".to_owned(),
+            Self::Hook(text) => text,
         };
         Error::new(ErrorKind::Start, doing).detail(text)
     }
@@ -96,6 +101,26 @@ fn first_frame(link: &mut Link) -> Frame {
     }
 }
 
+/// Waits for the arguments, and takes note of what has to be known for them.
+fn arguments(link: &mut Link) -> (Frame, Option<(u32, Arc<Set>)>) {
+    let mut captured = None;
+    loop {
+        match link.wait_for_frame(None) {
+            Ok(Some(frame)) if frame.kind == Kind::Arguments => return (frame, captured),
+            Ok(Some(frame)) if frame.kind == Kind::Captured => {
+                captured = Some(captured_in(frame));
+            }
+            Ok(Some(frame)) if frame.kind == Kind::Notice => {
+                if notice::receive(frame).is_none() {
+                    exit::now(exit::FELL_OUT);
+                }
+            }
+            // The owner is gone, or is none of ours.
+            _ => exit::now(exit::FELL_OUT),
+        }
+    }
+}
+
 /// A child that was just forked, in its own frame, with the exit bomb armed.
 pub(crate) struct Birth<'a> {
     pub(crate) link: Link,
@@ -134,7 +159,7 @@ pub(crate) fn enter_by_fork(
 
 /// The life of a child.
 pub(crate) fn live(birth: Birth<'_>) -> ! {
-    let Birth { mut link, lifeline: end, launch, descriptors, message, captured, .. } = birth;
+    let Birth { mut link, lifeline: end, mut launch, descriptors, message, captured, .. } = birth;
     let (inherited, forked) = (birth.inherited, birth.forked);
     if lifeline::arm(end).is_err() {
         // A child that would outlive its owner must not live.
@@ -154,18 +179,31 @@ pub(crate) fn live(birth: Birth<'_>) -> ! {
     if let Err(refusal) = set_surroundings(&launch) {
         leave(&mut link, refusal);
     }
+    hooks::take_over(std::mem::take(&mut launch.hooks));
     match launch.role {
         Role::Call { function } => {
+            run_hooks(&mut link, forked);
             greet(&mut link, forked);
             call::run(link, function, message, captured, inherited)
         }
         Role::Worker(role) => {
             worker::prepare(&role);
+            run_hooks(&mut link, forked);
             greet(&mut link, forked);
             worker::run(link, launch.context, role, inherited)
         }
         // Those enter elsewhere.
         Role::Supervisor { .. } => leave(&mut link, Refusal::ProgramChanged),
+    }
+}
+
+/// Runs what is to run after a fork.
+fn run_hooks(link: &mut Link, forked: bool) {
+    if !forked {
+        return;
+    }
+    if let Err(text) = hooks::run() {
+        leave(link, Refusal::Hook(text));
     }
 }
 
@@ -212,20 +250,9 @@ fn set_surroundings(launch: &Launch) -> Result<(), Refusal> {
 
 /// Tells the owner why this child will not run, and ends it.
 fn leave(link: &mut Link, refusal: Refusal) -> ! {
+    fork::flush_standard();
     send(link, Kind::Refused, 0, codec::encode(&refusal).unwrap_or_default());
     exit::now(exit::FELL_OUT)
-}
-
-/// Waits for a frame. What was captured may come before it.
-fn frame_behind_captured(link: &mut Link) -> (Option<Frame>, Option<(u32, Arc<Set>)>) {
-    let first = link.wait_for_frame(None).ok().flatten();
-    match first {
-        Some(frame) if frame.kind == Kind::Captured => {
-            let captured = captured_in(frame);
-            (link.wait_for_frame(None).ok().flatten(), Some(captured))
-        }
-        other => (other, None),
-    }
 }
 
 /// What was captured, as this process is told of it.

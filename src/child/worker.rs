@@ -66,10 +66,7 @@ pub(super) fn run(
 ) -> ! {
     let WorkerRole { index, generation, initialiser, .. } = role;
     let who = Whoami { context, index, generation, tasks_done: 0 };
-    let (mut first, captured) = match super::frame_behind_captured(&mut link) {
-        (Some(frame), captured) if frame.kind == Kind::Arguments => (frame, captured),
-        _ => exit::now(exit::FELL_OUT),
-    };
+    let (mut first, captured) = super::arguments(&mut link);
     // The last descriptors are those of the bell and of the rings.
     let (bell, rings) = (first.descriptors.pop(), first.descriptors.pop());
     let received = bell.zip(rings).and_then(|(bell, rings)| {

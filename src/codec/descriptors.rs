@@ -45,6 +45,11 @@ impl Drop for Counted {
     }
 }
 
+/// The number of the value that this thread is encoding; zero if it encodes none.
+pub(crate) fn encoding() -> u32 {
+    ENCODING.get()
+}
+
 /// Runs `encode`, and returns with its result the descriptors that were [`put`] meanwhile.
 pub(super) fn collect<T>(encode: impl FnOnce() -> T) -> (T, Vec<Carried>) {
     struct Clear(u32);

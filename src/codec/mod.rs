@@ -15,6 +15,7 @@ use std::any::type_name;
 use std::borrow::Cow;
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,11 +23,15 @@ use serde::de::DeserializeOwned;
 use descriptors::Carried;
 pub(crate) use plain::{large_bytes, take_bytes};
 
+use crate::state::{Entry, mention};
+
 /// An encoded value.
 #[derive(Default)]
 pub(crate) struct Encoded {
     pub(crate) bytes: Vec<u8>,
     pub(crate) descriptors: Vec<Carried>,
+    /// Shared objects that the receiver has to know. For the sender, who takes them away.
+    pub(crate) mentions: Vec<Arc<Entry>>,
 }
 
 impl fmt::Debug for Encoded {
@@ -60,6 +65,7 @@ impl Encoded {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.descriptors.clear();
+        self.mentions.clear();
     }
 }
 
@@ -78,13 +84,13 @@ pub(crate) fn decode_own<T: DeserializeOwned + 'static>(bytes: &[u8]) -> Result<
 /// Encodes a value that is not needed any more. A `Vec<u8>` becomes the message without a copy.
 pub(crate) fn encode_owned<T: Serialize + 'static>(mut value: T) -> Result<Encoded, CodecError> {
     match take_bytes(&mut value) {
-        Some(bytes) => Ok(Encoded { bytes, descriptors: Vec::new() }),
+        Some(bytes) => Ok(Encoded { bytes, ..Encoded::default() }),
         None => encode(&value),
     }
 }
 
 /// Encodes a value behind the bytes that are there, and puts its descriptors in the place of those that
-/// are there. Runs the user's `Serialize`, which may panic.
+/// are there; what it mentions comes to what is there. Runs the user's `Serialize`, which may panic.
 pub(crate) fn encode_into<T: Serialize + 'static>(
     value: &T,
     into: &mut Encoded,
@@ -93,8 +99,11 @@ pub(crate) fn encode_into<T: Serialize + 'static>(
         return Ok(());
     }
     let fail = |text: String| CodecError { text, type_name: type_name::<T>(), encoding: true };
+    let Encoded { bytes, mentions, .. } = into;
     let (written, descriptors) = descriptors::collect(|| {
-        value.serialize(&mut rmp_serde::Serializer::new(&mut into.bytes).with_struct_map())
+        mention::collect(mentions, || {
+            value.serialize(&mut rmp_serde::Serializer::new(bytes).with_struct_map())
+        })
     });
     written.map_err(|error| fail(error.to_string()))?;
     if descriptors.len() > MOST_DESCRIPTORS {

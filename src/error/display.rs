@@ -80,6 +80,7 @@ impl Error {
             ErrorKind::Busy => "the pool has as many tasks as it may hold",
             ErrorKind::Closed => "it was used up before",
             ErrorKind::Invalid => "the setting is not possible",
+            ErrorKind::Unset => "it was not set",
             ErrorKind::System => "the system refused",
         };
         match &this.detail {

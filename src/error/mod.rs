@@ -64,6 +64,8 @@ pub enum ErrorKind {
     Busy,
     /// A setting is not possible.
     Invalid,
+    /// A [`Global`](crate::Global) was read that was never set, or not before this process was started.
+    Unset,
     /// A call to the operating system failed; see [`StdError::source`].
     System,
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::place::Place;
 use crate::Context;
 use crate::function::Name;
+use crate::hooks::Hook;
 
 /// What a child is told. The same for all contexts, however it gets there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub(crate) struct Launch {
     pub(crate) environment: Vec<EnvironmentChange>,
     pub(crate) directory: Option<Bytes>,
     pub(crate) memory_limit: Option<u64>,
+    /// What runs in what is forked.
+    pub(crate) hooks: Vec<Hook>,
     pub(crate) role: Role,
 }
 

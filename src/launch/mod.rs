@@ -17,6 +17,7 @@ use offspring_platform::{fork, program, random};
 use crate::Context;
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind};
+use crate::hooks;
 use message::{Launch, Role, Standard};
 use place::Place;
 
@@ -77,6 +78,7 @@ pub(crate) fn prepare(
         environment: Vec::new(),
         directory: None,
         memory_limit: specification.memory_limit,
+        hooks: hooks::all(),
         role,
     })
 }

@@ -264,10 +264,12 @@ impl<S> PoolBuilder<S> {
         arguments: A,
         function: Result<Name, Error>,
     ) -> Result<Settings, Error> {
-        let message = codec::encode_owned(arguments).map_err(|error| {
+        let mut message = codec::encode_owned(arguments).map_err(|error| {
             Error::new(ErrorKind::EncodeArguments, DOING).detail(error.to_string())
         })?;
-        let initialiser = Initialiser { function: Some(function?), message: Arc::new(message) };
+        let mentions = std::mem::take(&mut message.mentions);
+        let message = Arc::new(message);
+        let initialiser = Initialiser { function: Some(function?), message, mentions };
         Ok(Settings { initialiser, ..self.settings.clone() })
     }
 

@@ -14,12 +14,13 @@ use serde::de::DeserializeOwned;
 use super::batch::{BatchId, From, Large, Outcome, Outcomes, What};
 use super::handle::unless_lost;
 use super::inline::Task;
-use super::task::{self, LARGEST, Parcel, Waiting, is_same};
+use super::task::{self, LARGEST, Needs, Parcel, Waiting, is_same};
 use super::{Inner, Pool};
 use crate::capture::{self, Brought, Set};
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind, Phase, TaskError};
 use crate::function::Name;
+use crate::state::Mentions;
 
 /// Inputs are encoded together until they are as many, or as large, or took as long. Then they leave.
 const BURST: u64 = 256;
@@ -32,6 +33,18 @@ const SAMPLE: u64 = 64;
 fn add_sample(sum: &AtomicU64, since: Instant) {
     let took = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
     sum.fetch_add(took.saturating_mul(SAMPLE), Ordering::Relaxed);
+}
+
+/// What workers have to know for an argument that was just encoded.
+#[inline]
+fn prepare(encoded: &mut Encoded, inner: &Inner) -> Result<Mentions, String> {
+    match inner {
+        Inner::Processes(shared) if !encoded.mentions.is_empty() => {
+            Mentions::prepare(&mut encoded.mentions, shared.inherited)
+                .map_err(|error| error.to_string())
+        }
+        _ => Ok(Mentions::default()),
+    }
 }
 
 /// A result as it waits to be given out.
@@ -241,12 +254,12 @@ where
         if let Some(batch) = self.batch {
             // Not copied into a frame first.
             let large = match codec::large_bytes(&mut input, LARGEST) {
-                Some(bytes) => Some(Encoded { bytes, descriptors: Vec::new() }),
+                Some(bytes) => Some((Encoded { bytes, ..Encoded::default() }, Mentions::default())),
                 None => match self.encode_small(batch, function, captured.as_ref(), input) {
                     Ok(Ok(large)) => large,
-                    Ok(Err(error)) => {
+                    Ok(Err(text)) => {
                         self.taken += 1;
-                        self.settle(index, What::Failed(self.not_encoded(index, name, &error)));
+                        self.settle(index, What::Failed(self.not_encoded(index, name, &text)));
                         return true;
                     }
                     Err(panic) => {
@@ -256,9 +269,10 @@ where
                 },
             };
             self.taken += 1;
-            if let Some(message) = large {
+            if let Some((message, mentions)) = large {
                 let message = Arc::new(message);
-                let large = task::Large { batch, index, function, message, captured };
+                let needs = Needs { mentions, captured };
+                let large = task::Large { batch, index, function, message, needs };
                 self.send(Some(Waiting::Large(large)), false);
             }
             return true;
@@ -303,21 +317,22 @@ where
         self.outcomes.list.push_back(Outcome { index, what });
     }
 
-    /// Adds a task to the parcel. Gives the message back if it does not belong there.
+    /// Adds a task to the parcel. Gives the message back if it does not belong there; `Err` is why it cannot be
+    /// encoded.
     fn encode_small(
         &mut self,
         batch: BatchId,
         function: Name,
         captured: Option<&Arc<Set>>,
         input: A,
-    ) -> std::thread::Result<Result<Option<Encoded>, codec::CodecError>> {
+    ) -> std::thread::Result<Result<Option<(Encoded, Mentions)>, String>> {
         // Where one was left out, another parcel begins: indexes in a parcel follow each other, and one worker
         // gets them.
         let next = self.taken;
         let ends = |parcel: &Parcel| {
             self.turns
                 || parcel.index + parcel.count != next
-                || !is_same(parcel.captured.as_ref(), captured)
+                || !is_same(parcel.needs.captured.as_ref(), captured)
         };
         if self.parcel.as_ref().is_some_and(ends) {
             self.exchange(false);
@@ -332,17 +347,35 @@ where
         // A panic in the user's `Serialize` must not leave half a task.
         let encoded = catch_unwind(AssertUnwindSafe(|| {
             let encoded = codec::encode_into(&input, &mut self.encoded);
+            // What it mentions is to be told before the input, which may be the last to hold it, is dropped.
+            let mentions = encoded
+                .map_err(|error| error.to_string())
+                .and_then(|()| prepare(&mut self.encoded, &self.pool.inner));
             drop(input);
-            encoded
+            mentions
         }));
         if let (Some(since), Inner::Processes(shared)) = (sample, &self.pool.inner) {
             add_sample(&shared.encoding, since);
         }
-        if let Ok(Ok(())) = encoded {
-            return Ok(Ok(parcel.end(begun, &mut self.encoded).err()));
+        match encoded {
+            Ok(Ok(mentions)) => Ok(Ok(match parcel.end(begun, &mut self.encoded) {
+                Ok(()) => {
+                    if !mentions.is_empty() {
+                        parcel.needs.mentions.join(mentions);
+                    }
+                    None
+                }
+                Err(large) => Some((large, mentions)),
+            })),
+            Ok(Err(text)) => {
+                parcel.take_back(begun, &mut self.encoded);
+                Ok(Err(text))
+            }
+            Err(panic) => {
+                parcel.take_back(begun, &mut self.encoded);
+                Err(panic)
+            }
         }
-        parcel.take_back(begun, &mut self.encoded);
-        encoded.map(|encoded| encoded.map(|()| None))
     }
 
     /// Sends what was encoded, and fetches outcomes; waits for some if `wait`.

@@ -16,6 +16,7 @@ use crate::launch::message::{Role, WorkerRole};
 use crate::launch::place::Place;
 use crate::launch::{self, Specification, execute::Execute, gates};
 use crate::start::tell_surroundings;
+use crate::state::notice::Known;
 use crate::supervisor::protocol::Start;
 
 const DOING: &str = "start a worker";
@@ -71,16 +72,20 @@ impl Core {
 
         let mut link = Link::new(ours);
         link.queue(Kind::Launch, 0, launch::encode(&told, sent)?);
+        let mut known = Known::default();
+        known.tell(&mut link, &settings.mentions)?;
         let initial = &settings.initialiser.message;
         let mut arguments = initial.descriptors.clone();
         arguments.push(shared_rings);
         arguments.push(Arc::new(bell));
         let bytes = initial.bytes.clone();
+        let arguments = Encoded { bytes, descriptors: arguments, ..Encoded::default() };
         let must_greet_by = Instant::now() + settings.specification.start_timeout;
         let mut worker =
             Worker::new(child, link, keeper, rings, must_greet_by, settings.most_tasks());
-        worker.tell(settings.captured.as_ref());
-        worker.link.queue(Kind::Arguments, 0, Encoded { bytes, descriptors: arguments });
+        worker.known = known;
+        worker.tell_captured(settings.captured.as_ref());
+        worker.link.queue(Kind::Arguments, 0, arguments);
         worker.link.flush().map_err(fail)?;
         self.slots[slot].worker = Some(Box::new(worker));
         Ok(())

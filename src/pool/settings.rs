@@ -9,6 +9,7 @@ use crate::capture::Set;
 use crate::codec::Encoded;
 use crate::function::Name;
 use crate::launch::Specification;
+use crate::state::{Entry, Mentions};
 use crate::supervisor::watchdog::Deadlines;
 
 /// How each worker makes its state.
@@ -16,6 +17,8 @@ use crate::supervisor::watchdog::Deadlines;
 pub(super) struct Initialiser {
     pub(super) function: Option<Name>,
     pub(super) message: Arc<Encoded>,
+    /// Shared objects in the arguments, which live as long as there may be new workers.
+    pub(super) mentions: Vec<Arc<Entry>>,
 }
 
 /// How long the workers of a pool are used.
@@ -43,6 +46,8 @@ pub enum Reuse {
 pub(super) struct Settings {
     pub(super) specification: Specification,
     pub(super) initialiser: Initialiser,
+    /// What workers have to know from the start, if they do not inherit it.
+    pub(super) mentions: Mentions,
     pub(super) finaliser: Option<Name>,
     pub(super) reuse: Reuse,
     pub(super) tasks_per_worker: Option<u64>,

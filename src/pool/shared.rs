@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
 use crate::launch::{Specification, gates};
 use crate::start::check_settings;
+use crate::state::{Mentions, registry};
 use crate::supervisor::{self, Supervisor};
 
 /// A pool, as threads share it.
@@ -28,6 +29,8 @@ pub(super) struct Shared {
     pub(super) news: Condvar,
     /// Wakes the driver out of its poll.
     pub(super) listener: Listener,
+    /// When workers by fork were copied, as far as shared objects go: older ones they have.
+    pub(super) inherited: Option<u64>,
     /// What encoding arguments and decoding results took, in nanoseconds.
     pub(super) encoding: AtomicU64,
     pub(super) decoding: AtomicU64,
@@ -47,6 +50,15 @@ impl Shared {
             start_timeout: settings.specification.start_timeout,
             ..Specification::default()
         };
+        let forks = context == Context::Fork;
+        // Encoded before anything is started: it is the user's code.
+        let mut settings = settings;
+        let time = forks.then(registry::now);
+        if !forks {
+            let mut all = registry::globals(None);
+            all.extend(settings.initialiser.mentions.iter().cloned());
+            settings.mentions = Mentions::prepare(&mut all, None)?;
+        }
         let supervisor = Supervisor::begin(context, &own, supervisor::NAME, inherited)?;
         let (listener, ringer) =
             bell::new().map_err(|error| Error::system("start a pool", error))?;
@@ -82,7 +94,9 @@ impl Shared {
         // What it takes to ask for workers is done while the supervisor comes up.
         core.supervisor.greet(context, own.start_timeout)?;
         let (encoding, decoding) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Self { core: Mutex::new(core), news: Condvar::new(), listener, encoding, decoding })
+        let core = Mutex::new(core);
+        let news = Condvar::new();
+        Ok(Self { core, news, listener, inherited: time, encoding, decoding })
     }
 
     /// The state. In a forked child, which has a copy of its parent's pool, that of a lost pool.

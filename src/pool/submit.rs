@@ -10,12 +10,13 @@ use super::batch::{BatchId, Kind, Outcomes};
 use super::handle::{self, Task};
 use super::inline;
 use super::shared::Shared;
-use super::task::{LARGEST, Large, Parcel, Waiting};
+use super::task::{LARGEST, Large, Needs, Parcel, Waiting};
 use super::{Inner, Pool};
-use crate::capture::{self, Set};
+use crate::capture;
 use crate::codec::{self, CodecError, Encoded};
 use crate::error::{Error, ErrorKind, TaskError};
 use crate::function::{self, Name};
+use crate::state::Mentions;
 
 const DOING: &str = "submit a task";
 
@@ -97,8 +98,8 @@ impl<S: 'static, X> Pool<S, X> {
         F: Fn(&mut S, A) -> R + Copy + 'static,
     {
         let (function, name) = function::stateful::<F, S, A, R>(function)?;
-        let message = self.encode(argument, name)?;
-        let captured = self.captured(name)?;
+        let mut message = self.encode(argument, name)?;
+        let needs = self.prepare(&mut message, name)?;
         match &self.inner {
             Inner::Inline(inline) => {
                 inline.check_open(DOING).map_err(|error| error.named(name))?;
@@ -108,20 +109,16 @@ impl<S: 'static, X> Pool<S, X> {
                     function,
                     name,
                     message: &message,
-                    captured: captured.as_ref(),
+                    captured: needs.captured.as_ref(),
                 };
                 Ok(Task::done(inline.run(&task), name, number))
             }
             Inner::Processes(shared) => {
                 let (batch, number) = self.open_single(shared, name, patience)?;
-                shared.add([waiting(batch, 0, function, message, captured)]);
+                shared.add([waiting(batch, 0, function, message, needs)]);
                 Ok(Task::of_pool(shared.clone(), batch, self.context(), name, number))
             }
         }
-    }
-
-    fn captured(&self, name: &str) -> Result<Option<Arc<Set>>, Error> {
-        capture::current().map_err(|error| error.in_context(self.context()).named(name))
     }
 
     fn encode<A: Serialize + 'static>(&self, argument: A, name: &str) -> Result<Encoded, Error> {
@@ -131,6 +128,18 @@ impl<S: 'static, X> Pool<S, X> {
                 .named(name)
                 .detail(error.to_string())
         })
+    }
+
+    /// What workers have to know for an argument.
+    fn prepare(&self, message: &mut Encoded, name: &str) -> Result<Needs, Error> {
+        let mentions = match &self.inner {
+            // It is known here; the list keeps it until the task has run.
+            Inner::Inline(_) => Ok(Mentions::default()),
+            Inner::Processes(shared) => Mentions::prepare(&mut message.mentions, shared.inherited),
+        };
+        let needs =
+            mentions.and_then(|mentions| Ok(Needs { mentions, captured: capture::current()? }));
+        needs.map_err(|error| error.in_context(self.context()).named(name))
     }
 
     fn open_single(
@@ -193,13 +202,13 @@ impl<S: 'static, X> Pool<S, X> {
         F: Fn(&mut S, A) -> R + Copy + 'static,
     {
         let (function, name) = function::stateful::<F, S, A, R>(function)?;
-        let message = self.encode(argument, name)?;
-        let captured = self.captured(name)?;
+        let mut message = self.encode(argument, name)?;
+        let needs = self.prepare(&mut message, name)?;
         let shared = match &self.inner {
             Inner::Processes(shared) => shared,
             Inner::Inline(inline) => {
                 inline.check_open("run a task").map_err(|error| error.named(name))?;
-                let captured = captured.as_ref();
+                let captured = needs.captured.as_ref();
                 let task = inline::Task { index: 0, function, name, message: &message, captured };
                 let outcome = super::batch::Outcome { index: 0, what: inline.run(&task) };
                 return Ok(vec![handle::open(outcome, &[], self.context(), 0, name)]);
@@ -214,7 +223,7 @@ impl<S: 'static, X> Pool<S, X> {
             let batch = core.batches.open(name, Kind::Pinned);
             let count = core.worker_count();
             for slot in 0..count {
-                let task = shared_waiting(batch, slot as u64, function, &message, captured.clone());
+                let task = shared_waiting(batch, slot as u64, function, &message, needs.clone());
                 core.slots[slot].pinned.push_back(task);
             }
             core.dispatch();
@@ -250,17 +259,11 @@ fn is_small(message: &Encoded) -> bool {
     message.descriptors.is_empty() && message.bytes.len() <= LARGEST
 }
 
-fn waiting(
-    batch: BatchId,
-    index: u64,
-    function: Name,
-    message: Encoded,
-    captured: Option<Arc<Set>>,
-) -> Waiting {
+fn waiting(batch: BatchId, index: u64, function: Name, message: Encoded, needs: Needs) -> Waiting {
     if is_small(&message) {
-        return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes, captured));
+        return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes, needs));
     }
-    Waiting::Large(Large { batch, index, function, message: Arc::new(message), captured })
+    Waiting::Large(Large { batch, index, function, message: Arc::new(message), needs })
 }
 
 fn shared_waiting(
@@ -268,10 +271,10 @@ fn shared_waiting(
     index: u64,
     function: Name,
     message: &Arc<Encoded>,
-    captured: Option<Arc<Set>>,
+    needs: Needs,
 ) -> Waiting {
     if is_small(message) {
-        return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes, captured));
+        return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes, needs));
     }
-    Waiting::Large(Large { batch, index, function, message: message.clone(), captured })
+    Waiting::Large(Large { batch, index, function, message: message.clone(), needs })
 }

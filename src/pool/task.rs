@@ -7,6 +7,7 @@ use crate::capture::Set;
 use crate::channel::lane::{self, HEAD, Head, Note};
 use crate::codec::Encoded;
 use crate::function::Name;
+use crate::state::Mentions;
 
 /// Tasks that no worker has.
 #[derive(Debug)]
@@ -22,8 +23,8 @@ pub(super) struct Large {
     pub(super) index: u64,
     pub(super) function: Name,
     pub(super) message: Arc<Encoded>,
-    /// What was captured for it.
-    pub(super) captured: Option<Arc<Set>>,
+    /// What a worker has to know for it.
+    pub(super) needs: Needs,
 }
 
 /// Tasks of one batch, of inputs that follow each other, as the frames that will be in a ring.
@@ -35,8 +36,8 @@ pub(super) struct Parcel {
     pub(super) count: u64,
     /// So many go to one worker together.
     pub(super) chunk: u64,
-    /// What was captured for all of them.
-    pub(super) captured: Option<Arc<Set>>,
+    /// What a worker has to know for them.
+    pub(super) needs: Needs,
     frames: Vec<u8>,
     /// Where the first of those that are left begins.
     start: usize,
@@ -73,6 +74,24 @@ impl Waiting {
     }
 }
 
+/// What a worker has to know before it runs some tasks.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Needs {
+    /// The shared objects that their arguments mention.
+    pub(super) mentions: Mentions,
+    /// What was captured for them.
+    pub(super) captured: Option<Arc<Set>>,
+}
+
+impl Needs {
+    /// Whether tasks that need the one are as well off with the other.
+    #[inline]
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.mentions.is_same(&other.mentions)
+            && is_same(self.captured.as_ref(), other.captured.as_ref())
+    }
+}
+
 /// What stands before a task for which this was captured.
 pub(super) fn task_head(note: Note, length: usize, captured: Option<&Arc<Set>>) -> Head {
     Head { tag: captured.map_or(0, |set| set.tag()), ..Head::new(note, length) }
@@ -97,10 +116,10 @@ impl Parcel {
         batch: BatchId,
         index: u64,
         count: u64,
-        captured: Option<Arc<Set>>,
+        needs: Needs,
         frames: Vec<u8>,
     ) -> Self {
-        Self { batch, index, count, chunk: 1, captured, frames, start: 0 }
+        Self { batch, index, count, chunk: 1, needs, frames, start: 0 }
     }
 
     /// One task, already encoded, that is not too large.
@@ -109,16 +128,16 @@ impl Parcel {
         index: u64,
         function: Name,
         message: &[u8],
-        captured: Option<Arc<Set>>,
+        needs: Needs,
     ) -> Self {
         let name = function.to_bytes();
-        let head = task_head(Note::Task, name.len() + message.len(), captured.as_ref());
+        let head = task_head(Note::Task, name.len() + message.len(), needs.captured.as_ref());
         let mut frames = Vec::with_capacity(head.size());
         frames.extend_from_slice(&head.to_bytes());
         frames.extend_from_slice(&name);
         frames.extend_from_slice(message);
         frames.resize(head.size(), 0);
-        Self { batch, index, count: 1, chunk: 1, captured, frames, start: 0 }
+        Self { batch, index, count: 1, chunk: 1, needs, frames, start: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -149,9 +168,9 @@ impl Parcel {
             let bytes = encoded.bytes[body..].to_vec();
             let descriptors = std::mem::take(&mut encoded.descriptors);
             self.take_back(begun, encoded);
-            return Err(Encoded { bytes, descriptors });
+            return Err(Encoded { bytes, descriptors, ..Encoded::default() });
         }
-        let head = task_head(Note::Task, length, self.captured.as_ref());
+        let head = task_head(Note::Task, length, self.needs.captured.as_ref());
         encoded.bytes[begun.start..begun.start + HEAD].copy_from_slice(&head.to_bytes());
         encoded.bytes.resize(begun.start + head.size(), 0);
         std::mem::swap(&mut self.frames, &mut encoded.bytes);
@@ -205,7 +224,8 @@ impl Parcel {
         captured: Option<Arc<Set>>,
         frames: Vec<u8>,
     ) -> Self {
-        Self { batch, index, count: 0, chunk, captured, frames, start: 0 }
+        let needs = Needs { mentions: Mentions::default(), captured };
+        Self { batch, index, count: 0, chunk, needs, frames, start: 0 }
     }
 }
 

@@ -11,17 +11,19 @@ use offspring_platform::ring::{Consumer, Corrupt, Ends, Producer, Words};
 
 use super::batch::BatchId;
 use super::pace::{Pace, SLOW};
-use super::task::{Large, Parcel, is_same, task_head};
+use super::task::{Large, Needs, Parcel, task_head};
 use crate::Exit;
 use crate::capture::{Set, Told};
 use crate::channel::lane::{HEAD, Head, Note, RESERVE, Status};
 use crate::channel::{Kind, Link};
+use crate::state::Mentions;
+use crate::state::notice::Known;
 
 /// Tasks that were sent to a worker and have no outcome yet, of inputs that follow each other.
 #[derive(Debug)]
 pub(super) enum Flight {
     /// Through the ring.
-    Small { batch: BatchId, index: u64, count: u64, captured: Option<Arc<Set>> },
+    Small { batch: BatchId, index: u64, count: u64, needs: Needs },
     /// Over the socket.
     Large(Large),
     /// Taken back; the worker passes over their frames, so many bytes.
@@ -90,6 +92,9 @@ pub(super) struct Worker {
     pub(super) pace: Pace,
     /// Frames were put into the ring and not published.
     staged: bool,
+    /// What it was told besides tasks, and in how many notices.
+    pub(super) known: Known,
+    notices: u64,
     /// What it knows of what was captured for tasks.
     told: Told,
     /// So often it was told.
@@ -135,19 +140,11 @@ impl Worker {
             quota,
             pace: Pace::new(),
             staged: false,
+            known: Known::default(),
+            notices: 0,
             told: Told::default(),
             tellings: 0,
             brought: None,
-        }
-    }
-
-    /// Before it is sent what needs this: tells it, unless it knows. Read by the worker when it takes the first
-    /// such task out of the ring.
-    pub(super) fn tell(&mut self, captured: Option<&Arc<Set>>) {
-        let Some(set) = captured else { return };
-        if self.told.is_new(set) {
-            self.tellings += 1;
-            self.link.queue_shared(Kind::Captured, set.tag().into(), &[], set.message());
         }
     }
 
@@ -155,8 +152,8 @@ impl Worker {
     pub(super) fn captured_next(&self) -> Option<Arc<Set>> {
         let next = self.flights.iter().find(|flight| !matches!(flight, Flight::Void { .. }))?;
         match next {
-            Flight::Small { captured, .. } => captured.clone(),
-            Flight::Large(large) => large.captured.clone(),
+            Flight::Small { needs, .. } => needs.captured.clone(),
+            Flight::Large(large) => large.needs.captured.clone(),
             Flight::Void { .. } => None,
         }
     }
@@ -217,19 +214,19 @@ impl Worker {
         }
         self.tasks.put(frames);
         let size = frames.len();
+        self.tell(&parcel.needs);
         let (batch, index) = (parcel.batch, parcel.index);
-        let captured = parcel.captured.clone();
         parcel.sent(count, size);
-        self.tell(captured.as_ref());
         match self.flights.back_mut() {
-            Some(Flight::Small { batch: other, index: first, count: before, captured: same })
-                if *other == batch
-                    && *first + *before == index
-                    && is_same(same.as_ref(), captured.as_ref()) =>
+            Some(Flight::Small { batch: other, index: first, count: before, needs })
+                if *other == batch && *first + *before == index && needs.is_same(&parcel.needs) =>
             {
                 *before += count;
             }
-            _ => self.flights.push_back(Flight::Small { batch, index, count, captured }),
+            _ => {
+                let needs = parcel.needs.clone();
+                self.flights.push_back(Flight::Small { batch, index, count, needs });
+            }
         }
         self.sent(count);
         count
@@ -239,17 +236,47 @@ impl Worker {
     pub(super) fn send_large(&mut self, large: Large) -> Result<(), Large> {
         self.forget_void();
         let name = large.function.to_bytes();
-        let head = task_head(Note::TaskElsewhere, name.len(), large.captured.as_ref());
+        let head = task_head(Note::TaskElsewhere, name.len(), large.needs.captured.as_ref());
         if self.tasks.known_room() < head.size() + RESERVE {
             return Err(large);
         }
+        self.tell(&large.needs);
         self.tasks.put(&head.to_bytes());
         self.tasks.put(&name);
-        self.tell(large.captured.as_ref());
         self.link.queue_shared(Kind::Task, self.last + 1, &[], &large.message);
         self.flights.push_back(Flight::Large(large));
         self.sent(1);
         Ok(())
+    }
+
+    /// Tells it what it has to know for the next tasks, before those are published.
+    fn tell(&mut self, needs: &Needs) {
+        self.tell_mentions(&needs.mentions);
+        self.tell_captured(needs.captured.as_ref());
+    }
+
+    /// Tells it what was captured, unless it knows. It reads that when it takes the first task out of the ring
+    /// that needs it.
+    pub(super) fn tell_captured(&mut self, captured: Option<&Arc<Set>>) {
+        let Some(set) = captured else { return };
+        if self.told.is_new(set) {
+            // The values may mention shared objects.
+            self.tell_mentions(set.mentions());
+            self.tellings += 1;
+            self.link.queue_shared(Kind::Captured, set.tag().into(), &[], set.message());
+        }
+    }
+
+    fn tell_mentions(&mut self, mentions: &Mentions) {
+        match self.known.tell(&mut self.link, mentions) {
+            Ok(0) => {}
+            Ok(count) => {
+                self.notices += count;
+                Status::of(&self.words).notices().store(self.notices, Ordering::Release);
+            }
+            // It cannot run them, and its end says so.
+            Err(_) => self.kill(),
+        }
     }
 
     fn sent(&mut self, count: u64) {

@@ -103,7 +103,7 @@ impl Running {
             }
             self.step(left).map_err(|error| Error::system(doing, error))?;
         }
-        if let Some(refusal) = self.refused {
+        if let Some(refusal) = self.refused.take() {
             self.end_now();
             return Err(self.refusal(refusal, doing, specification));
         }

@@ -8,6 +8,7 @@ use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::launch::message::{Bytes, Launch};
 use crate::launch::{self, DOING, Specification};
+use crate::state::notice::{self, Known};
 use crate::supervisor::template::{self, Asked};
 
 /// How many templates may die before they answer.
@@ -17,8 +18,10 @@ const ATTEMPTS: u32 = 3;
 pub(super) fn start(
     mut told: Launch,
     specification: &Specification,
-    behind: Message<'_>,
+    mut behind: Message<'_>,
 ) -> Result<Started, Error> {
+    // Encoded before anything is asked for: it is the user's code.
+    let mentions = notice::for_child(&mut behind.arguments.mentions)?;
     let limit = specification.start_timeout;
     // The template is older than what changed here since: the child is told.
     if let Ok(directory) = std::env::current_dir() {
@@ -31,6 +34,11 @@ pub(super) fn start(
 
     let mut started = child(specification)?;
     started.link.queue(Kind::Launch, 0, message);
+    let mut known = Known::default();
+    known.tell(&mut started.link, &mentions)?;
+    if let Some(set) = behind.captured {
+        known.tell(&mut started.link, set.mentions())?;
+    }
     behind.queue(&mut started.link);
     // Now, so that the child works while the next one is made. What cannot be sent shows in its end.
     let _ = started.link.flush();

@@ -15,13 +15,16 @@ use crate::error::Error;
 use crate::launch::execute::{self, Run};
 use crate::launch::message::Launch;
 use crate::launch::{self, Specification, Stream, failed, no_directory};
+use crate::state::notice::{self, Known};
 
 /// Starts a child.
 pub(super) fn start(
     told: Launch,
     specification: &Specification,
-    message: Message<'_>,
+    mut message: Message<'_>,
 ) -> Result<Started, Error> {
+    // Encoded before anything is started: it is the user's code.
+    let mentions = notice::for_child(&mut message.arguments.mentions)?;
     let fail = |error| failed(Context::Spawn, "the program could not be run again", error);
     let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
     let (keeper, end) = lifeline::new().map_err(fail)?;
@@ -56,6 +59,11 @@ pub(super) fn start(
     }
     let mut link = Link::new(ours);
     link.queue(Kind::Launch, 0, launch::encode(&told, Encoded::default())?);
+    let mut known = Known::default();
+    known.tell(&mut link, &mentions)?;
+    if let Some(set) = message.captured {
+        known.tell(&mut link, set.mentions())?;
+    }
     message.queue(&mut link);
     Ok(Started { pid, link, keeper, ending: Ending::Own { watch } })
 }

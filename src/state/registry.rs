@@ -1,0 +1,103 @@
+//! All objects that this process knows.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use offspring_platform::fd;
+
+use super::recipe::{Entry, Key};
+
+/// See the head of the file.
+struct Registry {
+    /// All of them. They live as long as somebody has a handle.
+    known: BTreeMap<Key, Weak<Entry>>,
+    /// Those that this process keeps: globals, and what it was told of by its owner.
+    kept: BTreeMap<Key, Kept>,
+}
+
+struct Kept {
+    entry: Arc<Entry>,
+    /// Which process put it here: that or a fork of it.
+    generation: u64,
+}
+
+static REGISTRY: Mutex<Registry> =
+    Mutex::new(Registry { known: BTreeMap::new(), kept: BTreeMap::new() });
+
+static SERIAL: AtomicU64 = AtomicU64::new(0);
+
+fn lock() -> MutexGuard<'static, Registry> {
+    // Nothing under it panics half-way.
+    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn next_serial() -> u64 {
+    SERIAL.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+/// What was made until now: a child that is forked at this time inherits all that is not newer.
+pub(crate) fn now() -> u64 {
+    SERIAL.load(Ordering::Relaxed)
+}
+
+/// The object, if this process knows it.
+pub(super) fn find(key: Key) -> Option<Arc<Entry>> {
+    lock().known.get(&key).and_then(Weak::upgrade)
+}
+
+/// Whether a live object has this label.
+pub(super) fn has_label(label: &str) -> bool {
+    let found: Vec<_> = lock().known.values().filter_map(Weak::upgrade).collect();
+    // Dropped without the lock, since the last one takes it.
+    found.iter().any(|entry| entry.recipe.label == label)
+}
+
+/// Makes it known, as long as somebody has it. False if one with this key is known already.
+pub(super) fn add(entry: &Arc<Entry>) -> bool {
+    let key = entry.recipe.key;
+    let mut registry = lock();
+    if registry.known.get(&key).is_some_and(|known| known.strong_count() > 0) {
+        return false;
+    }
+    registry.known.insert(key, Arc::downgrade(entry));
+    true
+}
+
+/// Makes it known, and keeps it. False if one with this key is known already; then that one is kept.
+pub(super) fn keep(entry: Arc<Entry>) -> bool {
+    let is_new = add(&entry);
+    let entry = if is_new { Some(entry) } else { find(entry.recipe.key) };
+    if let Some(entry) = entry {
+        let key = entry.recipe.key;
+        let kept = Kept { entry, generation: fd::generation() };
+        lock().kept.entry(key).or_insert(kept);
+    }
+    is_new
+}
+
+/// Keeps it no longer. What was inherited is not dropped: it belongs to the process that made it.
+pub(super) fn release(key: Key) -> Option<Arc<Entry>> {
+    let mut registry = lock();
+    let kept = registry.kept.get(&key)?;
+    if kept.generation != fd::generation() {
+        return None;
+    }
+    registry.kept.remove(&key).map(|kept| kept.entry)
+}
+
+/// All globals that are set, with those that are not newer than `time` left out.
+pub(crate) fn globals(newer_than: Option<u64>) -> Vec<Arc<Entry>> {
+    let registry = lock();
+    let newer = |entry: &Entry| newer_than.is_none_or(|time| entry.recipe.serial > time);
+    let all = registry.kept.iter().take_while(|(key, _)| matches!(key, Key::Global(_)));
+    all.map(|(_, kept)| kept.entry.clone()).filter(|entry| newer(entry)).collect()
+}
+
+/// The object is gone.
+pub(super) fn remove(key: Key) {
+    let mut registry = lock();
+    if registry.known.get(&key).is_some_and(|known| known.strong_count() == 0) {
+        registry.known.remove(&key);
+    }
+}

@@ -1,0 +1,221 @@
+//! Handles to shared objects, and what becomes of the objects.
+
+use offspring::{Context, ErrorKind, Shared, SharedSlice};
+
+use crate::harness::{self, Case, Outcome};
+use crate::{Recipe, Table, Told, cases, dropped, encoded, made, made_in_child, told};
+
+pub(super) const CASES: &[Case] = cases![
+    a_process_finds_the_object,
+    two_objects_of_the_same_type_are_two,
+    a_handle_is_small_whatever_it_leads_to,
+    the_object_goes_with_its_last_handle,
+    handles_tell_what_they_are,
+    a_handle_comes_back,
+    a_handle_of_another_type_is_an_error,
+    a_specification_may_hold_tables_and_other_handles,
+    a_handle_is_passed_on,
+    outside_of_messages_it_cannot_be_encoded,
+    a_failing_builder_makes_nothing,
+];
+pub(super) const PROCESSES: &[Case] = cases![on harness::PROCESSES =>
+    one_that_was_made_in_a_child_stays_there,
+    a_child_that_drops_it_drops_its_own,
+];
+
+fn apply(object: &Shared<Table>, n: u64) -> Told<(u64, u32)> {
+    let table = told(object.get())?;
+    Ok((table.apply(n), made()))
+}
+
+/// AC8, AC10, AC11, AC15.
+fn a_process_finds_the_object(context: Context) -> Outcome {
+    let object = Shared::new(Recipe { factor: 3 }, Table::make)?;
+    for n in 0..3 {
+        let child =
+            context.process().start((object.clone(), n), |(object, n)| apply(&object, n))?;
+        assert_eq!(child.join()?, Ok((3 * n, made_in_child(context))));
+    }
+    let wanted = u32::from(!context.inherits_memory() && context.is_isolated());
+    assert_eq!(encoded(), wanted);
+    Ok(())
+}
+
+/// AC12.
+fn two_objects_of_the_same_type_are_two(context: Context) -> Outcome {
+    let one = Shared::new(Recipe { factor: 10 }, Table::make)?;
+    let other = Shared::new(Recipe { factor: 100 }, Table::make)?;
+    let child = context.process().start((one, other), |(one, other)| {
+        Ok::<_, String>((apply(&one, 1)?.0, apply(&other, 1)?.0))
+    })?;
+    assert_eq!(child.join()?, Ok((10, 100)));
+    Ok(())
+}
+
+/// AC11: as a pool counts bytes, on contexts that have any.
+fn a_handle_is_small_whatever_it_leads_to(context: Context) -> Outcome {
+    let object = Shared::new(1 << 20, |size: usize| vec![7u8; size])?;
+    let child =
+        context.process().start(object.clone(), |object| told(object.get()).map(Vec::len))?;
+    assert_eq!(child.join()?, Ok(1 << 20));
+    if context.is_isolated() {
+        let pool = context.pool().workers(1).build()?;
+        let mut sizes = Vec::new();
+        // The second holds the handle in addition.
+        for twice in [false, true] {
+            let second = twice.then(|| object.clone());
+            let task = pool.submit(((), second), stay)?;
+            sizes.push(pool.stats().bytes_in_flight + pool.stats().bytes_waiting);
+            task.cancel();
+        }
+        let grown = sizes[1] - sizes[0];
+        assert!(grown <= 16, "{sizes:?}");
+        pool.terminate();
+    }
+    Ok(())
+}
+
+fn stay(_: &mut (), _: ((), Option<Shared<Vec<u8>>>)) {
+    harness::sleep_for_ever()
+}
+
+/// AC16.
+fn the_object_goes_with_its_last_handle(context: Context) -> Outcome {
+    let object = Shared::named("table", Recipe { factor: 3 }, Table::make)?;
+    let again = object.clone();
+    let child = context.process().start(object, |object| apply(&object, 2).map(|_| ()))?;
+    child.join()??;
+    assert_eq!(dropped(), 0, "a handle is left here");
+    drop(again);
+    assert_eq!(dropped(), 1);
+    // Its name is free again.
+    let next = Shared::named("table", Recipe { factor: 4 }, Table::make)?;
+    assert_eq!(next.get()?.apply(1), 4);
+    Ok(())
+}
+
+/// AC18.
+fn handles_tell_what_they_are(_: Context) -> Outcome {
+    let object = Shared::named("the table", Recipe { factor: 3 }, Table::make)?;
+    let text = format!("{object:?}");
+    assert!(text.contains("Table") && text.contains("the table"), "{text}");
+    let error = Shared::named("the table", Recipe { factor: 3 }, Table::make);
+    let error = error.err().ok_or("the name is taken")?;
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("the table"), "{error}");
+    let [one, other] = [1, 2].map(|n| Shared::new(n, |n: u8| n).map(|it| format!("{it:?}")));
+    assert_ne!(one?, other?);
+    Ok(())
+}
+
+/// Known here, since it is from here.
+fn a_handle_comes_back(context: Context) -> Outcome {
+    let object = Shared::new(Recipe { factor: 3 }, Table::make)?;
+    let child = context.process().start(object.clone(), |object: Shared<Table>| object)?;
+    let back = child.join()?;
+    assert!(std::ptr::eq(back.get()?, object.get()?));
+    Ok(())
+}
+
+/// AC17.
+fn one_that_was_made_in_a_child_stays_there(context: Context) -> Outcome {
+    let child = context.process().start(5, |n: u64| Shared::new(n, |n: u64| n).ok())?;
+    let error = child.join().err().ok_or("it is not here")?;
+    assert_eq!(error.kind(), ErrorKind::DecodeResult, "{error}");
+    let text = error.to_string();
+    assert!(text.contains("u64") && text.contains("not known in this process"), "{text}");
+    Ok(())
+}
+
+fn a_handle_of_another_type_is_an_error(context: Context) -> Outcome {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Number(Shared<u32>),
+        Text(Shared<String>),
+    }
+    // What is untagged takes the first that fits.
+    let object = Shared::new("text".to_owned(), |text: String| text)?;
+    let child = context.process().start(Either::Text(object), |either| match either {
+        Either::Number(_) => Err("the wrong type".to_owned()),
+        Either::Text(text) => told(text.get()).cloned(),
+    })?;
+    assert_eq!(child.join()?, Ok("text".to_owned()));
+    Ok(())
+}
+
+fn a_specification_may_hold_tables_and_other_handles(context: Context) -> Outcome {
+    type Parts = (SharedSlice<u64>, Shared<Table>);
+    let slice = SharedSlice::from_slice(&[1, 2, 3])?;
+    let inner = Shared::new(Recipe { factor: 10 }, Table::make)?;
+    let outer = Shared::new((slice, inner), |(slice, inner): Parts| {
+        let table = inner.get().expect("it was sent before");
+        slice.iter().map(|n| table.apply(*n)).sum::<u64>()
+    })?;
+    let pool = context.pool().workers(2).build()?;
+    // The pool is older than none of them; and younger is one more.
+    let last =
+        Shared::new(outer.clone(), |outer: Shared<u64>| outer.get().map_or(0, |sum| sum + 1))?;
+    for answer in pool.map(vec![last; 20], |(), last: Shared<u64>| told(last.get()).copied()) {
+        assert_eq!(answer??, 61);
+    }
+    drop(outer);
+    pool.shutdown()?;
+    Ok(())
+}
+
+fn a_handle_is_passed_on(context: Context) -> Outcome {
+    let object = Shared::new(Recipe { factor: 6 }, Table::make)?;
+    let pool = context.pool().workers(1).build()?;
+    let answer = pool.submit((context, object), |(), (context, object)| {
+        let child =
+            told(context.process().start((object.clone(), 7), |(object, n)| apply(&object, n)))?;
+        let in_process = told(child.join())??.0;
+        let pool = told(context.pool().workers(1).build())?;
+        let task = told(pool.submit((object, 8), |(), (object, n)| apply(&object, n)))?;
+        let in_worker = task.join().map_err(|error| error.to_string())??.0;
+        Ok::<_, String>((in_process, in_worker))
+    })?;
+    assert_eq!(answer.join()?, Ok((42, 48)));
+    pool.shutdown()?;
+    Ok(())
+}
+
+fn outside_of_messages_it_cannot_be_encoded(_: Context) -> Outcome {
+    struct Shown(Shared<u8>);
+    impl std::fmt::Display for Shown {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            // Serde writes numbers into it.
+            serde::Serialize::serialize(&self.0, f)
+        }
+    }
+    let mut text = String::new();
+    let shown = Shown(Shared::new(1u8, |n: u8| n)?);
+    let written = std::fmt::write(&mut text, format_args!("{shown}"));
+    assert!(written.is_err(), "nobody would tell the receiver: {text}");
+    Ok(())
+}
+
+fn a_failing_builder_makes_nothing(_: Context) -> Outcome {
+    let error = Shared::try_new(1u8, |_: u8| Err::<Table, _>("no such file"));
+    let error = error.err().ok_or("it fails")?;
+    assert_eq!(error.kind(), ErrorKind::Init);
+    assert!(error.to_string().contains("no such file"), "{error}");
+    let object = Shared::try_new(Recipe { factor: 2 }, |it| Ok::<_, String>(Table::make(it)))?;
+    assert_eq!(object.get()?.apply(3), 6);
+    Ok(())
+}
+
+/// AC16: a child's drop does nothing to the parent.
+fn a_child_that_drops_it_drops_its_own(context: Context) -> Outcome {
+    let object = Shared::new(Recipe { factor: 3 }, Table::make)?;
+    let child = context.process().start(object.clone(), |object| {
+        let first = apply(&object, 1)?;
+        drop(object);
+        Ok::<_, String>((first, dropped()))
+    })?;
+    let (first, dropped_there) = child.join()??;
+    assert_eq!((first.0, dropped_there), (3, 0), "it would be wanted again");
+    assert_eq!((object.get()?.apply(5), dropped()), (15, 0));
+    Ok(())
+}
