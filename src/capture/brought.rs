@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Set;
-use super::registry::Capture;
+use super::registry::{self, Capture};
 use crate::error::{Error, ErrorKind, Phase};
 
 /// Where what one capture brings back goes.
@@ -30,6 +30,11 @@ impl fmt::Debug for Sink {
 }
 
 impl Sink {
+    /// Whether the user's code runs when it is dropped.
+    pub(super) fn owns_closure(&self) -> bool {
+        matches!(self, Self::Merge(_))
+    }
+
     pub(super) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Nowhere, Self::Nowhere) => true,
@@ -85,6 +90,8 @@ impl Brought {
                 Some(Sink::Nowhere) | None => {}
             }
         }
+        drop(self);
+        registry::drop_now();
         Ok(())
     }
 }

@@ -73,6 +73,20 @@ pub(super) fn count_running(runs: bool) {
     }
 }
 
+/// What sets that are gone held.
+static GONE: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+
+/// Keeps this until somebody comes along who holds no lock.
+pub(super) fn drop_later(mut entries: Vec<Entry>) {
+    GONE.lock().unwrap_or_else(PoisonError::into_inner).append(&mut entries);
+}
+
+/// Drops what sets that are gone held. Runs the user's code.
+pub(super) fn drop_now() {
+    let gone = std::mem::take(&mut *GONE.lock().unwrap_or_else(PoisonError::into_inner));
+    drop(gone);
+}
+
 /// Registers a capture; returns its number.
 pub(super) fn add(name: &str, get: Arc<Get>, set: Name) -> Result<u64, Error> {
     let passed_on = applied::running().is_some_and(|running| running.has(name));
@@ -125,11 +139,13 @@ pub(super) fn remove(id: u64) {
     drop(place);
     // What the user's closures own is dropped without the lock.
     drop((before, last));
+    drop_now();
 }
 
 /// In a child: whatever was registered before it became one is its parent's. Nothing of it is dropped.
 pub(crate) fn disown() {
     std::mem::forget(lock().take());
+    std::mem::forget(std::mem::take(&mut *GONE.lock().unwrap_or_else(PoisonError::into_inner)));
     ACTIVE.store(0, Ordering::Relaxed);
     applied::disown();
 }
@@ -180,5 +196,6 @@ fn look() -> Result<Option<Arc<Set>>, Error> {
     let before = registry.last.replace(set.clone());
     drop(place);
     drop(before);
+    drop_now();
     Ok(Some(set))
 }

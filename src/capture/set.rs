@@ -9,6 +9,7 @@ use offspring_platform::fd::duplicate;
 use serde::{Deserialize, Serialize};
 
 use super::brought::Sink;
+use super::registry;
 use crate::channel::lane;
 use crate::codec::{self, CodecError, Encoded, MOST_DESCRIPTORS};
 use crate::error::{Error, ErrorKind};
@@ -37,6 +38,15 @@ pub(crate) struct Set {
     /// The shared objects that the values mention.
     mentions: Mentions,
     message: Arc<Encoded>,
+}
+
+/// A set may be dropped under the lock of a pool, where what the user's closures own must not be.
+impl Drop for Set {
+    fn drop(&mut self) {
+        if self.entries.iter().any(|entry| entry.sink.owns_closure()) {
+            registry::drop_later(std::mem::take(&mut self.entries));
+        }
+    }
 }
 
 /// An entry as a child is told of it.

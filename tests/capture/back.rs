@@ -20,6 +20,7 @@ pub(super) const CASES: &[Case] = cases![
     a_map_dropped_early_merges_what_was_handed_out,
     queued_tasks_bring_back_after_the_guard_has_gone,
     several_captures_bring_back_in_order,
+    what_closures_own_may_use_the_pool_when_it_is_dropped,
 ];
 
 pub(super) const PROCESSES: &[Case] = cases![on ALL_PROCESSES => killed_tasks_bring_nothing];
@@ -263,6 +264,34 @@ fn several_captures_bring_back_in_order(context: Context) -> Outcome {
         .bring_back(|| 2, move |n: i32| two.lock().unwrap().push(n.to_string()))?;
     context.process().start((), |()| ())?.join()?;
     assert_eq!(taken(&merged), ["one", "2"]);
+    Ok(())
+}
+
+/// Uses the pool when it is dropped.
+struct LooksAtPool(Arc<offspring::Pool<()>>);
+
+impl Drop for LooksAtPool {
+    fn drop(&mut self) {
+        std::hint::black_box(self.0.stats());
+    }
+}
+
+/// The last task that has the capture is nobody's any more: its outcome is dropped where it arrives.
+fn what_closures_own_may_use_the_pool_when_it_is_dropped(context: Context) -> Outcome {
+    let pool = Arc::new(context.pool().workers(1).build()?);
+    for _ in 0..20 {
+        let looks = LooksAtPool(pool.clone());
+        let merge = move |_: u8| assert_eq!(looks.0.workers(), 1);
+        let guard = offspring::capture("back", || (), |()| ())?.bring_back(|| 1u8, merge)?;
+        for n in 0..5u32 {
+            drop(pool.submit(n, |_: &mut (), n| n)?);
+        }
+        drop(guard);
+        assert_eq!(pool.submit(7u32, |_: &mut (), n| n)?.join()?, 7);
+    }
+    // What is left owns the pool.
+    drop(offspring::capture("back", || (), |()| ())?);
+    assert_eq!(Arc::strong_count(&pool), 1);
     Ok(())
 }
 
