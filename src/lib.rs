@@ -24,8 +24,12 @@
 //!
 //! The function, as a place in the program: any `fn` item or closure that captures nothing. Its
 //! argument and its result, through serde. A [`SharedSlice`] inside them crosses as a descriptor, and
-//! all processes map the same pages. Nothing else: no static, no thread, no open file (except by
-//! fork, which copies all of those but the threads). State that is neither, a log level or what a library is
+//! all processes map the same pages; so do [`SharedArray`], [`SharedValue`], [`LockedArray`] and what is in
+//! [`sync`], which all may change. A [`SharedPart`] of a table that is being filled has one owner, who may
+//! send it on. A [`Shared`] crosses as a number by which the child finds, or makes, its object; and a static
+//! that is a [`Global`] is set in the child as well. A [`Sendable`] file or socket crosses as a duplicate, and
+//! the ends of a [`channel`] as further ends. Nothing else: no other static, no thread, no open file (except
+//! by fork, which copies all of those but the threads). State that is neither, a log level or what a library is
 //! configured to, crosses when it is registered with [`capture`](fn@capture).
 //!
 //! The module [`fork`] is for what only fork can do: closures that capture, and inputs that need no serde.
@@ -46,7 +50,7 @@
 
 mod capture;
 pub mod captures;
-mod channel;
+pub mod channel;
 mod child;
 mod codec;
 mod context;
@@ -57,12 +61,17 @@ mod function;
 mod hooks;
 mod inline;
 mod launch;
+mod pipe;
+pub mod pod;
 mod pool;
 mod process;
+mod queue;
+mod sendable;
 mod shared;
 mod start;
 mod state;
 mod supervisor;
+pub mod sync;
 
 pub use capture::{CaptureGuard, capture, try_capture};
 pub use context::{Context, ParseContextError};
@@ -72,13 +81,20 @@ pub use hooks::after_fork;
 #[doc(inline)]
 pub use offspring_platform::allow_fork;
 #[doc(inline)]
+pub use offspring_platform::shared::UnchangingFile;
+#[doc(inline)]
 pub use offspring_platform::wait::Exit;
+pub use pod::PodVec;
 pub use pool::{
     Enumerated, Map, MapUnordered, Pool, PoolBuilder, Report, Reuse, SlowTask, Stats, Task,
     WorkerInfo, WorkerReport, worker,
 };
 pub use process::{Process, ProcessBuilder, ProcessGroup, Stdio};
-pub use shared::SharedSlice;
+pub use sendable::Sendable;
+pub use shared::{
+    Atomic, LentSlice, LockedArray, LockedArrayGuard, SharedArray, SharedBytes, SharedPart,
+    SharedSlice, SharedSliceBuilder, SharedSliceMut, SharedStr, SharedValue,
+};
 pub use state::{Global, Shared};
 
 /// The result of most calls in this crate.

@@ -32,6 +32,8 @@ fn main() -> ExitCode {
         runtime::PROCESSES,
         #[cfg(target_os = "linux")]
         threads::CASES,
+        #[cfg(target_os = "linux")]
+        threads::FORK,
     ])
 }
 

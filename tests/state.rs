@@ -11,6 +11,8 @@ mod isolation;
 mod objects;
 #[path = "state/pools.rs"]
 mod pools;
+#[path = "state/templates.rs"]
+mod templates;
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -31,6 +33,8 @@ fn main() -> ExitCode {
         objects::PROCESSES,
         pools::CASES,
         pools::PROCESSES,
+        templates::PROCESSES,
+        templates::TEMPLATES,
     ])
 }
 

@@ -15,6 +15,7 @@ mod count;
 mod feeding;
 mod growth;
 mod plan;
+mod sharing;
 mod starts;
 mod system;
 mod table;
@@ -38,7 +39,7 @@ fn main() -> Outcome<()> {
     // SAFETY: nothing in this program owns memory or kernel objects that must not exist twice.
     unsafe { offspring::allow_fork() };
     offspring::init();
-    if bare::exec::is_child() {
+    if bare::exec::is_child() || bare::sharing::read_if_asked()? {
         return Ok(());
     }
     if let Some(job) = count::Job::from_arguments()? {
@@ -52,6 +53,7 @@ fn main() -> Outcome<()> {
     printer.note(&system::description(plan.is_quick()));
     starts::measure(&plan, &printer)?;
     feeding::measure(&plan, &printer)?;
+    sharing::measure(&plan, &printer)?;
     bits::measure(&plan, &printer)?;
     growth::measure(&plan, &printer)?;
     count::measure(&plan, &printer)

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use offspring::{Context, SharedSlice};
 
-use crate::bare::{exec::Program, memory::Region, process, server::Server};
+use crate::bare::process::{self, Duties};
+use crate::bare::{exec::Program, memory::Region, server::Server};
 use crate::feeding::work;
 use crate::plan::Plan;
 use crate::table::{Pair, Printer, Samples, Table, Target, time};
@@ -137,6 +138,7 @@ pub(crate) fn measure(plan: &Plan, printer: &Printer) -> Outcome<()> {
         }
     }
     printer.print(&ratios);
+    anatomy(plan, printer)?;
     printer.print(&flat);
     printer.print(&distributions);
     ready(plan, printer, &mut limits)?;
@@ -169,6 +171,33 @@ fn distribution(table: &mut Table, what: &str, samples: &Samples) {
     cells.extend([50, 90, 99].map(|percent| time(samples.percentile(percent))));
     cells.push(time(samples.max()));
     table.row(cells);
+}
+
+/// Where the time of a small fork goes: what a bare child costs that does, one after the other, what each
+/// child of offspring has to do.
+fn anatomy(plan: &Plan, printer: &Printer) -> Outcome<()> {
+    let mut table =
+        Table::of_ratios("What makes a forked child dearer than one that leaves at once");
+    let mut memory = vec![0u8; 64 * 4096];
+    let steps = [
+        ("it sends two messages", Duties { signals: 0, pages: 0 }),
+        ("and has 64 signals reset", Duties { signals: 64, pages: 0 }),
+        ("and writes to 20 pages that it inherited", Duties { signals: 64, pages: 20 }),
+    ];
+    for (what, duties) in steps {
+        if plan.wants("starts/fork/anatomy") {
+            let pair = plan
+                .starts()
+                .compare(process::fork_and_exit, || process::fork_and_speak(duties, &mut memory))?;
+            table.pair(
+                &format!("{what} (bare; limit: fork, _exit, wait)"),
+                &pair,
+                Target::Words("–"),
+            );
+        }
+    }
+    printer.print(&table);
+    Ok(())
 }
 
 /// From `build` until each of two workers has answered; against a supervisor and a worker, bare, one

@@ -19,6 +19,21 @@ pub(crate) fn private_memory(process: u32) -> Option<u64> {
     Some(field(&text, "Private_Clean:")? + field(&text, "Private_Dirty:")?)
 }
 
+/// What this process and all that came from it have in memory, shared pages in equal parts.
+pub(crate) fn tree_memory() -> Option<u64> {
+    let (mut sum, mut next) = (0, vec![std::process::id()]);
+    while let Some(process) = next.pop() {
+        let Ok(text) = fs::read_to_string(format!("/proc/{process}/smaps_rollup")) else {
+            continue;
+        };
+        sum += field(&text, "Pss:")?;
+        let children =
+            fs::read_to_string(format!("/proc/{process}/task/{process}/children")).ok()?;
+        next.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+    }
+    (sum > 0).then_some(sum)
+}
+
 /// How many bytes can be had without swapping.
 pub(crate) fn available_memory() -> Option<u64> {
     field(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")

@@ -17,13 +17,20 @@
 //! * [`affinity`]: keeping a process on one processor.
 //! * [`memory`]: how much a process has, and who was ended because there was no more.
 //! * [`bell`]: a descriptor that several processes can make readable for one that waits.
+//! * [`spool`]: bytes that several processes write and read, and whose room can be given back.
 //! * [`park`]: sleeping until another process changes a word in shared memory.
+//! * `owner`: a place in shared memory that one process owns until it gives it back or dies; the next to ask
+//!   is told which. Linux with glibc: a robust mutex, whose owner is a thread, and the kernel says when it ends.
+//!   Elsewhere: the number of a process and when it began, and whoever waits asks whether it lives (`life`).
 //! * [`peer`]: who is at the other end of a socket.
 //!
 //! Shared by all POSIX systems, in `unix`:
 //!
 //! * [`fd`]: descriptors that belong to offspring itself, and what a forked child does with them.
 //! * [`socket`]: stream sockets that carry descriptors.
+//! * [`region`]: memory of fixed size that several processes write, without references to plain data.
+//! * [`lock`]: the lock of a region, on top of `owner`.
+//! * [`waiting`]: sleeping for something that others do, in a way that no death of one can break.
 //! * [`clock`], [`entry`], [`poll`], [`wait`], [`signal`], [`fork`], [`exit`], [`environment`], [`limits`], [`locale`],
 //!   [`random`].
 //!
@@ -49,10 +56,12 @@ mod macos;
 #[cfg(target_os = "macos")]
 use macos as os;
 
-pub use os::{affinity, bell, guardian, image, lifeline, memory, park, program, threads, watch};
+pub use os::{
+    affinity, bell, guardian, image, lifeline, memory, park, program, spool, threads, watch,
+};
 pub use unix::{
-    clock, descriptors, entry, environment, exit, fd, fork, limits, locale, peer, poll, random,
-    shared, signal, socket, spawn, wait,
+    clock, descriptors, entry, environment, exit, fd, fork, limits, locale, lock, peer, poll,
+    random, region, shared, signal, socket, spawn, wait, waiting,
 };
 
 pub use fork::allow_fork;

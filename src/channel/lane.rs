@@ -2,14 +2,21 @@
 //!
 //! A frame is a word, its kind and length, then as many bytes, then up to seven that fill the last word.
 //! Tasks go down, outcomes come up, both in one order, so nothing has to be numbered. A message that is
-//! too large, or brings descriptors, goes over the socket; its frame says only that it does.
+//! too large goes through the rings for bulk, and one that brings descriptors over the socket; its frame
+//! says only that it does.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use offspring_platform::ring::{self, APART, Words};
+use offspring_platform::ring::{self, APART, Sizes, Words};
 
 /// How many bytes each ring holds. Both are touched page by page as they are used.
 pub(crate) const CAPACITY: usize = 128 << 10;
+/// How many bytes each ring for bulk holds: what both sides copy stays in the processor's cache.
+pub(crate) const BULK: usize = 1 << 20;
+/// What is copied at once into and out of such a ring.
+pub(crate) const PIECE: usize = BULK / 8;
+/// The sizes of all rings.
+pub(crate) const SIZES: Sizes = Sizes { frames: CAPACITY, bulk: BULK };
 /// The largest frame that goes through a ring.
 pub(crate) const LARGEST: usize = CAPACITY / 4;
 /// Room that is kept for frames that are not tasks.
@@ -41,6 +48,11 @@ pub(crate) enum Note {
     Elsewhere,
     /// From the worker: it will end, and does not begin what else was sent.
     Leaving,
+    /// To the worker: a task whose argument comes through the ring for bulk; the function's name, then the
+    /// length.
+    TaskInPieces,
+    /// From the worker: the result of the next task comes through the ring for bulk; its length.
+    DoneInPieces,
 }
 
 /// What stands before the bytes of a frame.
@@ -80,6 +92,8 @@ impl Head {
             5 => Note::Failed,
             6 => Note::Elsewhere,
             7 => Note::Leaving,
+            8 => Note::TaskInPieces,
+            9 => Note::DoneInPieces,
             _ => return None,
         };
         let length = usize::try_from(word & (BROUGHT - 1)).ok()?;
@@ -201,6 +215,9 @@ mod tests {
             Note::Done,
             Note::Failed,
             Note::Elsewhere,
+            Note::Leaving,
+            Note::TaskInPieces,
+            Note::DoneInPieces,
         ] {
             for (tag, brought) in [(0, false), (7, true), (LARGEST_TAG, false), (LARGEST_TAG, true)]
             {

@@ -9,16 +9,15 @@ use std::time::Instant;
 
 use offspring_platform::fd::PrivateFd;
 use offspring_platform::poll::{self, Interest};
-use offspring_platform::{memory, socket};
+use offspring_platform::socket;
 
+use super::bulk::make_room;
 use super::frame::{Frame, Header, Kind};
 use crate::codec::descriptors::Carried;
 use crate::codec::{Encoded, MOST_DESCRIPTORS};
 
 /// How far memory grows ahead of what has arrived.
 const STEP: usize = 256 << 10;
-/// How much room is made at once for a body of which a part is there.
-const TRUSTED: usize = 128 << 20;
 /// How often one channel is read before others have their turn.
 const READS: usize = 16;
 /// Room for what arrives first.
@@ -88,9 +87,9 @@ pub(crate) struct Link {
     /// Where small things arrive. Its memory is not touched beyond what arrived: after a fork, each page that is
     /// costs as much as ten system calls.
     scratch: Vec<u8>,
-    /// Nothing is read that belongs to a later frame: it is for another process that has this socket.
-    exact: bool,
     ended: bool,
+    /// The peer was gone when something was to be sent to it.
+    lost: bool,
 }
 
 impl fmt::Debug for Link {
@@ -109,14 +108,9 @@ impl Link {
             whole: VecDeque::new(),
             descriptors: VecDeque::new(),
             scratch: Vec::new(),
-            exact: false,
             ended: false,
+            lost: false,
         }
-    }
-
-    /// From now on, reads one frame after the other: what follows can be read by a copy of this process.
-    pub(crate) fn read_exactly(&mut self) {
-        self.exact = true;
     }
 
     /// Puts a frame behind those that wait; [`Link::flush`] sends.
@@ -193,6 +187,7 @@ impl Link {
                     // Why it is gone is for whoever watches the process to say; what it sent before
                     // it went can still be read.
                     self.leaving.clear();
+                    self.lost = true;
                 }
                 Err(error) => return Err(error),
             }
@@ -247,12 +242,7 @@ impl Link {
                 self.scratch.clear();
                 self.scratch.reserve_exact(room);
                 let from = self.socket.borrow()?;
-                let most = match (self.exact, &self.body) {
-                    (false, _) => usize::MAX,
-                    (true, Some(_)) => missing,
-                    (true, None) => Header::SIZE - self.head.len(),
-                };
-                received(socket::receive_behind(from, &mut self.scratch, most, &mut arrived))?
+                received(socket::receive_behind(from, &mut self.scratch, usize::MAX, &mut arrived))?
             }
         };
         self.descriptors.extend(arrived);
@@ -327,6 +317,54 @@ impl Link {
         self.ended && self.whole.is_empty()
     }
 
+    /// Whether something was not sent, because the peer was gone.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Whether the peer ended in the middle of a frame, if it has ended.
+    pub(crate) fn is_torn(&self) -> bool {
+        !self.head.is_empty() || self.body.is_some() || !self.descriptors.is_empty()
+    }
+
+    /// How many whole frames were not handed out.
+    pub(crate) fn waiting(&self) -> usize {
+        self.whole.len()
+    }
+
+    /// What was read and not handed out, as it came; see [`Link::put_back`].
+    pub(crate) fn unread(&self) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
+        let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
+        for frame in &self.whole {
+            let header = Header {
+                kind: frame.kind,
+                descriptors: u8::try_from(frame.descriptors.len()).unwrap_or(u8::MAX),
+                id: frame.id,
+                length: frame.bytes.len() as u64,
+            };
+            bytes.extend_from_slice(&header.to_bytes());
+            bytes.extend_from_slice(&frame.bytes);
+            descriptors.extend(frame.descriptors.iter().map(AsFd::as_fd));
+        }
+        if let Some((header, body)) = &self.body {
+            bytes.extend_from_slice(&header.to_bytes());
+            bytes.extend_from_slice(body);
+        }
+        bytes.extend_from_slice(&self.head);
+        descriptors.extend(self.descriptors.iter().map(AsFd::as_fd));
+        (bytes, descriptors)
+    }
+
+    /// In a new link for the same socket: what another had read and not handed out.
+    pub(crate) fn put_back(
+        &mut self,
+        bytes: &[u8],
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), Broken> {
+        self.descriptors.extend(descriptors);
+        self.parse(bytes)
+    }
+
     /// Whether there can be more to read.
     pub(crate) fn is_open(&self) -> bool {
         !self.ended
@@ -395,17 +433,6 @@ impl Link {
 
 fn missing(header: &Header, body: &[u8]) -> usize {
     usize::try_from(header.length).unwrap_or(usize::MAX).saturating_sub(body.len())
-}
-
-/// Room for bytes that were announced. Room that is not filled costs nothing, up to a point; beyond it, memory
-/// is asked for as bytes arrive, since the announcement may be wrong.
-fn make_room(body: &mut Vec<u8>, missing: usize) {
-    if body.len() < body.capacity() {
-        return;
-    }
-    // Should there be no memory, this is where it shows, as anywhere else in Rust.
-    body.reserve_exact(missing.min(body.len().max(TRUSTED)));
-    memory::will_fill(body);
 }
 
 /// `None` when there is nothing yet, zero at the end.

@@ -14,14 +14,13 @@ use offspring_platform::ring::claim::{Claimed, claim};
 use offspring_platform::ring::{Consumer, Ends, Producer, Words};
 use offspring_platform::{exit, memory};
 
-use super::copy::{self, Copied};
 use super::worker::{FINALISER, Whoami, answer, working_as};
 use crate::capture::{self, Data, Known, Set};
+use crate::channel::bulk::{Receiver, Sender};
 use crate::channel::lane::{HEAD, Head, LARGEST, Note, Status};
 use crate::channel::{Frame, Kind, Link, Spin};
 use crate::codec::{self, Encoded};
 use crate::function::{self, Failure, Finder, Name};
-use crate::hooks;
 use crate::launch::message::WorkerRole;
 use crate::state::notice;
 
@@ -32,11 +31,11 @@ const LOOK: Duration = Duration::from_millis(10);
 const PANICKED: i32 = 101;
 
 /// A worker that sleeps looks around this often, in case its owner was lost without a trace.
-const NAP: Duration = Duration::from_secs(10);
+pub(super) const NAP: Duration = Duration::from_secs(10);
 
 /// Where a worker works: what comes in, what goes out, and the state.
 pub(super) struct Bench<'a> {
-    role: WorkerRole,
+    pub(super) role: WorkerRole,
     /// It ends when it has more.
     most_memory: Option<u64>,
     /// When it was asked how much it has.
@@ -45,24 +44,30 @@ pub(super) struct Bench<'a> {
     time: u64,
     /// What the last task took.
     milliseconds: u32,
-    link: Link,
+    pub(super) link: Link,
     /// How many notices were read from it.
     told: u64,
     /// What came over it before notices that were wanted first: for tasks that are still in the ring.
     early: VecDeque<Frame>,
     tasks: Consumer,
-    outcomes: Producer,
-    words: Words,
+    pub(super) outcomes: Producer,
+    /// Large arguments.
+    pub(super) bulk_tasks: Receiver,
+    /// Large results.
+    pub(super) bulk_outcomes: Sender,
+    pub(super) words: Words,
     /// Wakes the owner.
-    bell: Ringer,
+    pub(super) bell: Ringer,
     spin: Spin,
+    /// For pieces of something large.
+    pub(super) bulk_spin: Spin,
     finder: Finder<'a>,
     /// The argument, out of reach of everybody else.
-    input: Vec<u8>,
+    pub(super) input: Vec<u8>,
     output: Encoded,
     /// The number of the last task that was claimed or passed over.
     last: u64,
-    who: Whoami,
+    pub(super) who: Whoami,
     state: Option<Box<dyn Any>>,
     /// What it was told of what was captured for tasks.
     known: Known,
@@ -74,7 +79,7 @@ impl<'a> Bench<'a> {
     #[expect(clippy::too_many_arguments, reason = "each is one of its parts")]
     pub(super) fn new(
         role: WorkerRole,
-        mut link: Link,
+        link: Link,
         rings: Ends,
         bell: Ringer,
         finder: Finder<'a>,
@@ -86,12 +91,9 @@ impl<'a> Bench<'a> {
         if let Some((tag, set)) = &captured {
             known.add(*tag, set.clone());
         }
-        let Ends { producer, consumer, words } = rings;
+        let Ends { producer, consumer, bulk_producer, bulk_consumer, words } = rings;
         let growth =
             role.growth_limit.and_then(|limit| Some(memory::resident()?.saturating_add(limit)));
-        if role.one_task {
-            link.read_exactly();
-        }
         Self {
             role,
             most_memory: growth,
@@ -103,9 +105,12 @@ impl<'a> Bench<'a> {
             early: VecDeque::new(),
             tasks: consumer,
             outcomes: producer,
+            bulk_tasks: Receiver::new(bulk_consumer),
+            bulk_outcomes: Sender::new(bulk_producer),
             words,
             bell,
             spin: Spin::new(),
+            bulk_spin: Spin::new(),
             finder,
             input: Vec::new(),
             output: Encoded::default(),
@@ -122,7 +127,7 @@ impl<'a> Bench<'a> {
         loop {
             let head = self.next_head();
             match head.note {
-                Note::Task | Note::TaskElsewhere => {
+                Note::Task | Note::TaskElsewhere | Note::TaskInPieces => {
                     match claim(Status::of(&self.words).claim(), self.last, 1) {
                         Claimed::Yes => {
                             self.last += 1;
@@ -155,7 +160,7 @@ impl<'a> Bench<'a> {
                     self.tasks.peek(0, &mut head);
                     match Head::from_bytes(head) {
                         Some(head) if head.size() <= available => {
-                            if matches!(head.note, Note::Task | Note::TaskElsewhere) {
+                            if head.note != Note::Close {
                                 self.hear_notices();
                             }
                             return head;
@@ -213,14 +218,14 @@ impl<'a> Bench<'a> {
 
     /// Wakes the owner if it waits for as much as there is; if `idle`, for anything at all.
     #[inline]
-    fn ring_if_asleep(&self, idle: bool) {
+    pub(super) fn ring_if_asleep(&self, idle: bool) {
         if self.outcomes.wakes(idle) {
             self.ring();
         }
     }
 
     #[cold]
-    fn ring(&self) {
+    pub(super) fn ring(&self) {
         Status::of(&self.words).rung().store(now(), Ordering::Relaxed);
         if self.bell.ring().is_err() {
             // The program has closed our descriptors. The owner sees the end of this process instead.
@@ -257,7 +262,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Takes the next frame of the rings, and what belongs to it: the function, the rest in `input`.
-    fn take(&mut self, head: Head) -> Option<(Name, Vec<OwnedFd>)> {
+    pub(super) fn take(&mut self, head: Head) -> Option<(Name, Vec<OwnedFd>)> {
         let mut name = [0; 8];
         let named = head.length >= name.len();
         if named {
@@ -273,6 +278,12 @@ impl<'a> Bench<'a> {
         self.tasks.take(head.size());
         self.learn(head);
         let mut descriptors = Vec::new();
+        if head.note == Note::TaskInPieces {
+            let length = self.input.as_slice().try_into().map(u64::from_ne_bytes).ok();
+            let length = length.and_then(|length| usize::try_from(length).ok());
+            let Some(length) = length.filter(|_| named) else { exit::now(exit::FELL_OUT) };
+            self.input = self.take_body(length);
+        }
         if head.note == Note::TaskElsewhere {
             let frame = self.next_elsewhere(Kind::Task);
             self.input = frame.bytes;
@@ -303,67 +314,30 @@ impl<'a> Bench<'a> {
         for _ in 0..count {
             let head = self.next_head();
             self.take(head);
+            if head.note != Note::Task {
+                // Nobody keeps what was large.
+                self.input = Vec::new();
+            }
         }
         self.last += u64::from(count);
         // No outcome will tell the owner that their room is free.
         let _ = self.tasks.release();
     }
 
-    /// Runs a task so that no other meets what it leaves behind.
-    fn run_alone(&mut self, head: Head) {
-        if !copy::is_possible() {
-            self.run(head);
-            self.leave();
-        }
-        self.begin();
-        self.learn(head);
-        match copy::copy(&self.link, &self.bell) {
-            Ok(Copied::Copy(link, bell)) => {
-                let _bomb = exit::Bomb::arm();
-                self.link = *link;
-                self.bell = bell;
-                if let Err(text) = hooks::run() {
-                    self.take(head);
-                    self.answer(Err(Failure::Hook(text)), None);
-                    super::end();
-                }
-                self.run(head);
-                super::end();
-            }
-            Ok(Copied::Ended(exit)) => {
-                // What `WorkerInfo` counts; the copy counted for itself.
-                self.who.tasks_done += 1;
-                // It has read what came over the socket, unless we had.
-                if head.note == Note::TaskElsewhere {
-                    self.early.pop_front();
-                }
-                self.tasks.take(head.size());
-                match self.outcomes.catch_up() {
-                    Ok(true) => {}
-                    Ok(false) => self.answer(Err(Failure::Died(exit.into())), None),
-                    Err(_) => exit::now(exit::FELL_OUT),
-                }
-            }
-            Err(failure) => {
-                self.take(head);
-                self.answer(Err(failure), None);
-            }
-        }
-        if self.role.timed {
-            Status::of(&self.words).set_running_since(0);
-        }
-    }
-
     /// Says that it begins the task that it claimed last. From here on, a crash is that task's: its argument
     /// may be more than there is memory for.
-    fn begin(&self) {
+    pub(super) fn begin(&self) {
         Status::of(&self.words).begin(self.last);
     }
 
-    fn run(&mut self, head: Head) {
+    pub(super) fn run(&mut self, head: Head) {
         self.begin();
-        self.output.clear();
         let taken = self.take(head);
+        self.run_taken(head, taken);
+    }
+
+    pub(super) fn run_taken(&mut self, head: Head, taken: Option<(Name, Vec<OwnedFd>)>) {
+        self.output.clear();
         if self.role.timed {
             // Not before: the argument comes when the owner has time to send it. There is no time of the last
             // task that could be taken for this one's.
@@ -373,9 +347,9 @@ impl<'a> Bench<'a> {
         let outcome = match taken {
             Some((function, descriptors)) => {
                 let input = match head.note {
+                    Note::Task => self.input.as_slice().into(),
                     // A large one may become part of the argument.
-                    Note::TaskElsewhere => std::mem::take(&mut self.input).into(),
-                    _ => self.input.as_slice().into(),
+                    _ => std::mem::take(&mut self.input).into(),
                 };
                 let (finder, state, output) = (&mut self.finder, &mut self.state, &mut self.output);
                 let set = self.known.get(head.tag);
@@ -401,7 +375,7 @@ impl<'a> Bench<'a> {
         self.answer(outcome, brought);
     }
 
-    fn answer(&mut self, outcome: Result<(), Failure>, brought: Option<Vec<u8>>) {
+    pub(super) fn answer(&mut self, outcome: Result<(), Failure>, brought: Option<Vec<u8>>) {
         let note = match outcome {
             Ok(()) => Note::Done,
             Err(failure) => {
@@ -417,19 +391,26 @@ impl<'a> Bench<'a> {
             self.publish(note, pieces.map(|pieces| (length, pieces)));
             return;
         }
-        let (kind, number) = match note {
-            Note::Done => (Kind::Done, self.last),
-            _ => (Kind::Failed, self.last),
-        };
-        let message = std::mem::take(&mut self.output);
+        let message = Arc::new(std::mem::take(&mut self.output));
+        // What was brought back goes over the socket, and so does the result behind it.
+        if note == Note::Done && brought.is_none() && self.bulk_outcomes.begin(&message) {
+            self.output.bytes.extend_from_slice(&(message.bytes.len() as u64).to_ne_bytes());
+            drop(message);
+            self.publish(Note::DoneInPieces, None);
+            // The owner has to read along, or the ring fills up.
+            self.ring_if_asleep(true);
+            return self.push_body();
+        }
+        let kind = if note == Note::Done { Kind::Done } else { Kind::Failed };
         self.publish(Note::Elsewhere, None);
         // The owner has to read along, or the socket fills up.
         self.ring_if_asleep(true);
         if let Some(bytes) = brought {
             let pieces = Encoded { bytes, ..Encoded::default() };
-            super::send(&mut self.link, Kind::Brought, number, pieces);
+            self.link.queue(Kind::Brought, self.last, pieces);
         }
-        super::send(&mut self.link, kind, number, message);
+        self.link.queue_shared(kind, self.last, &[], &message);
+        super::flush(&mut self.link);
     }
 
     /// Puts `output` into the ring, behind what was brought back and the length of that.
@@ -482,7 +463,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Ends in an orderly way, without being told to.
-    fn leave(&mut self) -> ! {
+    pub(super) fn leave(&mut self) -> ! {
         self.output.clear();
         self.publish(Note::Leaving, None);
         self.ring_if_asleep(true);

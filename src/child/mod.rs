@@ -4,7 +4,9 @@
 //! standard streams; environment, directory and limits; hooks, if it was forked; hello; then the user's code; then flush and
 //! leave by `_exit`.
 
+mod alone;
 mod bench;
+mod bulk;
 mod call;
 mod copy;
 pub(crate) mod panic;
@@ -268,6 +270,11 @@ fn captured_in(frame: Frame) -> (u32, Arc<Set>) {
 /// Sends a frame to the owner. A child whose owner is gone has nothing left to do.
 fn send(link: &mut Link, kind: Kind, id: u64, message: Encoded) {
     link.queue(kind, id, message);
+    flush(link);
+}
+
+/// Sends all that waits; see [`send`].
+fn flush(link: &mut Link) {
     if link.flush_all().is_err() {
         exit::now(exit::FELL_OUT);
     }

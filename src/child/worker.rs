@@ -70,7 +70,7 @@ pub(super) fn run(
     // The last descriptors are those of the bell and of the rings.
     let (bell, rings) = (first.descriptors.pop(), first.descriptors.pop());
     let received = bell.zip(rings).and_then(|(bell, rings)| {
-        Some((Ringer::received(bell).ok()?, ring::receive(rings.as_fd(), lane::CAPACITY).ok()?))
+        Some((Ringer::received(bell).ok()?, ring::receive(rings.as_fd(), lane::SIZES).ok()?))
     });
     let Some((bell, rings)) = received else { exit::now(exit::FELL_OUT) };
 

@@ -8,7 +8,9 @@
 //! Nearly all values have none, so the lists are looked at only when there is something on them; what is
 //! paid for each value is a number in thread-local memory.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::LocalKey;
@@ -26,7 +28,14 @@ thread_local! {
     /// How many values are being decoded.
     static DECODING: Cell<u32> = const { Cell::new(0) };
     /// What arrived with those that brought descriptors, each with the number of its value.
-    static ARRIVED: RefCell<Vec<(u32, Vec<OwnedFd>)>> = const { RefCell::new(Vec::new()) };
+    static ARRIVED: RefCell<Vec<(u32, Arrived)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What arrived with a value.
+struct Arrived {
+    descriptors: Vec<OwnedFd>,
+    /// What was made of some of them, by their index, for whoever mentions them again.
+    made: Vec<(u32, Arc<dyn Any + Send + Sync>)>,
 }
 
 /// Counts a value while it lives, also when the user's code panics.
@@ -96,7 +105,8 @@ pub(super) fn provide<T>(received: Vec<OwnedFd>, decode: impl FnOnce() -> T) -> 
         return decode();
     }
     let value = DECODING.get();
-    ARRIVED.with_borrow_mut(|list| list.push((value, received)));
+    let arrived = Arrived { descriptors: received, made: Vec::new() };
+    ARRIVED.with_borrow_mut(|list| list.push((value, arrived)));
     let _clear = Clear(value);
     decode()
 }
@@ -129,6 +139,33 @@ pub(crate) fn take(index: u32) -> Option<OwnedFd> {
     ARRIVED.with_borrow(|list| {
         let (_, received) = list.last().filter(|(of, _)| *of == value)?;
         // The original is kept for a second mention, and closed with the list.
-        offspring_platform::fd::duplicate(received.get(index as usize)?.as_fd()).ok()
+        offspring_platform::fd::duplicate(received.descriptors.get(index as usize)?.as_fd()).ok()
     })
+}
+
+/// Makes something of the descriptor with this index, or gives out what was made of it before in this value:
+/// several parts of one object need to be mapped only once. `None` when there is no such descriptor.
+pub(crate) fn take_once<T: Any + Send + Sync>(
+    index: u32,
+    make: impl FnOnce(OwnedFd) -> io::Result<T>,
+) -> Option<io::Result<Arc<T>>> {
+    let value = DECODING.get();
+    let known = ARRIVED.with_borrow(|list| {
+        let (_, arrived) = list.last().filter(|(of, _)| *of == value)?;
+        let (_, made) = arrived.made.iter().find(|(of, _)| *of == index)?;
+        made.clone().downcast::<T>().ok()
+    });
+    if let Some(known) = known {
+        return Some(Ok(known));
+    }
+    let made = match make(take(index)?) {
+        Ok(made) => Arc::new(made),
+        Err(error) => return Some(Err(error)),
+    };
+    ARRIVED.with_borrow_mut(|list| {
+        if let Some((_, arrived)) = list.last_mut().filter(|(of, _)| *of == value) {
+            arrived.made.push((index, made.clone()));
+        }
+    });
+    Some(Ok(made))
 }

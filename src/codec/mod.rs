@@ -5,8 +5,8 @@
 //!
 //! A value that *is* a vector of plain numbers travels as its bytes (`plain.rs`). One inside another value
 //! is a sequence of numbers, as serde says: writing it as one piece of bytes (rmp-serde can be told to)
-//! would be faster and wrong, since an untagged enum then takes the bytes for a text. `serde_bytes` makes
-//! it one piece, by the user's choice.
+//! would be faster and wrong, since an untagged enum then takes the bytes for a text. `pod` and
+//! `serde_bytes` make it one piece, by the user's choice.
 
 pub(crate) mod descriptors;
 mod plain;

@@ -78,6 +78,10 @@ impl Error {
             }
             ErrorKind::Protocol => "the peer broke the protocol",
             ErrorKind::Busy => "the pool has as many tasks as it may hold",
+            ErrorKind::Poisoned => {
+                "a process died or panicked while it held the lock, so what it protects may be half done"
+            }
+            ErrorKind::Broken => "somebody broke or reset it",
             ErrorKind::Closed => "it was used up before",
             ErrorKind::Invalid => "the setting is not possible",
             ErrorKind::Unset => "it was not set",

@@ -60,8 +60,14 @@ pub enum ErrorKind {
     Protocol,
     /// The object was used up or closed before.
     Closed,
-    /// The pool has as many tasks as it may hold; see [`Pool::try_submit`](crate::Pool::try_submit).
+    /// The pool has as many tasks as it may hold; see [`Pool::try_submit`](crate::Pool::try_submit). Or
+    /// somebody still writes to the table that was to be frozen; see
+    /// [`LentSlice::freeze`](crate::LentSlice::freeze).
     Busy,
+    /// A process died or panicked while it held the lock; see [`sync::Mutex`](crate::sync::Mutex).
+    Poisoned,
+    /// Somebody broke the barrier; see [`sync::Barrier`](crate::sync::Barrier).
+    Broken,
     /// A setting is not possible.
     Invalid,
     /// A [`Global`](crate::Global) was read that was never set, or not before this process was started.

@@ -6,11 +6,11 @@ use offspring_platform::signal::Blocked;
 use offspring_platform::threads::{NotSingleThreaded, SingleThreaded};
 
 use super::place::{DEEPEST, Place};
-use super::{DOING, failed, handover};
+use super::{DOING, failed, handover, waiters};
 use crate::Context;
 use crate::error::{Error, ErrorKind};
 
-/// Both gates: the promise of the program's author, and the proof that there is one thread. Signals
+/// Both gates, after threads of our own that have nothing to do were sent away: the promise of the program's author, and the proof that there is one thread. Signals
 /// stay blocked until the fork, so that no handler can start a second thread in between.
 pub(crate) fn check_fork() -> Result<(Permission, SingleThreaded, Blocked), Error> {
     let permission = Permission::promised().ok_or_else(|| {
@@ -18,6 +18,7 @@ pub(crate) fn check_fork() -> Result<(Permission, SingleThreaded, Blocked), Erro
             "call `unsafe { offspring::allow_fork() }` once in `main`, or use spawn or forkserver",
         )
     })?;
+    waiters::dismiss_idle();
     fork::flush_standard();
     let blocked = Blocked::all().map_err(|error| failed(Context::Fork, "signals", error))?;
     let witness = SingleThreaded::check(&blocked).map_err(|why| {

@@ -5,6 +5,7 @@ pub(crate) mod gates;
 pub(crate) mod handover;
 pub(crate) mod message;
 pub(crate) mod place;
+pub(crate) mod waiters;
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};

@@ -15,6 +15,8 @@ impl Worker {
         }
         self.publish();
         let kept = take_back(Status::of(&self.words).claim(), self.first - 1, self.last);
+        // Only a broken worker gives up what it has begun.
+        let kept = kept.max(self.forgotten);
         self.split_after(kept)
     }
 
@@ -28,7 +30,8 @@ impl Worker {
 
     /// The number of the task that it began last.
     pub(super) fn begun(&self) -> u64 {
-        Status::of(&self.words).begun().clamp(self.first - 1, self.last)
+        let begun = Status::of(&self.words).begun().clamp(self.first - 1, self.last);
+        begun.max(self.forgotten)
     }
 
     /// All tasks in flight, without a look at what the worker says.

@@ -59,8 +59,10 @@ pub(super) struct Core {
     pub(super) target: usize,
     /// All is over.
     pub(super) ended: bool,
-    /// A thread was started to drive for the sake of wakers.
-    pub(super) has_waiter: bool,
+    /// The number of the thread that was started to drive for the sake of wakers, while there is one.
+    pub(super) waiter: Option<u64>,
+    /// How many of those were started.
+    pub(super) waiters: u64,
     /// How many single tasks were submitted.
     pub(super) submitted: u64,
     /// A thread drives.
@@ -71,7 +73,7 @@ pub(super) struct Core {
 
 impl Slot {
     pub(super) fn has_output(&self) -> bool {
-        self.worker.as_ref().is_some_and(|worker| worker.link.has_output())
+        self.worker.as_ref().is_some_and(|worker| worker.has_output())
     }
 }
 
@@ -202,6 +204,7 @@ impl Core {
     /// Takes outcomes out of the rings, and hands out tasks in their place.
     pub(super) fn look(&mut self) {
         self.hear_rings();
+        self.push_bodies();
         self.dispatch();
         if self.late_starts > 0 {
             self.start_late();

@@ -52,10 +52,25 @@ impl Core {
             for slot in &mut self.slots {
                 let Some(worker) = &mut slot.worker else { continue };
                 worker.publish();
-                if worker.link.has_output() && worker.link.flush().is_err() {
+                if !worker.send_rest() {
                     // What is wrong will show when the supervisor reports its end.
                     worker.kill();
                 }
+            }
+        }
+    }
+
+    /// Sends more of the large tasks that workers have begun to get.
+    pub(super) fn push_bodies(&mut self) {
+        for slot in &mut self.slots {
+            let Some(worker) = &mut slot.worker else { continue };
+            if !worker.bulk_tasks.is_busy() {
+                continue;
+            }
+            if !worker.push_body() {
+                worker.kill();
+            } else if self.settings.retries == 0 {
+                worker.forget_argument();
             }
         }
     }
@@ -89,7 +104,7 @@ impl Core {
     /// To a worker that has nothing else, so that nothing waits behind it, and it is not waited for.
     fn send_large(&mut self, large: Large) -> Result<(), Large> {
         let workers = self.slots.iter_mut().filter_map(Slot::open_worker);
-        let idle = |worker: &&mut Worker| worker.is_idle() && !worker.link.has_output();
+        let idle = |worker: &&mut Worker| worker.is_idle() && !worker.has_output();
         match { workers }.find(idle) {
             Some(worker) => worker.send_large(large),
             None => Err(large),

@@ -5,7 +5,7 @@
 //! Others that wait meanwhile sleep until the driver has news. Whoever adds work sends it itself; if a
 //! socket did not take all, the driver is woken, so that it also waits for room.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
 use offspring_platform::clock::now;
@@ -15,6 +15,7 @@ use offspring_platform::poll::{self, Interest};
 use super::core::Core;
 use super::pace::SLOW;
 use super::shared::Shared;
+use crate::launch::waiters::{self, Dismissed, Waited};
 
 /// When a worker sleeps longer than expected, and others have nothing to do, its tasks are looked after
 /// again after this time.
@@ -135,17 +136,22 @@ impl Shared {
             .collect()
     }
 
-    /// In a thread that was started for it: drives while somebody is to be woken.
-    pub(super) fn drive_for_wakers(&self) {
+    /// In the thread of this number: drives while somebody is to be woken.
+    fn drive_for_wakers(&self, own: u64) {
         let mut core = self.lock();
-        loop {
-            if core.batches.awaited == 0 && core.batches.to_wake.is_empty() {
-                // The next is mostly not long in coming, and a thread costs more than a short sleep.
-                core = self.follow(core, Some(LINGER));
-                if core.batches.awaited == 0 && core.batches.to_wake.is_empty() {
-                    core.has_waiter = false;
+        while core.waiter == Some(own) {
+            if core.awaits_nothing() {
+                if !core.ended {
+                    // The next is mostly not long in coming, and a thread costs more than a short sleep.
+                    core = self.follow(core, Some(LINGER));
+                }
+                if core.awaits_nothing() {
+                    if core.waiter == Some(own) {
+                        core.waiter = None;
+                    }
                     return;
                 }
+                continue;
             }
             core.look_unless_driven();
             core = self.wait(core, None);
@@ -154,20 +160,49 @@ impl Shared {
 
     /// Makes sure that somebody drives for the sake of a waker. The lock is held.
     pub(super) fn start_waiter(shared: &Arc<Self>, core: &mut Core) -> bool {
-        if core.has_waiter {
+        if core.waiter.is_some() {
             shared.tell_followers(core);
             return true;
         }
+        let number = core.waiters;
         let own = shared.clone();
         let started = std::thread::Builder::new()
             .name("offspring-wait".into())
-            .spawn(move || own.drive_for_wakers());
-        core.has_waiter = started.is_ok();
-        core.has_waiter
+            .spawn(move || own.drive_for_wakers(number));
+        let Ok(thread) = started else { return false };
+        core.waiters += 1;
+        core.waiter = Some(number);
+        let waited: Weak<Self> = Arc::downgrade(shared);
+        waiters::note(thread, waited);
+        true
+    }
+}
+
+impl Waited for Shared {
+    fn dismiss(&self) -> Dismissed {
+        let mut core = match self.core.try_lock() {
+            Ok(core) => core,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Dismissed::Unknown,
+        };
+        if !core.awaits_nothing() {
+            return Dismissed::No;
+        }
+        core.waiter = None;
+        if core.driven {
+            core.wake_driver();
+        }
+        self.tell_followers(&core);
+        Dismissed::Yes
     }
 }
 
 impl Core {
+    /// Whether nobody is to be woken, now or later.
+    fn awaits_nothing(&self) -> bool {
+        self.batches.awaited == 0 && self.batches.to_wake.is_empty()
+    }
+
     /// Whether a worker is there whose outcomes could be waited for without sleep.
     fn has_served(&self) -> bool {
         self.slots.iter().any(|slot| {
@@ -178,7 +213,8 @@ impl Core {
     fn has_news(&mut self) -> bool {
         self.slots
             .iter_mut()
-            .any(|slot| slot.worker.as_mut().is_some_and(|worker| worker.has_news()))
+            .filter_map(|slot| slot.worker.as_mut())
+            .any(|worker| worker.has_news() || worker.has_room_for_more())
     }
 
     /// Tells the workers to ring the bell. `None` if one has something to say already; else for how long

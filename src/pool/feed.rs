@@ -272,7 +272,7 @@ where
             if let Some((message, mentions)) = large {
                 let message = Arc::new(message);
                 let needs = Needs { mentions, captured };
-                let large = task::Large { batch, index, function, message, needs };
+                let large = task::Large::new(batch, index, function, message, needs);
                 self.send(Some(Waiting::Large(large)), false);
             }
             return true;

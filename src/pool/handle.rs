@@ -222,7 +222,7 @@ impl<R: DeserializeOwned + 'static> Task<R> {
 
 /// On Fork, Spawn and ForkServer, the first task that is awaited starts a thread in this process, which
 /// drives the pool while tasks are awaited and ends soon after the last: a future is to wake its runtime,
-/// and nobody else is there to do it. While it runs, this process cannot be forked.
+/// and nobody else is there to do it. While a task is awaited, this process cannot be forked.
 impl<R: DeserializeOwned + 'static> Future for Task<R> {
     type Output = Result<R, TaskError>;
 

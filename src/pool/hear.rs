@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::batch::{BatchId, From, Large, What};
+use super::bulk::Progress;
 use super::core::Core;
 use super::drive::Source;
 use super::ended::End;
@@ -57,13 +58,25 @@ impl Core {
         }
     }
 
-    /// Takes what is in the ring of a worker, up to an outcome that is still to come over the socket. False
-    /// if it is not what a worker writes.
+    /// Takes what is in the rings of a worker, up to an outcome that is still to come in pieces or over the
+    /// socket. False if it is not what a worker writes.
     fn read_ring(&mut self, slot: usize, worker: &mut Worker) -> bool {
         let from = From { worker: slot, pid: worker.pid };
         let mut landed = 0;
         let mut whole = true;
         while whole && !worker.elsewhere {
+            if worker.bulk_outcomes.is_busy() {
+                match worker.pull_body() {
+                    Ok(Progress::Part) => break,
+                    Ok(Progress::Whole) => {
+                        landed += 1;
+                        whole = self.settle_large(slot, worker, from);
+                    }
+                    Ok(Progress::Cut) => {}
+                    Err(_) => whole = false,
+                }
+                continue;
+            }
             let available = match worker.outcomes.available() {
                 Ok(0) => break,
                 Ok(available) if available >= HEAD => available,
@@ -86,6 +99,15 @@ impl Core {
                 Note::Done | Note::Failed if head.brought => {
                     landed += 1;
                     whole = self.settle_brought(slot, worker, head);
+                }
+                Note::DoneInPieces => {
+                    worker.took = head.tag;
+                    let mut length = [0; 8];
+                    worker.outcomes.peek(HEAD, &mut length[..head.length.min(8)]);
+                    match usize::try_from(u64::from_ne_bytes(length)) {
+                        Ok(length) if head.length == 8 => worker.bulk_outcomes.expect(length),
+                        _ => whole = false,
+                    }
                 }
                 // Its end follows, and then what it has not begun goes back.
                 Note::Leaving => worker.closing = true,
@@ -162,6 +184,18 @@ impl Core {
         };
         self.settle(batch, index, What::Brought(Box::new((brought, what))));
         whole
+    }
+
+    /// A large result has come in pieces. False if the worker has no task that it could be of.
+    fn settle_large(&mut self, slot: usize, worker: &mut Worker, from: From) -> bool {
+        let Some(bytes) = worker.bulk_outcomes.finish() else { return false };
+        let Some((batch, index)) = worker.land() else { return false };
+        if worker.took > 0 {
+            self.note_slow(batch, index, slot, worker.took);
+        }
+        let large = Large { bytes, descriptors: Vec::new(), from };
+        self.settle(batch, index, What::Large(Box::new(large)));
+        true
     }
 
     /// Whether the failure could be read.
@@ -338,6 +372,9 @@ impl Core {
             Kind::Started => {
                 if let Ok(started) = codec::decode_own::<Started>(&frame.bytes) {
                     worker.pid = started.pid;
+                    let limit = self.settings.specification.start_timeout;
+                    // It may have been more, for what was to be done before.
+                    worker.must_greet_by = worker.must_greet_by.min(Instant::now() + limit);
                 }
             }
             Kind::NotStarted => {

@@ -4,6 +4,7 @@
 mod back;
 mod batch;
 mod builder;
+mod bulk;
 mod core;
 mod dispatch;
 mod drive;

@@ -1,7 +1,7 @@
 //! Which workers there are: starting them, retiring them, changing their number.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use offspring_platform::{descriptors, lifeline, ring};
 
@@ -20,6 +20,9 @@ use crate::state::notice::Known;
 use crate::supervisor::protocol::Start;
 
 const DOING: &str = "start a worker";
+
+/// A time that does not pass.
+const ENDLESS: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Core {
     /// Asks the supervisor for a worker in this slot. It is told what to be over its own channel, so
@@ -48,7 +51,7 @@ impl Core {
         tell_surroundings(&mut told, &settings.specification, &mut sent);
         let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
         let (keeper, end) = lifeline::new().map_err(fail)?;
-        let (rings, shared_rings) = ring::pair(lane::CAPACITY).map_err(fail)?;
+        let (rings, shared_rings) = ring::pair(lane::SIZES).map_err(fail)?;
         let shared_rings = Arc::new(shared_rings);
         let bell = self.ringer.to_send().map_err(fail)?;
 
@@ -73,14 +76,23 @@ impl Core {
         let mut link = Link::new(ours);
         link.queue(Kind::Launch, 0, launch::encode(&told, sent)?);
         let mut known = Known::default();
-        known.tell(&mut link, &settings.mentions)?;
+        let inherits = self.context == Context::ForkServer && !settings.mentions.is_empty();
+        if inherits {
+            settings.mentions.iter().for_each(|recipe| known.assume(recipe));
+        } else {
+            known.tell(&mut link, &settings.mentions)?;
+        }
         let initial = &settings.initialiser.message;
         let mut arguments = initial.descriptors.clone();
         arguments.push(shared_rings);
         arguments.push(Arc::new(bell));
         let bytes = initial.bytes.clone();
         let arguments = Encoded { bytes, descriptors: arguments, ..Encoded::default() };
-        let must_greet_by = Instant::now() + settings.specification.start_timeout;
+        let mut must_greet_by = Instant::now() + settings.specification.start_timeout;
+        if inherits {
+            // Not before what it inherits is made; from then on it has the usual time.
+            must_greet_by += settings.deadlines.init.map_or(ENDLESS, |limit| limit.min(ENDLESS));
+        }
         let mut worker =
             Worker::new(child, link, keeper, rings, must_greet_by, settings.most_tasks());
         worker.known = known;

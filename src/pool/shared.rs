@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
 use crate::launch::{Specification, gates};
 use crate::start::check_settings;
+use crate::state::notice::Known;
 use crate::state::{Mentions, registry};
 use crate::supervisor::{self, Supervisor};
 
@@ -46,10 +47,6 @@ impl Shared {
     ) -> Result<Self, Error> {
         check_settings(&settings.specification)?;
         gates::check_budget(context, workers)?;
-        let own = Specification {
-            start_timeout: settings.specification.start_timeout,
-            ..Specification::default()
-        };
         let forks = context == Context::Fork;
         // Encoded before anything is started: it is the user's code.
         let mut settings = settings;
@@ -59,7 +56,20 @@ impl Shared {
             all.extend(settings.initialiser.mentions.iter().cloned());
             settings.mentions = Mentions::prepare(&mut all, None)?;
         }
-        let supervisor = Supervisor::begin(context, &own, supervisor::NAME, inherited)?;
+        let mut own = Specification {
+            start_timeout: settings.specification.start_timeout,
+            ..Specification::default()
+        };
+        let builds = context == Context::ForkServer && !settings.mentions.is_empty();
+        if builds {
+            // It is as its workers are, where they inherit what is made.
+            own.environment.clone_from(&settings.specification.environment);
+            own.directory.clone_from(&settings.specification.directory);
+        }
+        let mut supervisor = Supervisor::begin(context, &own, supervisor::NAME, inherited)?;
+        if let Some(link) = supervisor.link.as_mut().filter(|_| builds) {
+            Known::default().tell(link, &settings.mentions)?;
+        }
         let (listener, ringer) =
             bell::new().map_err(|error| Error::system("start a pool", error))?;
         let mut core = Core {
@@ -82,7 +92,8 @@ impl Shared {
             spin: Spin::new(),
             target: workers,
             ended: false,
-            has_waiter: false,
+            waiter: None,
+            waiters: 0,
             submitted: 0,
             driven: false,
             followers: 0,

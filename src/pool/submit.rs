@@ -263,7 +263,7 @@ fn waiting(batch: BatchId, index: u64, function: Name, message: Encoded, needs: 
     if is_small(&message) {
         return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes, needs));
     }
-    Waiting::Large(Large { batch, index, function, message: Arc::new(message), needs })
+    Waiting::Large(Large::new(batch, index, function, Arc::new(message), needs))
 }
 
 fn shared_waiting(
@@ -276,5 +276,5 @@ fn shared_waiting(
     if is_small(message) {
         return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes, needs));
     }
-    Waiting::Large(Large { batch, index, function, message: message.clone(), needs })
+    Waiting::Large(Large::new(batch, index, function, message.clone(), needs))
 }

@@ -25,6 +25,21 @@ pub(super) struct Large {
     pub(super) message: Arc<Encoded>,
     /// What a worker has to know for it.
     pub(super) needs: Needs,
+    /// How many bytes the message has, or had before it was forgotten.
+    pub(super) size: u64,
+}
+
+impl Large {
+    pub(super) fn new(
+        batch: BatchId,
+        index: u64,
+        function: Name,
+        message: Arc<Encoded>,
+        needs: Needs,
+    ) -> Self {
+        let size = message.bytes.len() as u64;
+        Self { batch, index, function, message, needs, size }
+    }
 }
 
 /// Tasks of one batch, of inputs that follow each other, as the frames that will be in a ring.
@@ -62,7 +77,7 @@ impl Waiting {
     pub(super) fn size(&self) -> u64 {
         match self {
             Self::Parcel(parcel) => parcel.size() as u64,
-            Self::Large(large) => large.message.bytes.len() as u64,
+            Self::Large(large) => large.size,
         }
     }
 

@@ -11,9 +11,10 @@ use offspring_platform::ring::{Consumer, Corrupt, Ends, Producer, Words};
 
 use super::batch::BatchId;
 use super::pace::{Pace, SLOW};
-use super::task::{Large, Needs, Parcel, task_head};
+use super::task::{Large, Needs, Parcel};
 use crate::Exit;
 use crate::capture::{Set, Told};
+use crate::channel::bulk::{Receiver, Sender};
 use crate::channel::lane::{HEAD, Head, Note, RESERVE, Status};
 use crate::channel::{Kind, Link};
 use crate::state::Mentions;
@@ -24,7 +25,7 @@ use crate::state::notice::Known;
 pub(super) enum Flight {
     /// Through the ring.
     Small { batch: BatchId, index: u64, count: u64, needs: Needs },
-    /// Over the socket.
+    /// In pieces, or over the socket.
     Large(Large),
     /// Taken back; the worker passes over their frames, so many bytes.
     Void { count: u64, size: u64 },
@@ -58,6 +59,10 @@ pub(super) struct Worker {
     pub(super) keeper: Option<Keeper>,
     pub(super) outcomes: Consumer,
     pub(super) tasks: Producer,
+    /// Large results.
+    pub(super) bulk_outcomes: Receiver,
+    /// Large arguments.
+    pub(super) bulk_tasks: Sender,
     pub(super) words: Words,
     /// In the order in which they were sent, which is that in which the worker runs them.
     pub(super) flights: VecDeque<Flight>,
@@ -69,6 +74,8 @@ pub(super) struct Worker {
     pub(super) last: u64,
     /// Where the frame of the first task in flight is in the ring.
     pub(super) front: u64,
+    /// The number of the last task whose argument is not kept any more.
+    pub(super) forgotten: u64,
     /// The next outcome comes over the socket.
     pub(super) elsewhere: bool,
     /// What the task of that outcome took, in milliseconds.
@@ -112,7 +119,7 @@ impl Worker {
         must_greet_by: Instant,
         quota: Option<u64>,
     ) -> Self {
-        let Ends { producer, consumer, words } = rings;
+        let Ends { producer, consumer, bulk_producer, bulk_consumer, words } = rings;
         Self {
             child,
             pid: 0,
@@ -120,12 +127,15 @@ impl Worker {
             keeper: Some(keeper),
             outcomes: consumer,
             tasks: producer,
+            bulk_outcomes: Receiver::new(bulk_consumer),
+            bulk_tasks: Sender::new(bulk_producer),
             words,
             flights: VecDeque::new(),
             in_flight: 0,
             first: 1,
             last: 0,
             front: 0,
+            forgotten: 0,
             elsewhere: false,
             took: 0,
             greeted: false,
@@ -232,25 +242,8 @@ impl Worker {
         count
     }
 
-    /// Sends a task over the socket. False if the ring has no room for its mark.
-    pub(super) fn send_large(&mut self, large: Large) -> Result<(), Large> {
-        self.forget_void();
-        let name = large.function.to_bytes();
-        let head = task_head(Note::TaskElsewhere, name.len(), large.needs.captured.as_ref());
-        if self.tasks.known_room() < head.size() + RESERVE {
-            return Err(large);
-        }
-        self.tell(&large.needs);
-        self.tasks.put(&head.to_bytes());
-        self.tasks.put(&name);
-        self.link.queue_shared(Kind::Task, self.last + 1, &[], &large.message);
-        self.flights.push_back(Flight::Large(large));
-        self.sent(1);
-        Ok(())
-    }
-
     /// Tells it what it has to know for the next tasks, before those are published.
-    fn tell(&mut self, needs: &Needs) {
+    pub(super) fn tell(&mut self, needs: &Needs) {
         self.tell_mentions(&needs.mentions);
         self.tell_captured(needs.captured.as_ref());
     }
@@ -279,7 +272,7 @@ impl Worker {
         }
     }
 
-    fn sent(&mut self, count: u64) {
+    pub(super) fn sent(&mut self, count: u64) {
         if self.in_flight == 0 {
             self.pace.start();
         }
@@ -299,8 +292,7 @@ impl Worker {
         if std::mem::take(&mut self.staged) {
             self.tasks.publish();
             if self.tasks.wakes(true) {
-                Status::of(&self.words).woken().store(now(), Ordering::Relaxed);
-                self.words.wake();
+                self.rouse();
             }
         }
     }
@@ -313,7 +305,7 @@ impl Worker {
     /// The size of the tasks that it has and of which no outcome was taken.
     pub(super) fn bytes_in_flight(&self) -> u64 {
         let large = self.flights.iter().map(|flight| match flight {
-            Flight::Large(large) => large.message.bytes.len() as u64,
+            Flight::Large(large) => large.size,
             Flight::Small { .. } | Flight::Void { .. } => 0,
         });
         self.tasks.position() - self.front + large.sum::<u64>()
@@ -368,7 +360,7 @@ impl Worker {
 
     /// If all that it had was taken back, and it has passed over that: gives back the room, for which no
     /// outcome will come. Whether there was any.
-    fn forget_void(&mut self) -> bool {
+    pub(super) fn forget_void(&mut self) -> bool {
         if self.in_flight > 0 || self.flights.is_empty() || !self.tasks.is_drained() {
             return false;
         }
@@ -419,14 +411,23 @@ impl Worker {
 
     /// Whether there are outcomes in the ring.
     pub(super) fn has_news(&mut self) -> bool {
-        self.ready && !self.elsewhere && !matches!(self.outcomes.available(), Ok(0))
+        self.ready
+            && !self.elsewhere
+            && (!matches!(self.outcomes.available(), Ok(0))
+                || (self.bulk_outcomes.is_busy() && self.bulk_outcomes.has_bytes()))
     }
 
     /// Says that the owner will sleep until the worker has done a good part of what it has. False if there
     /// is news already.
     pub(super) fn announce_sleep(&mut self) -> Result<bool, Corrupt> {
+        if !self.bulk_tasks.prepare_sleep()? {
+            return Ok(false);
+        }
         if !self.ready || self.elsewhere {
             return Ok(true);
+        }
+        if !self.bulk_outcomes.prepare_sleep()? {
+            return Ok(false);
         }
         let sleep = self.outcomes.prepare_sleep(self.pace.amount(self.in_flight))?;
         // Tasks may wait for the room. If it passes over them later than this, it rings when it is done.
@@ -440,6 +441,7 @@ impl Worker {
 
     pub(super) fn announce_awake(&self) {
         self.outcomes.wake_up();
+        self.bulk_outcomes.wake_up();
     }
 
     /// Whether it has something to do or to say over the socket; at its end, what it leaves.

@@ -2,31 +2,34 @@
 
 use std::any::type_name;
 use std::fmt;
-use std::fs::File;
-use std::io::Write;
 use std::marker::PhantomData;
-use std::ops::Deref;
-use std::os::fd::OwnedFd;
+use std::ops::{Bound, Deref, Range, RangeBounds};
 use std::path::Path;
+use std::str::Utf8Error;
 use std::sync::Arc;
 
 use bytemuck::Pod;
-use offspring_platform::shared::{Sealed, Unsealed};
+use offspring_platform::shared::{UnchangingFile, Utf8};
 use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::codec::descriptors::{self, Carried};
-use crate::error::{Error, ErrorKind};
+use super::SharedSliceBuilder;
+use super::memory::{Memory, Ticket};
+use crate::error::Error;
 
 /// A slice in shared memory that nobody can change any more.
 ///
 /// It dereferences to `[T]`. It travels in arguments, results and worker state, on every context, as
 /// one descriptor: the receiving process maps the same pages, so neither time nor memory grow with
 /// the number of workers. The memory has no name and vanishes with the last process that holds it.
-/// Cloning is cheap.
+/// Cloning is cheap, and so is [`slice`](Self::slice), which shares the mapping; several slices of one
+/// table in one value share it where they arrive, too.
 ///
 /// `T` must be plain data ([`Pod`]): no pointers, no padding, every bit pattern valid.
+///
+/// What arrives is checked before it is mapped: that it is sealed, its size, the size and alignment of the
+/// elements. Something else in its place is an error of the call that it came with.
 ///
 /// # Platform notes
 ///
@@ -48,23 +51,27 @@ use crate::error::{Error, ErrorKind};
 /// }
 /// ```
 pub struct SharedSlice<T> {
-    memory: Arc<Sealed>,
+    memory: Arc<Memory>,
+    /// In bytes: inside of the memory, whole elements, aligned.
+    range: Range<usize>,
     elements: PhantomData<[T]>,
 }
 
-const DOING: &str = "make a shared slice";
-
-/// How much is collected before it is written.
-const BUFFER: usize = 256 << 10;
-
 impl<T: Pod> SharedSlice<T> {
+    /// Options for the making: huge pages, and mapping all of it at once.
+    pub fn builder() -> SharedSliceBuilder<T> {
+        SharedSliceBuilder::new()
+    }
+
     /// Copies a slice into shared memory.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::System`] when there is no memory or no descriptor left.
+    /// [`ErrorKind::System`](crate::ErrorKind::System) when the system, its memory cgroup, a limit for
+    /// memory or for the size of files, or the address space has no room for it, or no descriptor is left.
+    /// All of the memory is really there when this returns: nobody is ended later because it is not.
     pub fn from_slice(slice: &[T]) -> Result<Self, Error> {
-        Self::fill(|memory| memory.write_all(bytemuck::cast_slice(slice)))
+        Self::builder().from_slice(slice)
     }
 
     /// Writes the items of an iterator into shared memory, without holding them all elsewhere.
@@ -74,18 +81,19 @@ impl<T: Pod> SharedSlice<T> {
     /// As [`SharedSlice::from_slice`].
     #[expect(clippy::should_implement_trait, reason = "the trait's method cannot fail")]
     pub fn from_iter(items: impl IntoIterator<Item = T>) -> Result<Self, Error> {
-        Self::fill(|memory| {
-            let most = (BUFFER / size_of::<T>().max(1)).max(1);
-            let mut buffer: Vec<T> = Vec::with_capacity(most);
-            for item in items {
-                buffer.push(item);
-                if buffer.len() == most {
-                    memory.write_all(bytemuck::cast_slice(&buffer))?;
-                    buffer.clear();
-                }
-            }
-            memory.write_all(bytemuck::cast_slice(&buffer))
-        })
+        Self::builder().from_iter(items)
+    }
+
+    /// Copies a vector into shared memory and frees it.
+    ///
+    /// Both exist for a moment. [`SharedSlice::from_iter`] and [`SharedSliceMut`](crate::SharedSliceMut)
+    /// make a large table without a second copy.
+    ///
+    /// # Errors
+    ///
+    /// As [`SharedSlice::from_slice`].
+    pub fn from_vec(elements: Vec<T>) -> Result<Self, Error> {
+        Self::builder().from_vec(elements)
     }
 
     /// Copies a file into shared memory. Later changes of the file do not show.
@@ -94,52 +102,127 @@ impl<T: Pod> SharedSlice<T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::System`] when the file cannot be read, or there is no memory or no descriptor left;
-    /// [`ErrorKind::Invalid`] when its length is not a multiple of the size of an element.
+    /// [`ErrorKind::System`](crate::ErrorKind::System) when the file cannot be read, and as
+    /// [`SharedSlice::from_slice`]; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when its length is not
+    /// a multiple of the size of an element.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = path.as_ref();
-        let mut file = File::open(path).map_err(|error| {
-            Error::system(DOING, error).detail(format!("`{}` cannot be opened", path.display()))
-        })?;
-        Self::fill(|memory| memory.append_file(&mut file)).map_err(|error| match error.kind() {
-            ErrorKind::System => error.detail(format!("`{}` cannot be copied", path.display())),
-            _ => error,
-        })
+        Self::builder().from_file(path)
     }
 
-    fn fill(write: impl FnOnce(&mut Unsealed) -> std::io::Result<()>) -> Result<Self, Error> {
-        const {
-            assert!(size_of::<T>() > 0, "elements without a size need no shared memory");
-            assert!(align_of::<T>() <= 4096, "shared memory starts at a page");
-        }
-        let sealed = Unsealed::new().and_then(|mut memory| {
-            write(&mut memory)?;
-            memory.seal()
-        });
-        let sealed = sealed.map_err(|error| {
-            Error::system(DOING, error).detail("the system has no shared memory for it")
-        })?;
-        if sealed.length() % size_of::<T>() != 0 {
-            return Err(Error::new(ErrorKind::Invalid, DOING).detail(format!(
-                "{} bytes are not a whole number of elements of {} bytes",
-                sealed.length(),
-                size_of::<T>()
-            )));
-        }
-        Ok(Self { memory: Arc::new(sealed), elements: PhantomData })
+    /// Maps a file itself, without a copy: it is there at once, and the system may drop and reload its pages.
+    ///
+    /// No system can freeze a file, so whoever makes the [`UnchangingFile`] promises that nobody changes it:
+    /// that is the unsafe part. It travels as a descriptor of the file; the receiver makes sure that it is
+    /// the same file (device, inode, length), and trusts the promise, which was made in the same program.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::System`](crate::ErrorKind::System) when the file cannot be opened or mapped;
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when it is no ordinary file, or its length is not a
+    /// multiple of the size of an element.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use offspring::{SharedSlice, UnchangingFile};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("offspring-doc-{}", std::process::id()));
+    /// # std::fs::write(&path, [1, 0, 2, 0])?;
+    /// // SAFETY: nobody writes to this file; new versions are renamed over it.
+    /// let file = unsafe { UnchangingFile::new(&path) };
+    /// let table: SharedSlice<u16> = SharedSlice::map_file(&file)?;
+    /// assert_eq!(table.len(), 2);
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn map_file(file: &UnchangingFile) -> Result<Self, Error> {
+        Self::builder().map_file(file)
     }
+
+    /// All of the memory, which has whole elements.
+    pub(super) fn of(memory: Memory) -> Self {
+        let range = 0..memory.bytes().len();
+        Self { memory: Arc::new(memory), range, elements: PhantomData }
+    }
+
+    /// A part of this slice, which shares its mapping and keeps all of it.
+    ///
+    /// It travels as the same descriptor with a range.
+    ///
+    /// # Panics
+    ///
+    /// When the range is not inside of the slice.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let table = offspring::SharedSlice::from_iter(0..100u32)?;
+    /// let tens = table.slice(10..20);
+    /// assert_eq!((tens.len(), tens[0]), (10, 10));
+    /// assert_eq!(tens.as_ptr(), table[10..].as_ptr());
+    /// # Ok::<(), offspring::Error>(())
+    /// ```
+    #[must_use]
+    pub fn slice(&self, range: impl RangeBounds<usize>) -> Self {
+        let length = self.len();
+        let start = match range.start_bound() {
+            Bound::Included(&start) => start,
+            Bound::Excluded(&before) => before.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&last) => last.saturating_add(1),
+            Bound::Excluded(&end) => end,
+            Bound::Unbounded => length,
+        };
+        assert!(start <= end && end <= length, "{start}..{end} is not inside of 0..{length}");
+        let size = size_of::<T>();
+        let range = self.range.start + start * size..self.range.start + end * size;
+        Self { memory: self.memory.clone(), range, elements: PhantomData }
+    }
+
+    /// The elements as the bytes that they are.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.memory.bytes()[self.range.clone()]
+    }
+
+    /// The elements as the bytes that they are, in place.
+    pub(super) fn to_bytes(&self) -> SharedSlice<u8> {
+        let (memory, range) = (self.memory.clone(), self.range.clone());
+        SharedSlice { memory, range, elements: PhantomData }
+    }
+
+    /// The same memory with elements of another type, if it has whole ones of that, aligned.
+    pub(super) fn reinterpreted<U: Pod>(&self) -> Result<SharedSlice<U>, bytemuck::PodCastError> {
+        const { super::creation::check_element::<U>() }
+        let bytes = self.as_bytes();
+        if !bytes.is_empty() {
+            bytemuck::try_cast_slice::<u8, U>(bytes)?;
+        }
+        let (memory, range) = (self.memory.clone(), self.range.clone());
+        Ok(SharedSlice { memory, range, elements: PhantomData })
+    }
+}
+
+impl SharedSlice<u8> {
+    /// These bytes as a text.
+    pub(super) fn to_text(&self) -> Result<Utf8, Utf8Error> {
+        Utf8::new(self.memory.frozen.clone(), self.range.clone())
+    }
+}
+
+/// The elements that bytes are: whole and aligned, as whoever made the slice saw to.
+pub(super) fn elements<T: Pod>(bytes: &[u8]) -> &[T] {
+    // Nothing is mapped then, and an empty slice of bytes is not aligned for elements.
+    if bytes.is_empty() { &[] } else { bytemuck::cast_slice(bytes) }
 }
 
 impl<T: Pod> Deref for SharedSlice<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        match self.memory.bytes() {
-            // Nothing is mapped then, and an empty slice of bytes is not aligned for elements.
-            [] => &[],
-            // Checked where it was made: a whole number of elements, aligned to a page.
-            bytes => bytemuck::cast_slice(bytes),
-        }
+        elements(self.as_bytes())
     }
 }
 
@@ -151,64 +234,31 @@ impl<T: Pod> AsRef<[T]> for SharedSlice<T> {
 
 impl<T> Clone for SharedSlice<T> {
     fn clone(&self) -> Self {
-        Self { memory: self.memory.clone(), elements: PhantomData }
+        let (memory, range) = (self.memory.clone(), self.range.clone());
+        Self { memory, range, elements: PhantomData }
     }
 }
 
 impl<T> fmt::Debug for SharedSlice<T> {
     /// The type and the number of elements, and not the elements.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let length = self.memory.length() / size_of::<T>().max(1);
+        let length = self.range.len() / size_of::<T>().max(1);
         write!(f, "SharedSlice<{}>({length} elements)", type_name::<T>())
     }
 }
 
-/// What travels beside the descriptor, so that the receiver can check it.
-#[derive(Serialize, Deserialize)]
-struct Ticket {
-    descriptor: u32,
-    bytes: u64,
-    size: u32,
-    align: u32,
-}
-
 impl<T: Pod> Serialize for SharedSlice<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let carried: Carried = self.memory.clone();
-        let descriptor = descriptors::put(&carried).ok_or_else(|| {
-            S::Error::custom(
-                "a shared slice travels only in what offspring sends to another process",
-            )
-        })?;
-        Ticket {
-            descriptor,
-            bytes: self.memory.length() as u64,
-            size: layout(size_of::<T>()).map_err(S::Error::custom)?,
-            align: layout(align_of::<T>()).map_err(S::Error::custom)?,
-        }
-        .serialize(serializer)
+        let ticket = Ticket::write::<T>(&self.memory, self.range.clone());
+        ticket.map_err(S::Error::custom)?.serialize(serializer)
     }
-}
-
-fn layout(number: usize) -> Result<u32, &'static str> {
-    u32::try_from(number).map_err(|_| "the elements are too large")
 }
 
 impl<'de, T: Pod> Deserialize<'de> for SharedSlice<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const { super::creation::check_element::<T>() }
         let ticket = Ticket::deserialize(deserializer)?;
-        let (size, align) = (size_of::<T>(), align_of::<T>());
-        let bytes = usize::try_from(ticket.bytes).map_err(D::Error::custom)?;
-        if ticket.size as usize != size || ticket.align as usize != align || bytes % size != 0 {
-            return Err(D::Error::custom(format!(
-                "the shared slice holds elements of {} bytes, and a `{}` has {size}",
-                ticket.size,
-                type_name::<T>()
-            )));
-        }
-        let fd: OwnedFd = descriptors::take(ticket.descriptor)
-            .ok_or_else(|| D::Error::custom("the shared slice's descriptor did not arrive"))?;
-        let memory = Sealed::receive(fd, bytes).map_err(D::Error::custom)?;
-        Ok(Self { memory: Arc::new(memory), elements: PhantomData })
+        let (memory, range) = ticket.read::<T>().map_err(D::Error::custom)?;
+        Ok(Self { memory, range, elements: PhantomData })
     }
 }

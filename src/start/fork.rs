@@ -48,7 +48,7 @@ pub(super) fn start(
             let copies = |list: &Encoded| -> io::Result<Vec<OwnedFd>> {
                 list.descriptors.iter().map(|one| fd::duplicate(one.as_fd())).collect()
             };
-            let Message { arguments, captured } = message;
+            let Message { mut arguments, captured } = message;
             let (Ok(streams), Ok(carried)) = (copies(&sent), copies(&arguments)) else {
                 exit::now(exit::FELL_OUT)
             };
@@ -60,12 +60,20 @@ pub(super) fn start(
                     _ => exit::now(exit::FELL_OUT),
                 }
             });
+            // The child has its duplicates. What it inherited besides would keep channels open for as long
+            // as it lives; only a closure may have captured some of it.
+            drop(std::mem::take(&mut sent.descriptors));
+            let bytes = std::mem::take(&mut arguments.bytes);
+            drop(std::mem::take(&mut arguments.descriptors));
+            if inherited.is_none() {
+                fd::close_capturable();
+            }
             child::live(Birth {
                 link: Link::new(channel),
                 lifeline: end,
                 launch,
                 descriptors: streams,
-                message: Some((arguments.bytes, carried)),
+                message: Some((bytes, carried)),
                 captured,
                 inherited,
                 forked: true,

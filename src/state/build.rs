@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::recipe::{Encode, Entry, Key, Recipe};
+use super::registry;
 use crate::codec;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::function::{self, Failure, Made, Name};
@@ -96,6 +97,24 @@ impl Entry {
             _ => Err(fail(Failure::Function("its builder made nothing".into()))),
         }
     }
+}
+
+/// In a template: makes all that this process was told of, so that its children inherit it. `is_alone` says
+/// whether the process can still be forked. `Err` is the text of what went wrong.
+pub(crate) fn all(is_alone: impl Fn() -> bool) -> Result<(), String> {
+    for entry in registry::kept() {
+        if entry.value.get().is_none() {
+            entry.make().map_err(|error| error.to_string())?;
+            if !is_alone() {
+                return Err(format!(
+                    "the builder of {} left a thread running, so the template cannot be forked; end the thread \
+                     in the builder, or use spawn",
+                    entry.recipe.title()
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Names a builder, and makes the object here. A panic of the builder is the caller's.

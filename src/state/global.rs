@@ -25,8 +25,12 @@ const GET: &str = "read a global";
 ///
 /// * On Inline and Fork, [`get`](Global::get) finds the object itself: nothing is sent, nothing is encoded, so
 ///   `T` may hold locks, files, closures.
-/// * A child by Spawn or ForkServer is sent the specification, encoded once, when it is started. It makes the
-///   object from it when it first asks for it, and keeps it.
+/// * A child by Spawn, and a process by ForkServer, is sent the specification, encoded once, when it is started.
+///   It makes the object from it when it first asks for it, and keeps it.
+/// * A pool by ForkServer has a template of its own, from which all its workers are forked. It makes the object
+///   once, in the environment and directory of the workers, before the first of them, and they inherit it. So
+///   the function must leave no thread running there; that, and any other failure of it, is an error of the
+///   pool, which all tasks get, and costs nobody else anything.
 ///
 /// `T` needs no serde on any context; the specification does. What a child changes through inner mutability is
 /// its own affair: the parent and other children do not see it, nor does a child see what the parent changes.

@@ -31,6 +31,9 @@ const MAKE: &str = "make a shared object";
 ///   worker, also those whose pool is older than the object. They make the object when they first
 ///   [`get`](Shared::get) it, and keep it for later tasks.
 ///
+/// * The template of a pool by ForkServer makes what its initialiser is given, as it does with a
+///   [`Global`](crate::Global).
+///
 /// When the last handle in the process that made it is dropped, and no task that mentions it is under way, the
 /// object is dropped. Workers are told with a later task, and drop what they made, once no handle in their state
 /// is left. What a child inherited is never dropped in the child.

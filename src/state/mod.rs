@@ -5,7 +5,7 @@
 //! [notices](notice): with their launch, or before the first task that mentions one. The object is made when
 //! it is asked for first.
 
-mod build;
+pub(crate) mod build;
 mod global;
 mod handle;
 pub(crate) mod mention;

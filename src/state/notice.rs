@@ -63,6 +63,14 @@ impl Known {
         Ok(count)
     }
 
+    /// Takes down that the child has inherited it, and what it needs.
+    pub(crate) fn assume(&mut self, recipe: &Arc<Recipe>) {
+        if self.recipes.insert(recipe.key, Arc::downgrade(recipe)).is_none() {
+            let Some(told) = recipe.told() else { return };
+            told.needs.iter().for_each(|needed| self.assume(needed));
+        }
+    }
+
     fn install(&mut self, link: &mut Link, recipe: &Arc<Recipe>) -> Result<u64, Error> {
         if self.recipes.get(&recipe.key).is_some_and(|known| known.strong_count() > 0) {
             return Ok(0);

@@ -94,6 +94,11 @@ pub(crate) fn globals(newer_than: Option<u64>) -> Vec<Arc<Entry>> {
     all.map(|(_, kept)| kept.entry.clone()).filter(|entry| newer(entry)).collect()
 }
 
+/// All that this process keeps, globals first.
+pub(super) fn kept() -> Vec<Arc<Entry>> {
+    lock().kept.values().map(|kept| kept.entry.clone()).collect()
+}
+
 /// The object is gone.
 pub(super) fn remove(key: Key) {
     let mut registry = lock();

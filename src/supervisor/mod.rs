@@ -80,6 +80,9 @@ impl Supervisor {
             Side::Parent(pid) => Ok(Self::of(pid, Link::new(ours), keeper)),
             Side::Child(kept) => {
                 let _bomb = exit::Bomb::arm();
+                if inherited.is_none() {
+                    fd::close_capturable();
+                }
                 let mut kept = kept.into_iter();
                 match (kept.next(), kept.next()) {
                     (Some(channel), Some(end)) => {

@@ -1,7 +1,8 @@
 //! The supervisor's own process: one thread that starts children, reaps them, and ends them all when
 //! its owner is gone.
 //!
-//! It runs none of the user's code. It forks (a fork server's template, or the supervisor of a Fork
+//! It runs none of the user's code, but for one thing: the template of a pool makes the shared state that
+//! its workers are to inherit, before it forks the first. It forks (a fork server's template, or the supervisor of a Fork
 //! pool) or executes (the supervisor of a Spawn pool). It is deaf to all signals that can be blocked:
 //! its life is its owner's socket.
 
@@ -14,6 +15,7 @@ use offspring_platform::entry::Entered;
 use offspring_platform::fd::{self, PrivateFd};
 use offspring_platform::fork::{self, Permission, Side};
 use offspring_platform::guardian::{self, Endings};
+use offspring_platform::lifeline::Consequence;
 use offspring_platform::poll::{self, Interest};
 use offspring_platform::threads::SingleThreaded;
 use offspring_platform::wait::{self, Reaped};
@@ -27,6 +29,7 @@ use crate::child;
 use crate::codec::{self, Encoded};
 use crate::function::Inherited;
 use crate::launch::execute;
+use crate::state::{build, notice};
 
 /// How this supervisor makes children.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +75,12 @@ struct Supervisor<'a> {
     /// How many processes the system had killed for want of memory, when it was asked last. That is not
     /// before there are children: the answer takes as long as a small start.
     out_of_memory_kills: Option<u64>,
+    /// The end of its lifeline, if it forks.
+    lifeline: Option<PrivateFd>,
+    /// It was told of shared state that it has not made.
+    unmade: bool,
+    /// Why its children cannot inherit what they should.
+    refusal: Option<String>,
 }
 
 /// A supervisor that was started by exec. `template` is there when it forks.
@@ -96,6 +105,11 @@ pub(crate) fn enter_forked(
 
 fn run(mut owner: Link, end: PrivateFd, way: Way, inherited: Option<Inherited<'_>>) -> ! {
     signal::deaf();
+    // The same file description, so it can be tied once more.
+    let lifeline = match way {
+        Way::Fork(_) => end.borrow().and_then(fd::duplicate).and_then(PrivateFd::new).ok(),
+        Way::Execute => None,
+    };
     // What is opened here and inherited by children must not take the place of a closed standard stream.
     let ready = fd::fill_closed_standard()
         .and_then(|()| lifeline::arm_to_wake(end))
@@ -111,6 +125,9 @@ fn run(mut owner: Link, end: PrivateFd, way: Way, inherited: Option<Inherited<'_
         inherited,
         sweeping: false,
         out_of_memory_kills: None,
+        lifeline,
+        unmade: false,
+        refusal: None,
     };
     // What came together with the launch is not to be waited for.
     if this.obey_all().is_ok() {
@@ -164,6 +181,13 @@ impl Supervisor<'_> {
     fn obey(&mut self, request: Request) -> Result<(), Box<dyn std::error::Error>> {
         let Request { kind, id, bytes, descriptors } = request;
         match kind {
+            Kind::Notice => {
+                let descriptors = descriptors.into_iter().map(PrivateFd::into_owned);
+                let descriptors = descriptors.collect::<io::Result<_>>()?;
+                let frame = Frame { kind, id, bytes, descriptors };
+                notice::receive(frame).ok_or("a notice that makes no sense")?;
+                self.unmade = true;
+            }
             Kind::Start => {
                 let start = codec::decode_own::<Start>(&bytes)?;
                 let mut fds = descriptors.into_iter();
@@ -174,7 +198,7 @@ impl Supervisor<'_> {
                     None
                 } else {
                     let rings = fds.next().ok_or("deadlines without rings")?;
-                    let words = ring::observe(rings.borrow()?, lane::CAPACITY)?;
+                    let words = ring::observe(rings.borrow()?, lane::SIZES)?;
                     Some(Watchdog::new(words, start.deadlines, now()))
                 };
                 let report = fds.next().map(Link::new);
@@ -207,7 +231,13 @@ impl Supervisor<'_> {
         mut report: Option<Link>,
         watchdog: Option<Watchdog>,
     ) -> Result<(), Box<dyn std::error::Error>> {
+        if self.unmade {
+            self.make_state()?;
+        }
         let made = match self.way {
+            Way::Fork(_) if self.refusal.is_some() => {
+                Err(io::Error::other(self.refusal.clone().unwrap_or_default()))
+            }
             Way::Fork(permission) => self.fork(permission, channel, end),
             Way::Execute => Self::execute(start, &channel, &end),
         };
@@ -231,6 +261,38 @@ impl Supervisor<'_> {
                 answer_to.flush()?;
             }
         }
+        Ok(())
+    }
+
+    /// Makes what children are to inherit. This is the user's code, and may take any time.
+    #[cold]
+    fn make_state(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        self.unmade = false;
+        // The owner waits for our hello.
+        self.owner.flush()?;
+        let own = i32::try_from(std::process::id())?;
+        let tie = |consequence| match &self.lifeline {
+            Some(end) => lifeline::tie(end.borrow()?, own, consequence),
+            None => Ok(()),
+        };
+        // Nobody here sees the end of the owner meanwhile.
+        tie(Consequence::Kill)?;
+        if let Some(end) = &self.lifeline {
+            // It may have gone before. Its socket is not read: what comes with requests would be open in the
+            // child that is forked next.
+            let mut interest = [Interest::readable(end.borrow()?)];
+            poll::wait(&mut interest, Some(Duration::ZERO))?;
+            if interest[0].can_read() {
+                return Err("the owner is gone".into());
+            }
+        }
+        let is_alone =
+            || signal::Blocked::all().is_ok_and(|blocked| SingleThreaded::check(&blocked).is_ok());
+        let made = build::all(is_alone);
+        // What was printed is printed now, and not once more by each child.
+        fork::flush_standard();
+        tie(Consequence::Wake)?;
+        self.refusal = made.err();
         Ok(())
     }
 

@@ -15,9 +15,9 @@ use crate::torture::{self, Random, state_of};
 
 type Ran = Result<(), Box<dyn std::error::Error>>;
 
-/// More than a socket holds.
+/// More than is on its way between two processes.
 const LARGE: [usize; 2] = [1 << 20, 8 << 20];
-/// Through the ring; over the socket, which holds that.
+/// Through the ring of frames; through that for bulk, which holds that.
 const SMALL: [usize; 3] = [0, 16 << 10, 64 << 10];
 /// A worker is struck in this time after it was started.
 const COMES_UP: Duration = Duration::from_millis(6);
@@ -32,9 +32,10 @@ pub(crate) fn run(
     let pool = context.pool().workers(1).init(way, prepare).build()?;
     between_tasks(&pool, way)?;
     cells += 1;
+    let mut submitted = 0;
     for size in LARGE {
         while_a_result_is_sent(&pool, way, size)?;
-        while_an_argument_is_received(&pool, way, size)?;
+        while_an_argument_is_received(&pool, way, size, &mut submitted)?;
         cells += 2;
     }
     for size in SMALL {
@@ -196,7 +197,7 @@ fn while_a_result_is_sent(pool: &Pool<u32>, way: Way, size: usize) -> Ran {
     let (worker, _) = results.next().expect("the first has an outcome")?;
     scene().raise(Flag::Go, 1);
     eventually("the result is encoded", || scene().get(Flag::Encoded) == 1);
-    eventually("its worker waits", || sleeps_in(worker, is_socket_call));
+    eventually("its worker waits", || sleeps_in(worker, |call| call == libc::SYS_futex));
     strike(worker, way);
     let error = results.next().expect("an outcome").err().expect("it was not sent as a whole");
     expect::task(&error, 1, way);
@@ -206,12 +207,19 @@ fn while_a_result_is_sent(pool: &Pool<u32>, way: Way, size: usize) -> Ran {
     Ok(())
 }
 
-/// Nobody writes the rest of it.
-fn while_an_argument_is_received(pool: &Pool<u32>, way: Way, size: usize) -> Ran {
+/// Nobody writes the rest of it. `submitted` counts the tasks of this pool.
+fn while_an_argument_is_received(
+    pool: &Pool<u32>,
+    way: Way,
+    size: usize,
+    submitted: &mut u64,
+) -> Ran {
     // A worker that reads as fast as this process writes gets all of it at once.
     let sizes = std::iter::successors(Some(size), |size| Some(2 * size)).take(6);
     for size in sizes {
-        if is_struck_while_receiving(pool, way, size)? {
+        let first = *submitted;
+        *submitted += 4;
+        if is_struck_while_receiving(pool, way, size, first)? {
             return Ok(());
         }
     }
@@ -223,52 +231,39 @@ fn is_struck_while_receiving(
     pool: &Pool<u32>,
     way: Way,
     size: usize,
+    first: u64,
 ) -> Result<bool, Box<dyn std::error::Error>> {
     println!("while an argument is received, {size} bytes");
     scene().forget(4);
-    let lengths = [8, size, 8, 8];
-    let orders = (0u64..).zip(lengths).map(|(index, length)| (index, "a".repeat(length)));
-    let mut results = pool.map(orders, |own, (index, text): (u64, String)| {
-        scene().has_effect(index);
-        (*own, text.len())
-    });
-    let (worker, _) = results.next().expect("the first has an outcome")?;
+    let submit = |index: u64, length| {
+        pool.submit((index, "a".repeat(length)), |own, (index, text): (u64, String)| {
+            scene().has_effect(index);
+            (*own, text.len())
+        })
+    };
+    let (worker, _) = submit(0, 8)?.join()?;
+    let task = submit(1, size)?;
+    let others = [submit(2, 8)?, submit(3, 8)?];
     // It has got a part: that counts as begun, or one that is too large would be sent for ever.
-    eventually("its worker waits, or has all", || {
-        sleeps_in(worker, is_socket_call) || scene().effects(1) == 1
-    });
+    eventually("it has begun", || task.pid().is_some() || scene().effects(1) == 1);
     if scene().effects(1) == 1 {
-        results.try_for_each(|result| result.map(drop))?;
+        task.join()?;
+        others.into_iter().try_for_each(|task| task.join().map(drop))?;
         return Ok(false);
     }
     strike(worker, way);
-    let error = results.next().expect("an outcome").expect_err("it did not arrive as a whole");
-    expect::task(&error, 1, way);
-    for (index, result) in (2..).zip(results.by_ref()) {
-        let (own, length) = result?;
+    if scene().effects(1) == 1 {
+        return Err("it got all of it meanwhile".into());
+    }
+    expect::task(&task.join().expect_err("it did not arrive as a whole"), first + 1, way);
+    for (index, task) in (2..).zip(others) {
+        let (own, length) = task.join()?;
         assert_ne!(own, worker);
         assert_eq!((length, scene().effects(index)), (8, 1));
     }
     assert_eq!(scene().effects(1), 0, "none of its code ran");
-    drop(results);
     works(pool)?;
     Ok(true)
-}
-
-fn is_socket_call(number: i64) -> bool {
-    // Whoever waits for words in memory is in none of these.
-    let calls = [libc::SYS_ppoll, libc::SYS_sendmsg, libc::SYS_recvmsg, libc::SYS_recvfrom];
-    calls.contains(&number) || is_old_poll(number)
-}
-
-#[cfg(target_arch = "x86_64")]
-fn is_old_poll(number: i64) -> bool {
-    [libc::SYS_poll, libc::SYS_read, libc::SYS_write].contains(&number)
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn is_old_poll(number: i64) -> bool {
-    [libc::SYS_read, libc::SYS_write].contains(&number)
 }
 
 /// Whether a process sleeps in such a system call.

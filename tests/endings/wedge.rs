@@ -14,8 +14,8 @@ use crate::torture::{self, Random, state_of};
 pub(crate) const WORKERS: usize = 64;
 /// So many of them have nothing to do.
 const IDLE: usize = 10;
-/// More than a socket holds.
-const LARGE: usize = 4 << 20;
+/// More than is read by the way while somebody asks how far the others are.
+const LARGE: usize = 16 << 20;
 
 /// What a worker does.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

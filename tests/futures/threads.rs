@@ -17,6 +17,8 @@ pub(crate) const CASES: &[Case] = crate::cases![on ISOLATED =>
     no_thread_stays_for_a_future_that_was_dropped,
 ];
 
+pub(crate) const FORK: &[Case] = crate::cases![on &[Context::Fork] => a_fork_right_after_an_await];
+
 /// How many threads drive pools for futures.
 fn waiters() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
@@ -93,5 +95,35 @@ fn no_thread_stays_for_a_future_that_was_dropped(context: Context) -> Outcome {
     second.cancel();
     assert_eq!(second.join().unwrap_err().kind(), ErrorKind::Cancelled);
     eventually("it is settled, so nobody drives for it", || waiters() == 0);
+    Ok(())
+}
+
+/// The thread stays for a while, in case somebody awaits again; but it goes when it is in the way.
+fn a_fork_right_after_an_await(context: Context) -> Outcome {
+    let start = || context.process().start(20u64, |n| n + 1)?.join();
+    let gate = Scratch::new("gate");
+    let pools = [context.pool().workers(1).build()?, context.pool().workers(2).build()?];
+    for round in 0..50u64 {
+        for pool in &pools {
+            assert_eq!(block_on(pool.submit(round, |(), n| n)?)?, round);
+        }
+        let answer = start().unwrap_or_else(|error| panic!("round {round}: {error}"));
+        assert_eq!(answer, 21);
+    }
+    // Not while somebody awaits.
+    let mut held = pools[0].submit(gate.path(), |(), gate| wait_for(&gate))?;
+    assert!(poll_once(&mut held, Waker::noop()).is_pending());
+    let error = start().expect_err("there is a second thread");
+    assert_eq!(error.kind(), ErrorKind::Multithreaded { threads: Some(2) }, "{error}");
+    gate.open();
+    block_on(held)?;
+    assert_eq!(start()?, 21);
+    // A future that was dropped, and a pool that has ended, need no thread.
+    let mut dropped = pools[0].submit(7u64, |(), n| n)?;
+    let _ = poll_once(&mut dropped, Waker::noop());
+    drop(dropped);
+    assert_eq!(start()?, 21);
+    drop(pools);
+    assert_eq!(start()?, 21);
     Ok(())
 }

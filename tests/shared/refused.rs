@@ -37,13 +37,15 @@ fn no_other_serializer(_: Context) -> Outcome {
 struct Forged {
     descriptor: u32,
     bytes: u64,
+    start: u64,
+    length: u64,
     size: u32,
     align: u32,
 }
 
 impl Default for Forged {
     fn default() -> Self {
-        Self { descriptor: 0, bytes: 4096, size: 1, align: 1 }
+        Self { descriptor: 0, bytes: 4096, start: 0, length: 4096, size: 1, align: 1 }
     }
 }
 
@@ -72,12 +74,17 @@ fn a_forged_table(context: Context) -> Outcome {
             context.process().start(Lie(vec![table.clone()], forged), |lie: Lie| lie.1.bytes)?;
         child.join()
     };
-    let good = Forged { bytes: 100, ..Forged::default() };
+    let good = Forged { bytes: 100, length: 100, ..Forged::default() };
     assert_eq!(send(good.clone())?, 100, "this one does not lie");
     for (what, forged) in [
         ("longer than it is", Forged { bytes: 101, ..good.clone() }),
+        ("shorter than it is", Forged { bytes: 99, length: 99, ..good.clone() }),
         ("much longer", Forged { bytes: 1 << 40, ..good.clone() }),
         ("longer than anything", Forged { bytes: u64::MAX, ..good.clone() }),
+        ("a slice that is longer than it is", Forged { length: 101, ..good.clone() }),
+        ("a slice that is longer than anything", Forged { length: u64::MAX, ..good.clone() }),
+        ("a slice that ends behind it", Forged { start: 1, ..good.clone() }),
+        ("a slice that ends where it began", Forged { start: u64::MAX, length: 2, ..good.clone() }),
         ("no such descriptor", Forged { descriptor: 1, ..good.clone() }),
         ("no descriptor at all", Forged { descriptor: u32::MAX, ..good.clone() }),
         ("elements of no size", Forged { size: 0, ..good.clone() }),

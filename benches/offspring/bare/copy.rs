@@ -101,7 +101,7 @@ fn map_and_answer(mut socket: &UnixStream) -> Outcome<()> {
 
 /// Memory as a file.
 #[cfg(target_os = "linux")]
-fn nameless_file() -> io::Result<File> {
+pub(super) fn nameless_file() -> io::Result<File> {
     use std::os::fd::{FromRawFd, OwnedFd};
     // SAFETY: the name ends with a zero and is copied.
     let raw = unsafe { libc::memfd_create(c"bench".as_ptr(), libc::MFD_CLOEXEC) };
@@ -114,7 +114,7 @@ fn nameless_file() -> io::Result<File> {
 
 /// A file whose name is gone at once, where memory has no file of its own.
 #[cfg(not(target_os = "linux"))]
-fn nameless_file() -> io::Result<File> {
+pub(super) fn nameless_file() -> io::Result<File> {
     let path = std::env::temp_dir().join(format!("offspring-bench-{}", std::process::id()));
     let file = File::options().read(true).write(true).create_new(true).open(&path)?;
     std::fs::remove_file(&path)?;

@@ -10,3 +10,4 @@ pub(crate) mod passing;
 pub(crate) mod process;
 pub(crate) mod ring;
 pub(crate) mod server;
+pub(crate) mod sharing;

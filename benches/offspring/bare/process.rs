@@ -1,6 +1,7 @@
 //! `fork`, `_exit` and `waitpid`: the least that a child process costs.
 
-use std::io;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Instant;
 
@@ -83,4 +84,40 @@ pub(crate) fn fork_and_exit() -> Outcome<f64> {
         pid => Child(pid).wait()?,
     }
     Ok(begin.elapsed().as_secs_f64())
+}
+
+/// What a child does before it leaves, beside nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Duties {
+    /// So many signals get their default action.
+    pub(crate) signals: i32,
+    /// So many pages of the parent's private memory are written.
+    pub(crate) pages: usize,
+}
+
+const PAGE: usize = 4096;
+
+/// Forks a child that has these duties, says hello and an answer, and leaves; collects it. In seconds.
+pub(crate) fn fork_and_speak(duties: Duties, memory: &mut [u8]) -> Outcome<f64> {
+    // Touched before the clock starts: the child pays for its own copies only.
+    memory.fill(1);
+    let begin = Instant::now();
+    let (mut ours, mut theirs) = UnixStream::pair()?;
+    let child = Child::fork(|| {
+        for signal in 1..=duties.signals {
+            // SAFETY: the default action needs no memory. Two signals cannot be set, which is harmless.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        memory.iter_mut().step_by(PAGE).take(duties.pages).for_each(|byte| *byte = 2);
+        let sent = theirs.write_all(&[1; 24]).and_then(|()| theirs.write_all(&[2; 32]));
+        assert!(sent.is_ok(), "the parent reads");
+    })?;
+    drop(theirs);
+    let mut message = [0; 32];
+    ours.read_exact(&mut message[..24])?;
+    ours.read_exact(&mut message)?;
+    child.wait()?;
+    let took = begin.elapsed().as_secs_f64();
+    assert_eq!(message, [2; 32]);
+    Ok(took)
 }

@@ -1,7 +1,9 @@
-//! Checks, for every interleaving, that the ring's index protocol loses no byte and no wake-up, and that
-//! a task that is claimed and taken back at once runs exactly once.
+//! Checks, for every interleaving, that the ring's index protocol loses no byte and no wake-up, that
+//! a task that is claimed and taken back at once runs exactly once, and that who waits for a lock is woken.
 #![cfg(loom)]
 
+#[path = "../../src/unix/announce.rs"]
+mod announce;
 #[path = "../../src/ring/claim.rs"]
 mod claim;
 #[path = "../../src/ring/index.rs"]
@@ -10,7 +12,7 @@ mod index;
 use claim::Claimed;
 
 use index::{ConsumerIndex, ProducerIndex, Shared};
-use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
@@ -185,4 +187,84 @@ fn tasks_claimed_one_by_one() {
 #[test]
 fn tasks_claimed_in_groups() {
     check_claims(2);
+}
+
+/// A lock that is only tried for and released, and the word of those who wait for it. The kernel's part of
+/// the sleep: it compares and falls asleep in one step, and wakes one. Without the slices of the real one,
+/// so a wake-up that is lost is a deadlock.
+#[derive(Default)]
+struct Turns {
+    owned: AtomicU32,
+    word: AtomicU32,
+    kernel: Mutex<()>,
+    sleepers: Condvar,
+    /// Plain data in the real one.
+    count: AtomicU32,
+}
+
+impl Turns {
+    fn try_take(&self) -> bool {
+        self.owned.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    fn lock(&self) {
+        if self.try_take() {
+            return;
+        }
+        loop {
+            announce::announce(&self.word);
+            if self.try_take() {
+                return;
+            }
+            let kernel = self.kernel.lock().unwrap();
+            if self.word.load(Ordering::SeqCst) == announce::ANNOUNCED {
+                drop(self.sleepers.wait(kernel).unwrap());
+            }
+        }
+    }
+
+    fn unlock(&self) {
+        self.owned.store(0, Ordering::Release);
+        if announce::must_wake(&self.word) {
+            drop(self.kernel.lock().unwrap());
+            self.sleepers.notify_one();
+        }
+    }
+
+    fn add_one(&self) {
+        self.lock();
+        let count = self.count.load(Ordering::Relaxed);
+        self.count.store(count + 1, Ordering::Relaxed);
+        self.unlock();
+    }
+}
+
+fn check_turns(threads: u32, preemptions: usize) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(preemptions);
+    model.check(move || {
+        let turns = Arc::new(Turns::default());
+        let others: Vec<_> = (1..threads)
+            .map(|_| {
+                let turns = turns.clone();
+                thread::spawn(move || turns.add_one())
+            })
+            .collect();
+        turns.add_one();
+        for other in others {
+            other.join().unwrap();
+        }
+        assert_eq!(turns.count.load(Ordering::Relaxed), threads);
+    });
+}
+
+#[test]
+fn two_wait_for_a_lock() {
+    check_turns(2, 5);
+}
+
+/// Only one of those who sleep is woken, and has to wake the next.
+#[test]
+fn three_wait_for_a_lock() {
+    check_turns(3, 3);
 }

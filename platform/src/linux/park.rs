@@ -34,6 +34,19 @@ pub fn wait(word: &AtomicU32, value: u32, limit: Duration) {
 ///
 /// What futex(2) reports; only on memory that is not there.
 pub fn wake(word: &AtomicU32) -> io::Result<()> {
+    wake_up_to(word, 1)
+}
+
+/// Wakes all processes and threads that sleep on `word`.
+///
+/// # Errors
+///
+/// As [`wake`].
+pub fn wake_all(word: &AtomicU32) -> io::Result<()> {
+    wake_up_to(word, i32::MAX)
+}
+
+fn wake_up_to(word: &AtomicU32, most: i32) -> io::Result<()> {
     let nothing = std::ptr::null::<libc::timespec>();
     // SAFETY: the word is valid and aligned; nothing else is read.
     let woken = unsafe {
@@ -41,7 +54,7 @@ pub fn wake(word: &AtomicU32) -> io::Result<()> {
             libc::SYS_futex,
             word.as_ptr(),
             libc::FUTEX_WAKE,
-            1,
+            most,
             nothing,
             std::ptr::null::<u32>(),
             0,

@@ -11,10 +11,13 @@ use std::os::unix::fs::FileExt;
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::unix::checked;
+use crate::unix::fd::{PrivateFd, duplicate};
+use crate::unix::shared::Wishes;
+use crate::unix::{checked, uninterrupted};
 
 const READ_ONLY: i32 =
     libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+const RESIZE: i32 = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
 const FIXED: i32 = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
 
 /// Memory without a name that can be written and sealed.
@@ -45,18 +48,62 @@ impl Object {
         Ok(self.0.into())
     }
 
-    /// Gives the object `length` bytes of zeroes, and keeps it at that size for ever.
-    pub(crate) fn fixed(self, length: usize) -> io::Result<OwnedFd> {
+    /// Gives the object `length` bytes of zeroes, and keeps it at that size for ever. Memory for the first
+    /// `reserved` of them is there from the beginning; for the others, see [`make_present`].
+    pub(crate) fn fixed(self, length: usize, reserved: usize) -> io::Result<OwnedFd> {
         check_limit(length as u64)?;
-        let end = libc::off_t::try_from(length).map_err(io::Error::other)?;
-        // Reserved, not only sized: a lack of space is an error here, and no SIGBUS later.
-        // SAFETY: the call takes integers.
-        let number = unsafe { libc::posix_fallocate(self.0.as_raw_fd(), 0, end) };
-        if number != 0 {
-            return Err(io::Error::from_raw_os_error(number));
+        if length > reserved {
+            self.0.set_len(length as u64)?;
         }
+        self.reserve(reserved)?;
         seal(self.0.as_fd(), FIXED)?;
         Ok(self.0.into())
+    }
+
+    /// Reserved, not only sized: a lack of space is an error here, and no SIGBUS later.
+    fn reserve(&self, length: usize) -> io::Result<()> {
+        if length == 0 {
+            return Ok(());
+        }
+        check_limit(length as u64)?;
+        let end = libc::off_t::try_from(length).map_err(io::Error::other)?;
+        uninterrupted(|| {
+            // SAFETY: the call takes integers.
+            match unsafe { libc::posix_fallocate(self.0.as_raw_fd(), 0, end) } {
+                0 => Ok(()),
+                number => Err(io::Error::from_raw_os_error(number)),
+            }
+        })
+    }
+}
+
+/// Memory of a fixed size that can be written in place, until it is frozen.
+#[derive(Debug)]
+pub(crate) struct Blank(PrivateFd);
+
+impl Blank {
+    pub(crate) fn new(length: usize, wishes: Wishes) -> io::Result<Self> {
+        let object = Object::new()?;
+        if wishes.huge_pages && length > 0 {
+            // Where the system makes huge pages on request, they are made when a mapping with that wish is
+            // touched, and not by reserving.
+            check_limit(length as u64)?;
+            object.0.set_len(length as u64)?;
+            super::huge::allocate(object.0.as_fd(), length);
+        }
+        object.reserve(length)?;
+        seal(object.0.as_fd(), RESIZE)?;
+        Ok(Self(PrivateFd::new(object.0.into())?))
+    }
+
+    pub(crate) fn writing(&self) -> io::Result<BorrowedFd<'_>> {
+        self.0.borrow()
+    }
+
+    /// Makes the memory read-only for ever. The kernel refuses while somebody has a writable mapping.
+    pub(crate) fn freeze(&self, _length: usize) -> io::Result<OwnedFd> {
+        seal(self.writing()?, READ_ONLY)?;
+        duplicate(self.writing()?)
     }
 }
 
@@ -67,7 +114,7 @@ fn create(flags: libc::c_uint) -> io::Result<i32> {
 
 /// The limit for the size of a file (`ulimit -f`) holds for memory too, and the kernel sends SIGXFSZ to
 /// who goes beyond it, which ends a process. So it is asked for before.
-fn check_limit(end: u64) -> io::Result<()> {
+pub(super) fn check_limit(end: u64) -> io::Result<()> {
     let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
     if end > limit { Err(io::Error::from_raw_os_error(libc::EFBIG)) } else { Ok(()) }
 }
@@ -80,15 +127,33 @@ fn seal(fd: BorrowedFd<'_>, seals: i32) -> io::Result<()> {
 
 /// Makes sure that a received object is read-only for ever and has `length` bytes.
 pub(crate) fn verify(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
-    check(fd, length, READ_ONLY)
+    check(fd, length, READ_ONLY, 0)
 }
 
-/// Makes sure that a received object cannot shrink below `length` bytes.
+/// Makes sure that a received object has `length` bytes for ever.
 pub(crate) fn verify_fixed(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
-    check(fd, length, FIXED)
+    check(fd, length, FIXED, 0)
 }
 
-fn check(fd: BorrowedFd<'_>, length: usize, wanted: i32) -> io::Result<()> {
+/// Makes sure that a received object can be written, and has `length` bytes for ever.
+pub(crate) fn verify_blank(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
+    check(fd, length, RESIZE, libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE)
+}
+
+/// What tells an object from all others.
+pub(crate) fn identity(fd: BorrowedFd<'_>) -> io::Result<[u64; 2]> {
+    let status = nix::sys::stat::fstat(fd)?;
+    Ok([status.st_dev, status.st_ino])
+}
+
+/// Whether this is memory, and not a file that has a place on a file system.
+pub(crate) fn is_memory(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    // All memory of this kind lies on one file system that is mounted nowhere.
+    let [device, _] = identity(Object::new()?.0.as_fd())?;
+    Ok(identity(fd)?[0] == device)
+}
+
+fn check(fd: BorrowedFd<'_>, length: usize, wanted: i32, unwanted: i32) -> io::Result<()> {
     let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
     // SAFETY: `fd` is open; the command takes no argument.
     let seals = checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) })
@@ -96,8 +161,13 @@ fn check(fd: BorrowedFd<'_>, length: usize, wanted: i32) -> io::Result<()> {
     if seals & wanted != wanted {
         return Err(invalid("the memory received is not sealed, so it could change".into()));
     }
+    if seals & unwanted != 0 {
+        return Err(invalid(
+            "the memory received was frozen, and cannot be filled any more".into(),
+        ));
+    }
     let actual = File::from(fd.try_clone_to_owned()?).metadata()?.len();
-    if actual < length as u64 {
+    if actual != length as u64 {
         return Err(invalid(format!("the memory received has {actual} bytes, not {length}")));
     }
     Ok(())
@@ -107,5 +177,13 @@ fn check(fd: BorrowedFd<'_>, length: usize, wanted: i32) -> io::Result<()> {
 pub(crate) fn not_for_children(base: *mut u8, length: usize) -> io::Result<()> {
     // SAFETY: changes what a later fork copies, and nothing in this process.
     checked(unsafe { libc::madvise(base.cast(), length, libc::MADV_DONTFORK) })?;
+    Ok(())
+}
+
+/// Brings the memory of a mapping in which nothing was written before, so that a lack of it is an error here,
+/// and no SIGBUS later. Since Linux 5.14; an error before.
+pub(crate) fn make_present(base: *mut u8, length: usize) -> io::Result<()> {
+    // SAFETY: as if a byte of each page were read and written back; none changes.
+    checked(unsafe { libc::madvise(base.cast(), length, libc::MADV_POPULATE_WRITE) })?;
     Ok(())
 }

@@ -18,3 +18,10 @@ pub fn will_fill(_buffer: &mut Vec<u8>) {}
 pub fn out_of_memory_kills() -> Option<u64> {
     None
 }
+
+/// How many bytes can be had before the system ends processes: that takes calls into Mach, and macOS makes
+/// more room by swapping to files that it makes as it needs them.
+#[must_use]
+pub fn room() -> Option<u64> {
+    None
+}

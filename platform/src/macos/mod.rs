@@ -8,13 +8,18 @@ pub mod bell;
 pub(crate) mod descriptors;
 mod ffi;
 pub mod guardian;
+pub(crate) mod huge;
 pub mod image;
 mod kqueue;
+pub(crate) mod life;
 pub mod lifeline;
 pub mod memory;
 pub mod park;
 pub mod program;
 pub(crate) mod shared;
 pub(crate) mod spawn;
+pub mod spool;
 pub mod threads;
 pub mod watch;
+
+pub(crate) use crate::unix::owner_word as owner;

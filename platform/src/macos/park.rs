@@ -13,6 +13,8 @@ use super::ffi::{__ulock_wait, __ulock_wake};
 const SHARED: u32 = 3;
 /// `ULF_NO_ERRNO`: errors are returned as negative numbers.
 const NO_ERRNO: u32 = 0x0100_0000;
+/// `ULF_WAKE_ALL`.
+const ALL: u32 = 0x0000_0100;
 
 /// Sleeps while `word` is `value`, until [`wake`], for at most `limit`. May return early.
 pub fn wait(word: &AtomicU32, value: u32, limit: Duration) {
@@ -29,8 +31,21 @@ pub fn wait(word: &AtomicU32, value: u32, limit: Duration) {
 ///
 /// What the kernel reports, except that nobody sleeps.
 pub fn wake(word: &AtomicU32) -> io::Result<()> {
+    wake_with(word, SHARED | NO_ERRNO)
+}
+
+/// Wakes all processes and threads that sleep on `word`.
+///
+/// # Errors
+///
+/// As [`wake`].
+pub fn wake_all(word: &AtomicU32) -> io::Result<()> {
+    wake_with(word, SHARED | NO_ERRNO | ALL)
+}
+
+fn wake_with(word: &AtomicU32, operation: u32) -> io::Result<()> {
     // SAFETY: the word is valid and aligned.
-    let result = unsafe { __ulock_wake(SHARED | NO_ERRNO, word.as_ptr().cast(), 0) };
+    let result = unsafe { __ulock_wake(operation, word.as_ptr().cast(), 0) };
     match -result {
         ..=0 | libc::ENOENT => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),

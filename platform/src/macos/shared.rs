@@ -14,7 +14,8 @@
 //!
 //! # Safety
 //!
-//! A new object is mapped for writing by nobody but `freeze`, in which the mapping ends as well.
+//! A new object is mapped for writing by nobody but `freeze`, in which the mapping ends as well; one that is
+//! filled in place, by those who hold a part of it, of whom none is left when it is frozen.
 
 use std::ffi::CString;
 use std::io;
@@ -24,6 +25,8 @@ use memmap2::MmapOptions;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::fstat;
 
+use crate::unix::fd::{PrivateFd, duplicate};
+use crate::unix::shared::Wishes;
 use crate::unix::{checked, random};
 
 /// How many bytes are collected in one piece. Pieces are never moved, so that a large object needs
@@ -77,11 +80,42 @@ impl Object {
         Ok(reading)
     }
 
-    /// Gives the object `length` bytes of zeroes, and keeps it at that size for ever.
-    pub(crate) fn fixed(self, length: usize) -> io::Result<OwnedFd> {
+    /// Gives the object `length` bytes of zeroes, and keeps it at that size for ever. None of them takes memory
+    /// before it is written: the system cannot reserve it.
+    pub(crate) fn fixed(self, length: usize, _reserved: usize) -> io::Result<OwnedFd> {
         let Pair { writing, .. } = Pair::new()?;
         set_size(writing.as_fd(), length)?;
         Ok(writing)
+    }
+}
+
+/// Memory of a fixed size that can be written in place, until it is frozen.
+///
+/// That is, until the last writing descriptor and the last writable mapping are gone: whoever has one holds
+/// a part of the table, and the maker sees that. The kernel cannot be asked.
+#[derive(Debug)]
+pub(crate) struct Blank {
+    writing: PrivateFd,
+    reading: OwnedFd,
+}
+
+impl Blank {
+    pub(crate) fn new(length: usize, _wishes: Wishes) -> io::Result<Self> {
+        let Pair { writing, reading } = Pair::new()?;
+        if length > 0 {
+            set_size(writing.as_fd(), length)?;
+        }
+        Ok(Self { writing: PrivateFd::new(writing)?, reading })
+    }
+
+    pub(crate) fn writing(&self) -> io::Result<BorrowedFd<'_>> {
+        self.writing.borrow()
+    }
+
+    /// The read-only side. The caller drops the writing one before it lets anybody have it.
+    pub(crate) fn freeze(&self, length: usize) -> io::Result<OwnedFd> {
+        verify(self.reading.as_fd(), length)?;
+        duplicate(self.reading.as_fd())
     }
 }
 
@@ -131,6 +165,29 @@ pub(crate) fn verify(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
     verify_fixed(fd, length)
 }
 
+/// Makes sure that a received object can be written, and cannot shrink below `length` bytes.
+pub(crate) fn verify_blank(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    if flags & OFlag::O_ACCMODE != OFlag::O_RDWR {
+        return Err(invalid(
+            "the memory received was frozen, and cannot be filled any more".into(),
+        ));
+    }
+    verify_fixed(fd, length)
+}
+
+/// What tells an object from others: no more than its size, since shared memory has no number here (xnu,
+/// `pshm_stat`).
+pub(crate) fn identity(fd: BorrowedFd<'_>) -> io::Result<[u64; 2]> {
+    let status = fstat(fd)?;
+    Ok([u64::try_from(status.st_size).unwrap_or(0), status.st_ino])
+}
+
+/// Whether this is memory, and not a file that has a place on a file system.
+pub(crate) fn is_memory(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(fstat(fd)?.st_mode & libc::S_IFMT == 0)
+}
+
 /// Makes sure that a received object cannot shrink below `length` bytes.
 pub(crate) fn verify_fixed(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
     let status = fstat(fd)?;
@@ -153,6 +210,12 @@ pub(crate) fn not_for_children(base: *mut u8, length: usize) -> io::Result<()> {
     const NONE: libc::c_int = 2;
     // SAFETY: changes what a later fork copies, and nothing in this process.
     checked(unsafe { super::ffi::minherit(base.cast(), length, NONE) })?;
+    Ok(())
+}
+
+/// Memory comes as it is written: the system cannot bring it before.
+#[expect(clippy::unnecessary_wraps, reason = "other systems can, and tell when there is none")]
+pub(crate) fn make_present(_base: *mut u8, _length: usize) -> io::Result<()> {
     Ok(())
 }
 

@@ -106,17 +106,18 @@ impl ProducerIndex {
         shared.tail.store(self.tail, Ordering::Release);
     }
 
-    /// Goes on from where a copy of this end has got to. Whether it got anywhere.
-    pub(crate) fn catch_up(&mut self, shared: Shared<'_>) -> Result<bool, Corrupt> {
+    /// Goes on from where a copy of this end has got to. Returns how many bytes that published.
+    pub(crate) fn catch_up(&mut self, shared: Shared<'_>) -> Result<u64, Corrupt> {
         let tail = shared.tail.load(Ordering::Acquire);
         let moved = tail.checked_sub(self.tail).ok_or(Corrupt)?;
-        if moved > self.capacity {
+        // The consumer may have taken some of it meanwhile: a ring that has gone around counts, too.
+        let head = shared.head.load(Ordering::Acquire);
+        if head < self.freed || head > tail || tail - head > self.capacity {
             return Err(Corrupt);
         }
         self.tail = tail;
-        // What was known to be free may have been used.
-        self.freed = self.freed.max(shared.head.load(Ordering::Acquire).min(tail));
-        Ok(moved > 0)
+        self.freed = head;
+        Ok(moved)
     }
 
     /// Whether the consumer sleeps and must be woken now, after one or more [`Self::publish`]. `idle` if

@@ -1,4 +1,5 @@
-//! The memory of a pair of rings: one page of words, and two stretches of data, each mapped twice.
+//! The memory of a pair of rings: one page of words, two stretches of data that are mapped twice each, and
+//! two for bulk that are mapped once each.
 //!
 //! # Safety
 //!
@@ -6,7 +7,7 @@
 //! cannot shrink. It is reached through atomics (the words) and through copies by raw pointers whose
 //! range is checked here (the data).
 //!
-//! Each process maps the ring out of which it reads as read-only, so that a stray write in a worker cannot
+//! Each process maps the rings out of which it reads as read-only, so that a stray write in a worker cannot
 //! change what its owner may send to another. A forked child does not get the mappings of the owner at
 //! all; its copies of these objects must not be used, and do nothing when they are dropped.
 
@@ -14,27 +15,53 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use super::USER_WORDS;
 use super::index::Shared;
+use super::{Sizes, USER_WORDS};
 use crate::os;
 use crate::unix::checked;
 use crate::unix::fd::{generation, lift};
 
-/// Which of the two rings.
+/// Which of the rings. Down is from the process that made the pair, up is to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
-    /// From the process that made the pair.
+pub(super) enum Stretch {
     Down,
-    /// To it.
     Up,
+    BulkDown,
+    BulkUp,
+}
+
+/// Which of the two processes this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Maker,
+    Receiver,
+}
+
+impl Stretch {
+    /// All, in the order in which they lie in the object.
+    const ALL: [Self; 4] = [Self::Down, Self::Up, Self::BulkDown, Self::BulkUp];
+
+    fn is_written_by(self, side: Side) -> bool {
+        matches!(self, Self::Down | Self::BulkDown) == (side == Side::Maker)
+    }
+
+    /// Whether it is mapped twice, so that nothing in it is ever split.
+    #[inline]
+    fn is_doubled(self) -> bool {
+        matches!(self, Self::Down | Self::Up)
+    }
 }
 
 /// The words take one page, so that data starts at a page. No system has smaller ones than this.
 const LEAST_PAGE: usize = 4 << 10;
-const _: () = assert!((USER_WORDS + 9 * APART) * size_of::<u64>() <= LEAST_PAGE);
+const _: () = assert!((BED + APART) * size_of::<u64>() <= LEAST_PAGE);
 /// Words that different processes write stand on different lines of the processor's cache; two, because
 /// processors fetch lines in pairs.
 pub(super) const APART: usize = 128 / size_of::<u64>();
+/// The words of one ring.
+const RING_WORDS: usize = 4 * APART;
+/// Where the word is on which somebody sleeps.
+const BED: usize = USER_WORDS + Stretch::ALL.len() * RING_WORDS;
 
 /// The mapping.
 #[derive(Debug)]
@@ -42,9 +69,8 @@ pub(super) struct Map {
     base: *mut u8,
     /// The size of a page: that of the words.
     page: usize,
-    capacity: usize,
-    /// The ring into which this process writes.
-    out: Direction,
+    sizes: Sizes,
+    side: Side,
     generation: u64,
 }
 
@@ -54,54 +80,91 @@ unsafe impl Send for Map {}
 // SAFETY: as above; `Producer` and `Consumer`, which write and read data, need `&mut` for it.
 unsafe impl Sync for Map {}
 
-/// The size of the object: words, then the data of both rings.
-fn object(page: usize, capacity: usize) -> usize {
-    page + 2 * capacity
+/// What the object holds from the beginning: words, and the two stretches for frames.
+fn reserved(page: usize, sizes: Sizes) -> usize {
+    page + 2 * sizes.frames
 }
 
-/// The size of the mapping: words, then the data of both rings, twice each.
-fn span(page: usize, capacity: usize) -> usize {
-    page + 4 * capacity
+/// The size of the object: what it holds from the beginning, then the stretches for bulk.
+fn object(page: usize, sizes: Sizes) -> usize {
+    reserved(page, sizes) + 2 * sizes.bulk
+}
+
+/// The size of the mapping: as the object, with the stretches for frames twice.
+fn span(page: usize, sizes: Sizes) -> usize {
+    page + 4 * sizes.frames + 2 * sizes.bulk
 }
 
 impl Map {
-    pub(super) fn create(capacity: usize) -> io::Result<(Self, OwnedFd)> {
-        let page = check(capacity)?;
-        let fd = lift(os::shared::Object::new()?.fixed(object(page, capacity))?)?;
-        let this = Self::over(fd.as_fd(), page, capacity, Direction::Down)?;
+    pub(super) fn create(sizes: Sizes) -> io::Result<(Self, OwnedFd)> {
+        let page = check(sizes)?;
+        let new = os::shared::Object::new()?;
+        // Most rings for bulk are never used, so they take no memory before they are.
+        let fd = lift(new.fixed(object(page, sizes), reserved(page, sizes))?)?;
+        let this = Self::over(fd.as_fd(), page, sizes, Side::Maker)?;
         this.keep_from_children()?;
         Ok((this, fd))
     }
 
-    pub(super) fn receive(fd: BorrowedFd<'_>, capacity: usize) -> io::Result<Self> {
-        let page = check(capacity)?;
-        os::shared::verify_fixed(fd, object(page, capacity))?;
-        Self::over(fd, page, capacity, Direction::Up)
+    pub(super) fn receive(fd: BorrowedFd<'_>, sizes: Sizes) -> io::Result<Self> {
+        let page = check(sizes)?;
+        os::shared::verify_fixed(fd, object(page, sizes))?;
+        Self::over(fd, page, sizes, Side::Receiver)
     }
 
     pub(super) fn keep_from_children(&self) -> io::Result<()> {
         os::shared::not_for_children(self.base, self.span())
     }
 
-    fn over(fd: BorrowedFd<'_>, page: usize, capacity: usize, out: Direction) -> io::Result<Self> {
+    fn over(fd: BorrowedFd<'_>, page: usize, sizes: Sizes, side: Side) -> io::Result<Self> {
         let anywhere = std::ptr::null_mut();
         let flags = libc::MAP_PRIVATE | libc::MAP_ANON;
-        let length = span(page, capacity);
+        let length = span(page, sizes);
         // SAFETY: a new mapping that replaces none.
         let base = unsafe { libc::mmap(anywhere, length, libc::PROT_NONE, flags, -1, 0) };
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
         // From here on, the drop unmaps it.
-        let this = Self { base: base.cast(), page, capacity, out, generation: generation() };
+        let this = Self { base: base.cast(), page, sizes, side, generation: generation() };
         this.place(fd, 0, 0, page, true)?;
-        for (number, direction) in [Direction::Down, Direction::Up].into_iter().enumerate() {
-            let from = page + number * capacity;
-            let first = page + 2 * number * capacity;
-            this.place(fd, first, from, capacity, direction == out)?;
-            this.place(fd, first + capacity, from, capacity, direction == out)?;
+        let mut from = page;
+        for stretch in Stretch::ALL {
+            let (first, capacity) = (this.start(stretch), this.capacity(stretch));
+            let writable = stretch.is_written_by(side);
+            this.place(fd, first, from, capacity, writable)?;
+            if stretch.is_doubled() {
+                this.place(fd, first + capacity, from, capacity, writable)?;
+            }
+            from += capacity;
         }
         Ok(this)
+    }
+
+    /// Where in the mapping it begins.
+    #[inline]
+    fn start(&self, stretch: Stretch) -> usize {
+        let Sizes { frames, bulk } = self.sizes;
+        match stretch {
+            Stretch::Down => self.page,
+            Stretch::Up => self.page + 2 * frames,
+            Stretch::BulkDown => self.page + 4 * frames,
+            Stretch::BulkUp => self.page + 4 * frames + bulk,
+        }
+    }
+
+    /// How many bytes it holds.
+    #[inline]
+    pub(super) fn capacity(&self, stretch: Stretch) -> usize {
+        if stretch.is_doubled() { self.sizes.frames } else { self.sizes.bulk }
+    }
+
+    /// Makes sure that all of its memory is there, so that a lack of memory is an error here.
+    pub(super) fn reserve(&self, stretch: Stretch) -> io::Result<()> {
+        assert!(stretch.is_written_by(self.side), "nobody else writes there");
+        // SAFETY: inside the reservation, as `place` has checked.
+        let first = unsafe { self.base.add(self.start(stretch)) };
+        os::shared::make_present(first, self.capacity(stretch))
     }
 
     /// Maps `length` bytes of the object at `offset` into the reservation.
@@ -128,11 +191,7 @@ impl Map {
     }
 
     fn span(&self) -> usize {
-        span(self.page, self.capacity)
-    }
-
-    pub(super) fn capacity(&self) -> usize {
-        self.capacity
+        span(self.page, self.sizes)
     }
 
     #[inline]
@@ -154,12 +213,8 @@ impl Map {
     }
 
     #[inline]
-    pub(super) fn shared(&self, direction: Direction) -> Shared<'_> {
-        let first = USER_WORDS
-            + match direction {
-                Direction::Down => 0,
-                Direction::Up => 4 * APART,
-            };
+    pub(super) fn shared(&self, stretch: Stretch) -> Shared<'_> {
+        let first = USER_WORDS + stretch as usize * RING_WORDS;
         Shared {
             tail: self.word(first),
             head: self.word(first + APART),
@@ -168,44 +223,112 @@ impl Map {
         }
     }
 
-    /// Where the byte with this count is, with at least `length` contiguous bytes after it.
-    #[inline]
-    fn data(&self, direction: Direction, position: u64, length: usize) -> *mut u8 {
-        assert!(length <= self.capacity, "no more than a ring holds");
-        #[expect(clippy::cast_possible_truncation, reason = "masked to less than the capacity")]
-        let inside = position as usize & (self.capacity - 1);
-        let start = match direction {
-            Direction::Down => self.page,
-            Direction::Up => self.page + 2 * self.capacity,
-        };
-        // SAFETY: `inside` is below the capacity and so is `length`, and twice the capacity is mapped
-        // from `start`.
-        unsafe { self.base.add(start + inside) }
-    }
-
     /// The word on which the process that did not make the pair sleeps.
     pub(super) fn bed(&self) -> &AtomicU32 {
-        let word = std::ptr::from_ref(self.word(USER_WORDS + 8 * APART)).cast::<AtomicU32>();
+        let word = std::ptr::from_ref(self.word(BED)).cast::<AtomicU32>();
         // SAFETY: the first half of a word, which nobody reaches as a whole; else as for `word`.
         unsafe { &*word }
     }
 
-    /// Copies bytes into the ring of this process.
+    /// Where the byte with this count is in a stretch that is mapped twice, with `length` bytes from there on.
     #[inline]
-    pub(super) fn write(&self, position: u64, bytes: &[u8]) {
-        let to = self.data(self.out, position, bytes.len());
-        // SAFETY: `data` promises as many bytes, and those of `out` are writable. `bytes` is a reference, so it is not in this
-        // mapping, to which there are none.
+    fn doubled(&self, stretch: Stretch, position: u64, length: usize) -> *mut u8 {
+        let capacity = self.sizes.frames;
+        assert!(length <= capacity, "no more than a ring holds");
+        #[expect(clippy::cast_possible_truncation, reason = "masked to less than the capacity")]
+        let inside = position as usize & (capacity - 1);
+        let start = self.page + if stretch == Stretch::Down { 0 } else { 2 * capacity };
+        // SAFETY: `inside` is below the capacity and so is `length`, and twice the capacity is mapped from the
+        // start of either of the two stretches for frames.
+        unsafe { self.base.add(start + inside) }
+    }
+
+    /// Where the byte with this count is in a stretch that is mapped once, and how many of the `length` from
+    /// there on lie behind it. The others lie at its beginning.
+    fn single(&self, stretch: Stretch, position: u64, length: usize) -> (*mut u8, usize) {
+        let capacity = self.sizes.bulk;
+        assert!(length <= capacity && !stretch.is_doubled(), "no more than a ring holds");
+        #[expect(clippy::cast_possible_truncation, reason = "masked to less than the capacity")]
+        let inside = position as usize & (capacity - 1);
+        // SAFETY: `inside` is below the capacity, and so much is mapped from the start.
+        let place = unsafe { self.base.add(self.start(stretch) + inside) };
+        (place, length.min(capacity - inside))
+    }
+
+    /// Copies bytes into a ring of this process.
+    #[inline]
+    pub(super) fn write(&self, stretch: Stretch, position: u64, bytes: &[u8]) {
+        assert!(stretch.is_written_by(self.side), "nobody else writes there");
+        if !stretch.is_doubled() {
+            return self.write_single(stretch, position, bytes);
+        }
+        let to = self.doubled(stretch, position, bytes.len());
+        // SAFETY: `doubled` promises as many bytes, and those of this side are writable. `bytes` is a
+        // reference, so it is not in this mapping, to which there are none.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+    }
+
+    #[cold]
+    fn write_single(&self, stretch: Stretch, position: u64, bytes: &[u8]) {
+        let (to, straight) = self.single(stretch, position, bytes.len());
+        let (first, rest) = bytes.split_at(straight);
+        // SAFETY: as in `write`; `single` promises as many bytes.
+        unsafe { std::ptr::copy_nonoverlapping(first.as_ptr(), to, first.len()) };
+        let (to, _) = self.single(stretch, 0, rest.len());
+        // SAFETY: as above; at the beginning, all up to the capacity lies behind each other.
+        unsafe { std::ptr::copy_nonoverlapping(rest.as_ptr(), to, rest.len()) };
     }
 
     /// Copies bytes out of a ring.
     #[inline]
-    pub(super) fn read(&self, direction: Direction, position: u64, buffer: &mut [u8]) {
-        let from = self.data(direction, position, buffer.len());
-        // SAFETY: `data` promises as many readable bytes, and `buffer` is not in this mapping. A peer that
+    pub(super) fn read(&self, stretch: Stretch, position: u64, buffer: &mut [u8]) {
+        if !stretch.is_doubled() {
+            return self.read_single(stretch, position, buffer);
+        }
+        let from = self.doubled(stretch, position, buffer.len());
+        // SAFETY: `doubled` promises as many readable bytes, and `buffer` is not in this mapping. A peer that
         // breaks the protocol may change them meanwhile; any bytes are valid bytes.
         unsafe { std::ptr::copy_nonoverlapping(from, buffer.as_mut_ptr(), buffer.len()) };
+    }
+
+    #[cold]
+    fn read_single(&self, stretch: Stretch, position: u64, buffer: &mut [u8]) {
+        let (from, straight) = self.single(stretch, position, buffer.len());
+        let (first, rest) = buffer.split_at_mut(straight);
+        // SAFETY: as in `read`; `single` promises as many bytes.
+        unsafe { std::ptr::copy_nonoverlapping(from, first.as_mut_ptr(), first.len()) };
+        let (from, _) = self.single(stretch, 0, rest.len());
+        // SAFETY: as above; at the beginning, all up to the capacity lies behind each other.
+        unsafe { std::ptr::copy_nonoverlapping(from, rest.as_mut_ptr(), rest.len()) };
+    }
+
+    /// Copies bytes out of a ring for bulk, behind those that `buffer` has, into the room that it has: memory that was
+    /// not written before is written once.
+    pub(super) fn read_behind(
+        &self,
+        stretch: Stretch,
+        position: u64,
+        buffer: &mut Vec<u8>,
+        length: usize,
+    ) {
+        let spare = buffer.spare_capacity_mut();
+        assert!(length <= spare.len(), "the caller has made room");
+        let into = spare.as_mut_ptr().cast::<u8>();
+        let (from, straight) = self.single(stretch, position, length);
+        // SAFETY: `single` promises as many readable bytes, and there is room for them, which is not in this
+        // mapping; else as for `read`.
+        unsafe { std::ptr::copy_nonoverlapping(from, into, straight) };
+        let rest = length - straight;
+        if rest > 0 {
+            let (from, _) = self.single(stretch, 0, rest);
+            // SAFETY: `straight` is at most `length`, for which there is room.
+            let into = unsafe { into.add(straight) };
+            // SAFETY: as above; at the beginning, all up to the capacity lies behind each other.
+            unsafe { std::ptr::copy_nonoverlapping(from, into, rest) };
+        }
+        let all = buffer.len() + length;
+        // SAFETY: `length` bytes behind those that were there have just been written, and there was room.
+        unsafe { buffer.set_len(all) };
     }
 }
 
@@ -221,15 +344,18 @@ impl Drop for Map {
     }
 }
 
-/// Whether a ring can have this capacity. Returns the size of a page.
-fn check(capacity: usize) -> io::Result<usize> {
+/// Whether rings can have these sizes. Returns the size of a page.
+fn check(sizes: Sizes) -> io::Result<usize> {
     // SAFETY: no memory is involved.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     let page = usize::try_from(page).unwrap_or(usize::MAX);
-    if capacity.is_power_of_two() && capacity >= page && capacity <= 1 << 40 {
-        return Ok(page);
+    for capacity in [sizes.frames, sizes.bulk] {
+        if !capacity.is_power_of_two() || capacity < page || capacity > 1 << 40 {
+            let text = format!(
+                "a ring cannot hold {capacity} bytes: a power of two, at least a page, is wanted"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
     }
-    let text =
-        format!("a ring cannot hold {capacity} bytes: a power of two, at least a page, is wanted");
-    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+    Ok(page)
 }

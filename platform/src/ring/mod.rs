@@ -1,10 +1,11 @@
 //! Rings in shared memory: bytes from one process to another without a system call.
 //!
-//! Two processes share one object: a page of words, then the data of two rings, one in each direction.
-//! The data of each ring is mapped twice, back to back, so that every run of bytes up to the capacity is
-//! contiguous wherever it starts.
+//! Two processes share one object: a page of words, then the data of four rings, two in each direction.
+//! One of the two is for frames: its data is mapped twice, back to back, so that every run of bytes up to
+//! the capacity is contiguous wherever it starts. The other is for bulk, which goes through it in pieces: it
+//! is mapped once, and takes no memory before it is used.
 //!
-//! Each process maps the ring out of which it reads as read-only.
+//! Each process maps the rings out of which it reads as read-only.
 //!
 //! Bytes count when their index is published (`index.rs`), so a process that is killed while it writes
 //! leaves nothing half-read.
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 pub use index::Corrupt;
 use index::{ConsumerIndex, ProducerIndex};
-use map::{Direction, Map};
+use map::{Map, Side, Stretch};
 
 use crate::os::park;
 
@@ -36,36 +37,47 @@ pub const USER_WORDS: usize = 64;
 /// Words this far apart are on different lines of the processor's cache.
 pub const APART: usize = map::APART;
 
-/// One process's ends of a pair of rings.
+/// How many bytes rings hold: powers of two, at least one page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Each of the two for frames.
+    pub frames: usize,
+    /// Each of the two for bulk.
+    pub bulk: usize,
+}
+
+/// One process's ends of a pair of rings for frames, and of a pair for bulk.
 #[derive(Debug)]
 pub struct Ends {
     /// Into the other process.
     pub producer: Producer,
     /// Out of the other process.
     pub consumer: Consumer,
+    /// Into the other process, for bulk. Only after [`Producer::reserve`].
+    pub bulk_producer: Producer,
+    /// Out of the other process, for bulk.
+    pub bulk_consumer: Consumer,
     /// Words that both reach.
     pub words: Words,
 }
 
-/// Makes a pair of rings, and the descriptor by which the other process reaches them.
-///
-/// Each ring holds `capacity` bytes: a power of two, at least one page.
+/// Makes pairs of rings, and the descriptor by which the other process reaches them.
 ///
 /// # Errors
 ///
 /// When there is no memory, no address space or no descriptor left.
-pub fn pair(capacity: usize) -> io::Result<(Ends, OwnedFd)> {
-    let (map, fd) = Map::create(capacity)?;
-    Ok((ends(map, Direction::Down, Direction::Up), fd))
+pub fn pair(sizes: Sizes) -> io::Result<(Ends, OwnedFd)> {
+    let (map, fd) = Map::create(sizes)?;
+    Ok((ends(map, Side::Maker), fd))
 }
 
-/// Takes over the other ends of a pair that another process made.
+/// Takes over the other ends of pairs that another process made.
 ///
 /// # Errors
 ///
-/// `InvalidData` when the object is not of the size of such a pair, or could shrink.
-pub fn receive(fd: BorrowedFd<'_>, capacity: usize) -> io::Result<Ends> {
-    Ok(ends(Map::receive(fd, capacity)?, Direction::Up, Direction::Down))
+/// `InvalidData` when the object is not of the size of such pairs, or could shrink.
+pub fn receive(fd: BorrowedFd<'_>, sizes: Sizes) -> io::Result<Ends> {
+    Ok(ends(Map::receive(fd, sizes)?, Side::Receiver))
 }
 
 /// Maps only to look at the words. Children that are forked later do not get the mapping.
@@ -73,28 +85,33 @@ pub fn receive(fd: BorrowedFd<'_>, capacity: usize) -> io::Result<Ends> {
 /// # Errors
 ///
 /// As [`receive`].
-pub fn observe(fd: BorrowedFd<'_>, capacity: usize) -> io::Result<Words> {
-    let map = Map::receive(fd, capacity)?;
+pub fn observe(fd: BorrowedFd<'_>, sizes: Sizes) -> io::Result<Words> {
+    let map = Map::receive(fd, sizes)?;
     map.keep_from_children()?;
     Ok(Words(Arc::new(map)))
 }
 
-fn ends(map: Map, out: Direction, into: Direction) -> Ends {
-    let map = Arc::new(map);
-    let capacity = map.capacity() as u64;
+fn ends(map: Map, side: Side) -> Ends {
+    let map = &Arc::new(map);
+    let capacity = |stretch| map.capacity(stretch) as u64;
+    let producer = |stretch| {
+        let index = ProducerIndex::new(capacity(stretch));
+        Producer { map: map.clone(), stretch, index, staged: 0 }
+    };
+    let consumer = |stretch| {
+        let index = ConsumerIndex::new(capacity(stretch));
+        Consumer { map: map.clone(), stretch, index }
+    };
+    let (out, into) = match side {
+        Side::Maker => ((Stretch::Down, Stretch::BulkDown), (Stretch::Up, Stretch::BulkUp)),
+        Side::Receiver => ((Stretch::Up, Stretch::BulkUp), (Stretch::Down, Stretch::BulkDown)),
+    };
     Ends {
-        producer: Producer {
-            map: map.clone(),
-            direction: out,
-            index: ProducerIndex::new(capacity),
-            staged: 0,
-        },
-        consumer: Consumer {
-            map: map.clone(),
-            direction: into,
-            index: ConsumerIndex::new(capacity),
-        },
-        words: Words(map),
+        producer: producer(out.0),
+        consumer: consumer(into.0),
+        bulk_producer: producer(out.1),
+        bulk_consumer: consumer(into.1),
+        words: Words(map.clone()),
     }
 }
 
@@ -137,7 +154,7 @@ impl Words {
 #[derive(Debug)]
 pub struct Producer {
     map: Arc<Map>,
-    direction: Direction,
+    stretch: Stretch,
     index: ProducerIndex,
     /// Bytes written and not published.
     staged: u64,
@@ -151,7 +168,7 @@ impl Producer {
     /// [`Corrupt`] when the other side's index cannot be.
     #[inline]
     pub fn room(&mut self, wanted: usize) -> Result<usize, Corrupt> {
-        let shared = self.map.shared(self.direction);
+        let shared = self.map.shared(self.stretch);
         let room = self.index.room(shared, wanted as u64 + self.staged)?;
         Ok(narrow(room - self.staged))
     }
@@ -180,13 +197,23 @@ impl Producer {
     #[must_use]
     pub fn is_drained(&self) -> bool {
         // Acquire: it has read what we are going to overwrite.
-        self.map.shared(self.direction).head.load(Ordering::Acquire) == self.position()
+        self.map.shared(self.stretch).head.load(Ordering::Acquire) == self.position()
     }
 
     /// The most that ever fits.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.map.capacity()
+        self.map.capacity(self.stretch)
+    }
+
+    /// Makes sure that there is memory for all that this ring holds. Once, before the first byte is put into
+    /// a ring for bulk.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory left, and on systems that cannot tell. The ring must not be used then.
+    pub fn reserve(&self) -> io::Result<()> {
+        self.map.reserve(self.stretch)
     }
 
     /// Writes bytes behind those written before. They do not count before [`Producer::publish`].
@@ -197,7 +224,7 @@ impl Producer {
     #[inline]
     pub fn put(&mut self, bytes: &[u8]) {
         assert!(bytes.len() <= self.known_room(), "the caller has asked for room");
-        self.map.write(self.position(), bytes);
+        self.map.write(self.stretch, self.position(), bytes);
         self.staged += bytes.len() as u64;
     }
 
@@ -205,7 +232,7 @@ impl Producer {
     #[inline]
     pub fn publish(&mut self) {
         let count = std::mem::take(&mut self.staged);
-        self.index.publish(self.map.shared(self.direction), count);
+        self.index.publish(self.map.shared(self.stretch), count);
     }
 
     /// After [`Producer::publish`]: whether the other side sleeps and must be woken. `idle` if this side
@@ -213,7 +240,7 @@ impl Producer {
     #[must_use = "the other side sleeps until it is woken"]
     #[inline]
     pub fn wakes(&self, idle: bool) -> bool {
-        self.index.wakes(self.map.shared(self.direction), idle)
+        self.index.wakes(self.map.shared(self.stretch), idle)
     }
 
     /// Says that this side is about to sleep until `wanted` bytes fit. False if they do: then it must
@@ -223,25 +250,26 @@ impl Producer {
     ///
     /// As [`Producer::room`].
     pub fn prepare_sleep(&mut self, wanted: usize) -> Result<bool, Corrupt> {
-        let shared = self.map.shared(self.direction);
+        let shared = self.map.shared(self.stretch);
         self.index.prepare_sleep(shared, wanted as u64)
     }
 
     /// Takes over what another process has published through a copy of this end: a forked child that has
-    /// ended since. What was written here and not published is forgotten.
+    /// ended since. What was written here and not published is forgotten. Returns how many bytes it
+    /// published.
     ///
     /// # Errors
     ///
     /// [`Corrupt`] when it published more than there was room for.
-    pub fn catch_up(&mut self) -> Result<bool, Corrupt> {
+    pub fn catch_up(&mut self) -> Result<u64, Corrupt> {
         self.staged = 0;
-        self.index.catch_up(self.map.shared(self.direction))
+        self.index.catch_up(self.map.shared(self.stretch))
     }
 
     /// Reads bytes that were written at `position` and not overwritten since.
     #[inline]
     pub fn read_back(&self, position: u64, buffer: &mut [u8]) {
-        self.map.read(self.direction, position, buffer);
+        self.map.read(self.stretch, position, buffer);
     }
 }
 
@@ -249,7 +277,7 @@ impl Producer {
 #[derive(Debug)]
 pub struct Consumer {
     map: Arc<Map>,
-    direction: Direction,
+    stretch: Stretch,
     index: ConsumerIndex,
 }
 
@@ -261,14 +289,25 @@ impl Consumer {
     /// [`Corrupt`] when the other side's index cannot be.
     #[inline]
     pub fn available(&mut self) -> Result<usize, Corrupt> {
-        let shared = self.map.shared(self.direction);
+        let shared = self.map.shared(self.stretch);
         self.index.available(shared).map(narrow)
     }
 
     /// Copies out bytes that are available, from `offset` on, without taking them.
     #[inline]
     pub fn peek(&self, offset: usize, buffer: &mut [u8]) {
-        self.map.read(self.direction, self.index.position() + offset as u64, buffer);
+        self.map.read(self.stretch, self.index.position() + offset as u64, buffer);
+    }
+
+    /// Takes `count` of the available bytes, and puts them behind those that `buffer` has, into the room that it
+    /// has: memory that was not written before is written once.
+    ///
+    /// # Panics
+    ///
+    /// When there is no room for them, and if this is no ring for bulk.
+    pub fn take_behind(&mut self, buffer: &mut Vec<u8>, count: usize) {
+        self.map.read_behind(self.stretch, self.index.position(), buffer, count);
+        self.take(count);
     }
 
     /// Takes `count` of the available bytes. Their room is given back by [`Consumer::release`].
@@ -281,7 +320,7 @@ impl Consumer {
     #[must_use = "the other side sleeps until it is woken"]
     #[inline]
     pub fn release(&mut self) -> bool {
-        self.index.release(self.map.shared(self.direction))
+        self.index.release(self.map.shared(self.stretch))
     }
 
     /// Says that this side is about to sleep until `wanted` bytes are published, or fewer and the other
@@ -291,13 +330,13 @@ impl Consumer {
     ///
     /// As [`Consumer::available`].
     pub fn prepare_sleep(&mut self, wanted: usize) -> Result<bool, Corrupt> {
-        let shared = self.map.shared(self.direction);
+        let shared = self.map.shared(self.stretch);
         self.index.prepare_sleep(shared, wanted as u64)
     }
 
     /// Says that this side is awake.
     pub fn wake_up(&self) {
-        self.index.wake_up(self.map.shared(self.direction));
+        self.index.wake_up(self.map.shared(self.stretch));
     }
 }
 

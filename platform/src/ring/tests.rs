@@ -7,9 +7,13 @@ use super::*;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
+fn sizes(frames: usize) -> Sizes {
+    Sizes { frames, bulk: 4096 }
+}
+
 fn both(capacity: usize) -> (Ends, Ends) {
-    let (near, fd) = pair(capacity).unwrap();
-    let far = receive(fd.as_fd(), capacity).unwrap();
+    let (near, fd) = pair(sizes(capacity)).unwrap();
+    let far = receive(fd.as_fd(), sizes(capacity)).unwrap();
     (near, far)
 }
 
@@ -81,23 +85,25 @@ fn an_owner_may_free_by_its_own_account_and_read_back() {
 #[test]
 fn a_counter_that_cannot_be_is_reported() {
     let (mut near, mut far) = both(4096);
-    near.producer.map.shared(Direction::Down).tail.store(5000, Ordering::Relaxed);
+    near.producer.map.shared(Stretch::Down).tail.store(5000, Ordering::Relaxed);
     assert_eq!(far.consumer.available(), Err(Corrupt), "more than a ring holds");
-    far.consumer.map.shared(Direction::Down).head.store(1, Ordering::Relaxed);
+    far.consumer.map.shared(Stretch::Down).head.store(1, Ordering::Relaxed);
     near.producer.put(&[0; 4096]);
     near.producer.publish();
-    far.consumer.map.shared(Direction::Down).head.store(4097, Ordering::Relaxed);
+    far.consumer.map.shared(Stretch::Down).head.store(4097, Ordering::Relaxed);
     assert_eq!(near.producer.room(1), Err(Corrupt), "read what was never written");
 }
 
 #[test]
 fn nothing_but_such_a_pair_is_received() {
-    let (_near, fd) = pair(4096).unwrap();
+    let (_near, fd) = pair(sizes(4096)).unwrap();
     for capacity in [0, 1, 100, 2048, 8192] {
-        assert!(receive(fd.as_fd(), capacity).is_err(), "{capacity}");
+        assert!(receive(fd.as_fd(), sizes(capacity)).is_err(), "{capacity}");
+        let bulk = Sizes { frames: 4096, bulk: capacity };
+        assert!(receive(fd.as_fd(), bulk).is_err(), "{capacity} for bulk");
     }
     let file = std::fs::File::open("/dev/null").unwrap();
-    assert!(receive(file.as_fd(), 4096).is_err());
+    assert!(receive(file.as_fd(), sizes(4096)).is_err());
 }
 
 #[test]
@@ -148,4 +154,102 @@ fn a_sleeper_is_woken_by_the_amount_it_wants_or_by_an_idle_producer() {
     take_all(&mut far.consumer);
     assert!(far.consumer.prepare_sleep(16).unwrap());
     assert!(near.producer.wakes(true), "nothing more comes");
+}
+
+#[test]
+fn bulk_arrives_in_pieces_of_any_size_across_the_seam() {
+    let (mut near, mut far) = both(4096);
+    near.bulk_producer.reserve().unwrap();
+    far.bulk_producer.reserve().unwrap();
+    for (producer, consumer) in [
+        (&mut near.bulk_producer, &mut far.bulk_consumer),
+        (&mut far.bulk_producer, &mut near.bulk_consumer),
+    ] {
+        let body: Vec<u8> = (0..1_000_000u32).map(|n| (n ^ (n >> 8)) as u8).collect();
+        let mut arrived = Vec::with_capacity(body.len());
+        let (mut sent, mut round) = (0, 0);
+        while arrived.len() < body.len() {
+            round += 1;
+            let room = producer.room(1).unwrap();
+            let piece = room.min(round * 131 % 4097).min(body.len() - sent);
+            producer.put(&body[sent..sent + piece]);
+            producer.publish();
+            sent += piece;
+            let available = consumer.available().unwrap();
+            let piece = available.min(round * 257 % 4097);
+            consumer.take_behind(&mut arrived, piece);
+            assert!(!consumer.release(), "nobody sleeps");
+        }
+        assert!(arrived == body, "not what was sent, after {round} rounds");
+        assert_eq!(consumer.available().unwrap(), 0);
+    }
+}
+
+#[test]
+fn bulk_and_frames_have_nothing_to_do_with_each_other() {
+    let (mut near, mut far) = both(4096);
+    near.bulk_producer.reserve().unwrap();
+    near.bulk_producer.put(&[1; 4096]);
+    near.bulk_producer.publish();
+    assert_eq!(far.consumer.available().unwrap(), 0);
+    assert_eq!(near.producer.room(4096).unwrap(), 4096);
+    near.producer.put(&[2; 4096]);
+    near.producer.publish();
+    assert_eq!(take_all(&mut far.bulk_consumer), [1; 4096]);
+    assert_eq!(take_all(&mut far.consumer), [2; 4096]);
+    assert!(near.bulk_producer.prepare_sleep(4096).unwrap(), "not given back yet");
+    assert!(!far.consumer.release(), "it is not this room that is waited for");
+    assert!(far.bulk_consumer.release());
+}
+
+#[test]
+fn rings_that_are_not_used_take_no_memory() {
+    let sizes = Sizes { frames: 4096, bulk: 1 << 20 };
+    let (mut near, fd) = pair(sizes).unwrap();
+    let blocks = || {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::File::from(fd.try_clone().unwrap()).metadata().unwrap().blocks() * 512
+    };
+    let far = receive(fd.as_fd(), sizes).unwrap();
+    near.producer.put(&[1; 4096]);
+    near.producer.publish();
+    let before = blocks();
+    if cfg!(target_os = "linux") {
+        assert!(before < 1 << 20, "{before} bytes");
+        far.bulk_producer.reserve().unwrap();
+        assert!(blocks() >= before + (1 << 20), "{before} bytes before, {} now", blocks());
+    }
+}
+
+#[test]
+fn what_a_copy_has_published_is_taken_over_also_if_it_went_around() {
+    let (mut near, mut far) = both(4096);
+    near.bulk_producer.reserve().unwrap();
+    // What a forked child would have.
+    let mut copy = Producer {
+        map: near.bulk_producer.map.clone(),
+        stretch: near.bulk_producer.stretch,
+        index: near.bulk_producer.index,
+        staged: 0,
+    };
+    assert_eq!(near.bulk_producer.catch_up(), Ok(0));
+    for _ in 0..5 {
+        assert_eq!(copy.room(3000).unwrap(), 4096);
+        copy.put(&[1; 3000]);
+        copy.publish();
+        take_all(&mut far.bulk_consumer);
+        assert!(!far.bulk_consumer.release());
+    }
+    assert!(copy.room(4096).unwrap() == 4096);
+    copy.put(&[2; 100]);
+    copy.publish();
+    copy.put(b"and what does not count");
+    assert_eq!(near.bulk_producer.catch_up(), Ok(15_100));
+    assert_eq!(near.bulk_producer.known_room(), 3996);
+    near.bulk_producer.put(&[3; 10]);
+    near.bulk_producer.publish();
+    let all = take_all(&mut far.bulk_consumer);
+    assert_eq!((&all[..100], &all[100..]), (&[2; 100][..], &[3; 10][..]));
+    far.bulk_consumer.map.shared(Stretch::BulkDown).head.store(1 << 40, Ordering::Relaxed);
+    assert_eq!(near.bulk_producer.catch_up(), Err(Corrupt), "read what was never written");
 }

@@ -23,12 +23,21 @@ const FIRST_FREE: RawFd = 3;
 const LIFTED: RawFd = 10;
 
 static PRIVATE: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
+/// Those that a closure may take along into a forked child, see [`PrivateFd::capturable`].
+static CAPTURABLE: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
+/// The generation of the last process, of this one and those it is a fork of, that closed the capturable.
+static CLOSED: AtomicU64 = AtomicU64::new(0);
 /// Raised in every forked child.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
 fn private() -> MutexGuard<'static, BTreeSet<RawFd>> {
     // Nothing that can panic runs under this lock.
     PRIVATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn capturable() -> MutexGuard<'static, BTreeSet<RawFd>> {
+    // Nothing that can panic runs under this lock.
+    CAPTURABLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How many forks lie between the first process of this program and this one.
@@ -73,6 +82,8 @@ pub fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 pub struct PrivateFd {
     raw: RawFd,
     generation: u64,
+    /// On the list of those that a closure may take along.
+    capturable: bool,
 }
 
 impl PrivateFd {
@@ -84,7 +95,32 @@ impl PrivateFd {
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
         let raw = lift(fd)?.into_raw_fd();
         private().insert(raw);
-        Ok(Self { raw, generation: generation() })
+        Ok(Self { raw, generation: generation(), capturable: false })
+    }
+
+    /// Like [`PrivateFd::new`], for one that a forked child may use if it was given a closure that captures,
+    /// since the object may be among the captures. Other children close it by [`close_capturable`].
+    ///
+    /// # Errors
+    ///
+    /// When the process has no descriptor left.
+    pub fn capturable(fd: OwnedFd) -> io::Result<Self> {
+        let raw = lift(fd)?.into_raw_fd();
+        capturable().insert(raw);
+        Ok(Self { raw, generation: generation(), capturable: true })
+    }
+
+    /// Whether this process, and not only one it is a fork of, has the descriptor.
+    fn is_ours(&self) -> bool {
+        if self.capturable {
+            self.generation >= CLOSED.load(Ordering::Relaxed)
+        } else {
+            self.generation == generation()
+        }
+    }
+
+    fn list(&self) -> MutexGuard<'static, BTreeSet<RawFd>> {
+        if self.capturable { capturable() } else { private() }
     }
 
     /// The descriptor, if this process is the one that made it.
@@ -93,7 +129,7 @@ impl PrivateFd {
     ///
     /// `BadFileDescriptor`-like, when a forked child uses an object of its parent.
     pub fn borrow(&self) -> io::Result<BorrowedFd<'_>> {
-        if self.generation != generation() {
+        if !self.is_ours() {
             return Err(io::Error::other(
                 "this object belongs to the parent process; a forked child cannot use its copy",
             ));
@@ -109,7 +145,7 @@ impl PrivateFd {
     /// As [`PrivateFd::borrow`].
     pub fn into_owned(self) -> io::Result<OwnedFd> {
         self.borrow()?;
-        private().remove(&self.raw);
+        self.list().remove(&self.raw);
         let raw = self.raw;
         std::mem::forget(self);
         // SAFETY: of this generation, so ours; `forget` keeps `drop` from closing it as well.
@@ -119,10 +155,10 @@ impl PrivateFd {
 
 impl Drop for PrivateFd {
     fn drop(&mut self) {
-        if self.generation != generation() {
+        if !self.is_ours() {
             return;
         }
-        let mut list = private();
+        let mut list = self.list();
         list.remove(&self.raw);
         // Closed under the lock: otherwise another thread could be given this number and list it
         // before we take it off.
@@ -152,6 +188,18 @@ pub(crate) fn enter_child(keep: Vec<PrivateFd>) -> Vec<PrivateFd> {
     }
     list.extend(kept.iter().map(|fd| fd.raw));
     kept
+}
+
+/// In a forked child that was given no closure with captures: closes what those may take along. What it was
+/// sent has been duplicated before.
+pub fn close_capturable() {
+    let mut list = capturable();
+    CLOSED.store(generation(), Ordering::Relaxed);
+    for raw in std::mem::take(&mut *list) {
+        // SAFETY: on the list, so owned by an inherited `PrivateFd`, which since `CLOSED` has this generation
+        // will neither use nor close the number again.
+        drop(unsafe { OwnedFd::from_raw_fd(raw) });
+    }
 }
 
 /// Puts an open descriptor in the place of standard input (0), output (1) or error (2).
@@ -202,5 +250,5 @@ pub(super) fn claim(raw: RawFd) -> io::Result<PrivateFd> {
     if !private().insert(raw) {
         return Err(io::Error::from_raw_os_error(libc::EBUSY));
     }
-    Ok(PrivateFd { raw, generation: generation() })
+    Ok(PrivateFd { raw, generation: generation(), capturable: false })
 }

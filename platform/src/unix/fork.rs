@@ -114,6 +114,7 @@ pub fn fork(
         0 => {
             // The child clears the mask itself, once it is ready to die by a signal.
             std::mem::forget(blocked);
+            super::shared::leave_to_parent();
             Ok(Side::Child(fd::enter_child(keep)))
         }
         pid => {

@@ -1,5 +1,6 @@
 //! What Linux and macOS do alike.
 
+pub(crate) mod announce;
 pub mod clock;
 pub mod descriptors;
 pub mod entry;
@@ -9,14 +10,20 @@ pub mod fd;
 pub mod fork;
 pub mod limits;
 pub mod locale;
+pub mod lock;
+pub(crate) mod owner;
+#[cfg(any(test, not(all(target_os = "linux", target_env = "gnu")), offspring_force_portable))]
+pub(crate) mod owner_word;
 pub mod peer;
 pub mod poll;
 pub mod random;
+pub mod region;
 pub mod shared;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
 pub mod wait;
+pub mod waiting;
 
 use std::io;
 

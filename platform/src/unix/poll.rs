@@ -25,6 +25,19 @@ impl<'fd> Interest<'fd> {
         Self::new(fd, if also { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN })
     }
 
+    /// Wants to know when `fd` can be written, and if `also` when it can be read.
+    #[must_use]
+    pub fn writable_and_readable(fd: BorrowedFd<'fd>, also: bool) -> Self {
+        Self::new(fd, if also { libc::POLLIN | libc::POLLOUT } else { libc::POLLOUT })
+    }
+
+    /// Wants to know when nobody is left at the other end, and nothing else.
+    #[must_use]
+    pub fn hang_up(fd: BorrowedFd<'fd>) -> Self {
+        // The system tells that without being asked.
+        Self::new(fd, 0)
+    }
+
     fn new(fd: BorrowedFd<'fd>, events: i16) -> Self {
         Self {
             raw: libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 },
@@ -36,6 +49,12 @@ impl<'fd> Interest<'fd> {
     #[must_use]
     pub fn can_read(&self) -> bool {
         self.raw.revents & (libc::POLLIN | libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
+    }
+
+    /// After [`wait`]: nobody is left at the other end, though there may be something to read still.
+    #[must_use]
+    pub fn has_hung_up(&self) -> bool {
+        self.raw.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
     }
 
     /// After [`wait`]: a write will not block.

@@ -1,0 +1,211 @@
+//! A large table that two workers read: until the first answer, the memory of all processes together, and
+//! how fast it is read, in each way to map it.
+
+use std::time::Instant;
+
+use offspring::{Context, SharedSlice};
+
+use crate::bare::{server::Server, sharing::BareTable};
+use crate::plan::{Budget, Plan};
+use crate::table::{Pair, Printer, Table, Target, mebibytes, time, unknown};
+use crate::{CONTEXTS, Outcome, system, workers};
+
+const MIB: u64 = 1 << 20;
+
+/// The elements look random, so that none is right by chance.
+fn element(n: u64) -> u64 {
+    n.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+pub(crate) fn sum(words: &[u64]) -> u64 {
+    words.iter().fold(0, |sum, word| sum.wrapping_add(*word))
+}
+
+/// Reads all of it twice; the seconds of each pass.
+pub(crate) fn read_twice(words: &[u64], expected: u64) -> [f64; 2] {
+    [(); 2].map(|()| {
+        let begin = Instant::now();
+        assert_eq!(sum(std::hint::black_box(words)), expected);
+        begin.elapsed().as_secs_f64()
+    })
+}
+
+pub(crate) fn measure(plan: &Plan, printer: &Printer) -> Outcome<()> {
+    let mut server = Server::start()?;
+    for (id, words, mebi) in [("512mib", "512 MiB", 512), ("4gib", "4 GiB", 4096)] {
+        let names = ["first", "memory", "reading"].map(|what| format!("table/{what}/{id}"));
+        if plan.is_quick() && mebi > 512 || !names.iter().any(|name| plan.includes(name)) {
+            continue;
+        }
+        // Twice, ours and the bare one, and more left.
+        if system::available_memory().is_some_and(|free| free / 3 < mebi * MIB) {
+            printer.note(&format!("table/*/{id}: skipped, too little memory is free"));
+            continue;
+        }
+        let before = system::tree_memory();
+        let begin = Instant::now();
+        let table = SharedSlice::from_iter((0..mebi * MIB / 8).map(element))?;
+        let made = begin.elapsed().as_secs_f64();
+        if plan.wants(&names[1]) {
+            memory(printer, words, &table, before, made)?;
+        }
+        if !plan.includes(&names[0]) && !plan.includes(&names[2]) {
+            continue;
+        }
+        let bare = BareTable::copy_of(&table)?;
+        assert_eq!(bare.sum(), sum(&table), "both tables are the same");
+        if plan.wants(&names[0]) {
+            first(plan, printer, words, &table, &bare, &mut server)?;
+        }
+        if plan.wants(&names[2]) {
+            reading(plan, printer, words, table, &bare)?;
+        }
+    }
+    server.stop()
+}
+
+/// Until the first worker's first answer.
+fn first(
+    plan: &Plan,
+    printer: &Printer,
+    words: &str,
+    table: &SharedSlice<u64>,
+    bare: &BareTable,
+    server: &mut Server,
+) -> Outcome<()> {
+    let mut ratios = Table::of_ratios(&format!("A table of {words}, until the first answer"));
+    let expected = table[table.len() - 1];
+    let last = |table: &SharedSlice<u64>| table[table.len() - 1];
+    for context in CONTEXTS {
+        let mut limit = || match context {
+            Context::Fork => bare.first_by_fork(expected),
+            Context::Spawn => bare.first_by_exec(expected),
+            _ => bare.first_by_server(server, expected),
+        };
+        let child = || {
+            let begin = Instant::now();
+            let child = context.process().start(table.clone(), move |table| last(&table))?;
+            assert_eq!(child.join()?, expected);
+            Ok(begin.elapsed().as_secs_f64())
+        };
+        let pair = plan.starts().compare(&mut limit, child)?;
+        let words = match context {
+            Context::Fork => "fork",
+            Context::Spawn => "exec, descriptor, mmap",
+            _ => "bare fork server, descriptor, mmap",
+        };
+        let what = format!("{context}, a process (limit: {words})");
+        ratios.pair(&what, &pair, Target::Ratio(1.5));
+        let pool = || {
+            let begin = Instant::now();
+            let pool = context.pool().workers(2).init(table.clone(), |table| table).build()?;
+            let answer = pool.map([()], move |table, ()| last(table)).next();
+            assert_eq!(answer.ok_or("one task has one outcome")??, expected);
+            let took = begin.elapsed().as_secs_f64();
+            workers::shut_down(pool)?;
+            Ok(took)
+        };
+        let pair = plan.starts().compare(&mut limit, pool)?;
+        let what = format!("{context}, a pool of 2 (limit: {words})");
+        ratios.pair(&what, &pair, Target::Words("a supervisor more"));
+    }
+    printer.print(&ratios);
+    Ok(())
+}
+
+/// What all processes have in memory together, when each has read all of the table.
+fn memory(
+    printer: &Printer,
+    words: &str,
+    table: &SharedSlice<u64>,
+    before: Option<u64>,
+    made: f64,
+) -> Outcome<()> {
+    let mut rows = Table::new(
+        &format!("A table of {words} (made in {}), read by 2 workers", time(made)),
+        &[
+            "what",
+            "memory of all processes",
+            "beyond the table and what was before, each worker",
+            "target",
+        ],
+    );
+    let expected = sum(table);
+    for context in CONTEXTS {
+        let pool = context.pool().workers(2).init(table.clone(), |table| table).build()?;
+        let mut seen = std::collections::BTreeSet::new();
+        for answer in pool.map_unordered(0..1000u32, |table, _| (std::process::id(), sum(table))) {
+            let (process, answer) = answer?;
+            assert_eq!(answer, expected);
+            seen.insert(process);
+            if seen.len() == 2 {
+                break;
+            }
+        }
+        let all = system::tree_memory();
+        let bytes = size_of_val(&**table) as u64;
+        let more = all.zip(before).map(|(all, before)| all.saturating_sub(before + bytes) / 2);
+        let verdict = more.map_or_else(unknown, |more| {
+            format!("≤ 2 MiB: {}", if more <= 2 * MIB { "met" } else { "missed" })
+        });
+        rows.row(vec![context.to_string(), mebibytes(all), mebibytes(more), verdict]);
+        workers::shut_down(pool)?;
+    }
+    printer.print(&rows);
+    Ok(())
+}
+
+/// The first pass and a later one, in a fresh process.
+fn reading(
+    plan: &Plan,
+    printer: &Printer,
+    words: &str,
+    plain: SharedSlice<u64>,
+    bare: &BareTable,
+) -> Outcome<()> {
+    let expected = sum(&plain);
+    let mut ratios = Table::of_ratios(&format!(
+        "Reading all of a table of {words} (limit: a plain mapping in a forked child)"
+    ));
+    let mut tables = vec![("plain", plain)];
+    for (name, huge, populate) in [
+        ("populate", false, true),
+        ("huge pages", true, false),
+        ("huge pages, populate", true, true),
+    ] {
+        let begin = Instant::now();
+        let builder = SharedSlice::builder().huge_pages(huge).populate(populate);
+        let elements = (0..tables[0].1.len() as u64).map(element);
+        let table = builder.from_iter(elements)?;
+        eprintln!("  made with {name} in {}", time(begin.elapsed().as_secs_f64()));
+        if plan.is_quick() || system::available_memory().is_some_and(|free| free > (8 << 30)) {
+            tables.push((name, table));
+        }
+    }
+    let budget = Budget { least: 3, most: plan.pick(3, 9), seconds: 20.0 };
+    for (name, table) in tables {
+        let mut pairs = [Vec::new(), Vec::new(), Vec::new()];
+        for _ in 0..budget.most.max(budget.least) {
+            let limit = bare.passes(expected)?;
+            let begin = Instant::now();
+            let arguments = (table.clone(), expected);
+            let child = Context::ForkServer
+                .process()
+                .start(arguments, |(table, expected): (SharedSlice<u64>, u64)| {
+                    read_twice(&table, expected)
+                })?;
+            let ours = child.join()?;
+            let whole = begin.elapsed().as_secs_f64();
+            pairs[0].push((limit[0], ours[0]));
+            pairs[1].push((limit[1], ours[1]));
+            pairs[2].push((limit[0] + limit[1], whole));
+        }
+        let [first, later, whole] = pairs.map(|pairs| Pair::new(&pairs));
+        let aim = if name == "plain" { Target::Ratio(1.25) } else { Target::Words("an option") };
+        ratios.pair(&format!("{name}, first pass"), &first, aim);
+        ratios.pair(&format!("{name}, second pass"), &later, aim);
+        ratios.pair(&format!("{name}, process, map, both passes"), &whole, Target::Words(""));
+    }
+    printer.print(&ratios);
+    Ok(())
+}

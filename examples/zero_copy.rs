@@ -1,0 +1,61 @@
+//! A dictionary that is searched where it lies: one `fst` map in shared memory, used by the workers of every
+//! context. Nothing of it is decoded or copied, however many workers there are.
+//!
+//! `cargo run --release --example zero_copy`
+
+use fst::{IntoStreamer, Map, Streamer};
+use offspring::{Context, SharedBytes};
+
+/// All words of a list that begin like this, and the numbers of their lines.
+fn beginning_with(words: &Map<SharedBytes>, start: &str) -> Vec<(String, u64)> {
+    // Behind all that begins like this: the same with a last character that no word has.
+    let mut found = words.range().ge(start).lt(format!("{start}\u{10ffff}")).into_stream();
+    let mut list = Vec::new();
+    while let Some((word, line)) = found.next() {
+        list.push((String::from_utf8_lossy(word).into_owned(), line));
+    }
+    list
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // SAFETY: nothing in this program owns memory or kernel objects that must not exist twice.
+    unsafe { offspring::allow_fork() };
+    offspring::init();
+
+    // Made once. A map of fst is a run of bytes, which is all that shared memory wants.
+    let list = include_str!("data/words.txt");
+    let mut words: Vec<(&str, u64)> = list.lines().zip(0..).collect();
+    words.sort_unstable();
+    words.dedup_by_key(|(word, _)| *word);
+    let count = words.len();
+    let map = Map::from_iter(words)?;
+    let bytes = SharedBytes::from_bytes(map.as_fst().as_bytes())?;
+    println!("{count} words in {} KiB of shared memory", bytes.len() >> 10);
+
+    let starts = ["process", "spawn", "fork", "zero", "unthink"];
+    let here = Map::new(bytes.clone())?;
+    let expected = starts.map(|start| beginning_with(&here, start).len());
+    assert!(expected.iter().all(|count| *count > 0));
+    for context in [Context::Inline, Context::Fork, Context::Spawn, Context::ForkServer] {
+        let pool = context
+            .pool()
+            .workers(2)
+            // The descriptor arrives, the pages are mapped, and the map is there.
+            .try_init(bytes.clone(), |bytes: SharedBytes| Map::new(bytes))
+            .build()?;
+        let results = pool
+            .map(starts.map(String::from), |words, start: String| beginning_with(words, &start));
+        let mut found = Vec::new();
+        for (start, result) in starts.iter().zip(results) {
+            let list = result?;
+            if context == Context::Inline {
+                println!("{start}: {} words, such as {:?}", list.len(), list.first());
+            }
+            found.push(list.len());
+        }
+        assert_eq!(found, expected, "{context}");
+        pool.shutdown()?;
+    }
+    println!("the same on every context");
+    Ok(())
+}

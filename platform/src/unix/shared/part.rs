@@ -1,0 +1,234 @@
+//! Parts of a table that several processes fill at the same time.
+//!
+//! # Safety
+//!
+//! The parts of one [`Lent`] cover its bytes without overlapping: they are cut one behind the other, and a
+//! new one is made for a place only when the kernel says that nobody holds the baton of the one before.
+//! The whole is handed out only when nobody holds any.
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::Sealed;
+use super::baton::{Baton, Watch};
+use super::draft::{Draft, Window};
+use crate::unix::poll;
+
+/// A table whose parts were given out.
+#[derive(Debug)]
+pub struct Lent {
+    draft: Draft,
+    places: Vec<Place>,
+    frozen: bool,
+}
+
+/// Where a part lies, and who sees that it is held.
+#[derive(Debug)]
+struct Place {
+    bytes: Range<usize>,
+    watch: Watch,
+}
+
+/// A part, which nobody else can reach.
+#[derive(Debug)]
+pub struct Part {
+    // Unmapped before the baton is given up: fields are dropped in this order.
+    window: Window,
+    baton: Baton,
+    given: AtomicBool,
+}
+
+impl Lent {
+    /// Cuts all of a table into parts of `size` bytes, the last one perhaps smaller.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room in the address space, or no descriptor left; `InvalidInput` for a size of 0.
+    pub fn new(draft: Draft, size: usize) -> io::Result<(Self, Vec<Part>)> {
+        if size == 0 {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a part of no size"));
+        }
+        let (mut places, mut parts) = (Vec::new(), Vec::new());
+        let length = draft.length();
+        for start in (0..length).step_by(size) {
+            let bytes = start..length.min(start.saturating_add(size));
+            // SAFETY: the ranges lie one behind the other, and `bytes_mut` asks whether a part is held.
+            let (part, watch) = unsafe { Part::new(&draft, bytes.clone()) }?;
+            places.push(Place { bytes, watch });
+            parts.push(part);
+        }
+        Ok((Self { draft, places, frozen: false }, parts))
+    }
+
+    /// The range of the first part, in bytes, that somebody holds, or that is on its way.
+    ///
+    /// # Errors
+    ///
+    /// In a forked child of the process that made it.
+    pub fn first_held(&self) -> io::Result<Option<Range<usize>>> {
+        for place in &self.places {
+            if place.watch.is_held()? {
+                return Ok(Some(place.bytes.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits until nobody holds a part, or for `limit`. Returns early when the limit has passed, and then
+    /// [`Lent::first_held`] tells.
+    ///
+    /// # Errors
+    ///
+    /// In a forked child of the process that made it.
+    pub fn wait(&self, limit: Duration) -> io::Result<()> {
+        let begin = Instant::now();
+        loop {
+            let mut held = Vec::new();
+            for place in &self.places {
+                if place.watch.is_held()? {
+                    held.push(place.watch.interest()?);
+                }
+            }
+            let Some(left) = limit.checked_sub(begin.elapsed()).filter(|left| !left.is_zero())
+            else {
+                return Ok(());
+            };
+            if held.is_empty() {
+                return Ok(());
+            }
+            poll::wait(&mut held, Some(left))?;
+        }
+    }
+
+    /// All bytes, when nobody holds a part; else `None`.
+    ///
+    /// # Errors
+    ///
+    /// In a forked child of the process that made it.
+    pub fn bytes_mut(&mut self) -> io::Result<Option<&mut [u8]>> {
+        self.check_draft()?;
+        Ok(if self.first_held()?.is_none() { Some(self.draft.bytes_mut()) } else { None })
+    }
+
+    /// Makes new parts for all places whose part nobody holds any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lent::new`].
+    pub fn reclaim(&mut self) -> io::Result<Vec<Part>> {
+        self.check_draft()?;
+        let mut parts = Vec::new();
+        for place in &mut self.places {
+            if !place.watch.is_held()? {
+                // SAFETY: nobody holds the part of this place, so nobody has a window of it or can make
+                // one; the others do not overlap with it.
+                let (part, watch) = unsafe { Part::new(&self.draft, place.bytes.clone()) }?;
+                place.watch = watch;
+                parts.push(part);
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Makes the memory read-only, for everybody and for ever.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceBusy` while somebody holds a part, or can write to the memory in another way. It can be
+    /// tried again. And what the system reports.
+    pub fn freeze(&mut self) -> io::Result<Sealed> {
+        self.check_draft()?;
+        if let Some(held) = self.first_held()? {
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                format!("somebody holds the part with the bytes {held:?}"),
+            ));
+        }
+        let sealed = self.draft.freeze()?;
+        self.frozen = true;
+        Ok(sealed)
+    }
+
+    /// After it was frozen, there are no bytes here any more.
+    fn check_draft(&self) -> io::Result<()> {
+        if self.frozen {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it was frozen before"));
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    /// # Safety
+    ///
+    /// As [`Draft::window`] says, until the watch tells that nobody holds the part.
+    unsafe fn new(draft: &Draft, bytes: Range<usize>) -> io::Result<(Self, Watch)> {
+        let (baton, watch) = Baton::new()?;
+        // SAFETY: the caller's promise.
+        let window = unsafe { draft.window(bytes.start, bytes.len()) }?;
+        Ok((Self { window, baton, given: AtomicBool::new(false) }, watch))
+    }
+
+    /// The bytes, which nobody else can reach; `None` after the part was [given](Part::give) away.
+    ///
+    /// # Panics
+    ///
+    /// In a forked child of the process that has it.
+    #[must_use]
+    pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        // No `&[u8]` is ever handed out, so none can be in use when the part is given away, which takes
+        // `&self`.
+        if *self.given.get_mut() { None } else { Some(self.window.bytes_mut()) }
+    }
+
+    /// Which bytes of the table these are.
+    #[must_use]
+    pub fn range(&self) -> Range<usize> {
+        let note = self.window.note();
+        // It was mapped, so the numbers fit.
+        let place = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        place(note.start)..place(note.start.saturating_add(note.length))
+    }
+
+    /// What is to be sent to another process: the memory, and both ends of the baton.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no descriptor left, or is a fork of the one that has the part.
+    pub fn descriptors(&self) -> io::Result<[OwnedFd; 3]> {
+        let [reading, writing] = self.baton.ends()?;
+        Ok([self.window.object()?, reading, writing])
+    }
+
+    /// Gives the part to the process that receives the descriptors first. It is of no use here any more.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when it was given away before; and when this process is a fork of the one that has
+    /// the part.
+    pub fn give(&self) -> io::Result<()> {
+        if self.given.swap(true, Ordering::AcqRel) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "this part of a table was sent to another process before",
+            ));
+        }
+        self.baton.leave(self.window.note())
+    }
+
+    /// Takes over a part that another process gave away.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` when another process took it first, when the table was frozen meanwhile, or when the
+    /// descriptors are not those of a part.
+    pub fn receive([object, reading, writing]: [OwnedFd; 3]) -> io::Result<Self> {
+        let (baton, note) = Baton::take([reading, writing])?;
+        // SAFETY: the note was just taken, and the baton is kept beside the window.
+        let window = unsafe { Window::receive(object, note) }?;
+        Ok(Self { window, baton, given: AtomicBool::new(false) })
+    }
+}

@@ -1,0 +1,75 @@
+//! Running a task so that no other meets what it leaves behind: in a copy of the worker, or in a worker of its
+//! own.
+
+use offspring_platform::exit;
+
+use super::bench::Bench;
+use super::copy::{self, Copied};
+use crate::Exit;
+use crate::channel::lane::{HEAD, Head, Note, Status};
+use crate::function::Failure;
+use crate::hooks;
+
+impl Bench<'_> {
+    /// Runs a task so that no other meets what it leaves behind.
+    pub(super) fn run_alone(&mut self, head: Head) {
+        if !copy::is_possible() {
+            self.run(head);
+            self.leave();
+        }
+        self.begin();
+        // Not by the copy: should that be ended in the middle, nobody knew what is left of the argument.
+        let task = self.take(head);
+        let start = self.outcomes.position();
+        match copy::copy(&self.link, &self.bell) {
+            Ok(Copied::Copy(link, bell)) => {
+                let _bomb = exit::Bomb::arm();
+                self.link = *link;
+                self.bell = bell;
+                if let Err(text) = hooks::run() {
+                    self.answer(Err(Failure::Hook(text)), None);
+                    super::end();
+                }
+                self.run_taken(head, task);
+                super::end();
+            }
+            Ok(Copied::Ended(exit)) => {
+                // What `WorkerInfo` counts; the copy counted for itself.
+                self.who.tasks_done += 1;
+                drop(task);
+                self.answer_for_copy(start, exit);
+            }
+            Err(failure) => self.answer(Err(failure), None),
+        }
+        if head.note != Note::Task {
+            self.input = Vec::new();
+        }
+        if self.role.timed {
+            Status::of(&self.words).set_running_since(0);
+        }
+    }
+
+    /// Goes on behind the outcome that a copy put into the ring at this place, and says how the copy ended if
+    /// it put none there, or not all of it.
+    fn answer_for_copy(&mut self, start: u64, ended: Exit) {
+        let (published, moved) = (self.outcomes.catch_up(), self.bulk_outcomes.catch_up());
+        let (Ok(published), Ok(moved)) = (published, moved) else { exit::now(exit::FELL_OUT) };
+        if published == 0 {
+            return self.answer(Err(Failure::Died(ended.into())), None);
+        }
+        let (mut head, mut length) = ([0; HEAD], [0; 8]);
+        self.outcomes.read_back(start, &mut head);
+        match Head::from_bytes(head).map(|head| head.note) {
+            Some(Note::DoneInPieces) => {
+                self.outcomes.read_back(start + HEAD as u64, &mut length);
+                if moved < u64::from_ne_bytes(length) {
+                    // Takes the place of the result.
+                    self.answer(Err(Failure::Died(ended.into())), None);
+                }
+            }
+            // Perhaps a part of it is in the socket, which nobody can tell from what would follow.
+            Some(Note::Elsewhere) if ended != Exit::Code(0) => exit::now(exit::FELL_OUT),
+            _ => {}
+        }
+    }
+}

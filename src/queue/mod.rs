@@ -1,0 +1,63 @@
+//! A bounded queue between any number of processes on both sides.
+
+mod core;
+mod receiver;
+mod refused;
+mod sender;
+pub(crate) mod travel;
+
+use offspring_platform::descriptors;
+use offspring_platform::fd::PrivateFd;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use receiver::{Iter, Receiver};
+pub use refused::SendError;
+pub use sender::Sender;
+
+use self::core::Core;
+use crate::error::{Error, ErrorKind};
+
+/// A capacity for those who have no reason for another: 1,024 messages, on every system.
+pub const DEFAULT_CAPACITY: usize = 1024;
+/// How many bytes wait in a queue at most if nothing else is said: 256 MiB.
+pub const DEFAULT_BYTES: usize = 256 << 20;
+
+/// Makes a queue that holds so many messages, and [`DEFAULT_BYTES`] at most.
+///
+/// # Errors
+///
+/// [`ErrorKind::Invalid`] for a capacity of 0; [`ErrorKind::System`] when there is no memory or no
+/// descriptor left.
+pub fn queue<T>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), Error>
+where
+    T: Serialize + DeserializeOwned + 'static,
+{
+    queue_of_bytes(capacity, DEFAULT_BYTES)
+}
+
+/// Makes a queue that holds so many messages, and so many bytes of encoded messages.
+///
+/// A message that is larger than that alone is sent when the queue is empty.
+///
+/// # Errors
+///
+/// As [`queue`](fn@queue); a bound of 0 bytes is [`ErrorKind::Invalid`] too.
+pub fn queue_of_bytes<T>(capacity: usize, bytes: usize) -> Result<(Sender<T>, Receiver<T>), Error>
+where
+    T: Serialize + DeserializeOwned + 'static,
+{
+    let doing = "make a queue";
+    if capacity == 0 || bytes == 0 {
+        return Err(Error::new(ErrorKind::Invalid, doing)
+            .detail("a queue without room could never pass anything on"));
+    }
+    let make = || {
+        let core = Core::new(capacity as u64, bytes as u64)?;
+        let (sending, receiving) = descriptors::socket_pair()?;
+        let sending = PrivateFd::capturable(sending.into_owned()?)?;
+        let receiving = PrivateFd::capturable(receiving.into_owned()?)?;
+        Ok((Sender::new(core.clone(), sending), Receiver::new(core, receiving)))
+    };
+    make().map_err(|error| Error::system(doing, error))
+}

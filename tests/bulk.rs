@@ -1,0 +1,52 @@
+//! Large arguments and results: many at once, and whatever can happen while one is half-way.
+
+#[path = "bulk/copies.rs"]
+mod copies;
+#[path = "bulk/crowds.rs"]
+mod crowds;
+#[path = "bulk/halfway.rs"]
+mod halfway;
+mod harness;
+mod torture;
+
+use std::process::ExitCode;
+
+use harness::props::{Scratch, note};
+
+fn main() -> ExitCode {
+    harness::main(&[crowds::CASES, halfway::PROCESSES, copies::PROCESSES])
+}
+
+/// More than any buffer between two processes holds, by far.
+const HUGE: usize = 24 << 20;
+
+/// Bytes that show if some are missing, or in another place.
+fn body(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(length + 8);
+    let mut word = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    while bytes.len() < length {
+        word = word.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(seed | 1);
+        bytes.extend_from_slice(&word.to_ne_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// The process that has written down its number, once it sleeps; as long as nobody reads, that is in the
+/// middle of its result. Its worker was there when the task was submitted: this process sends nothing now.
+#[cfg(target_os = "linux")]
+fn stuck(log: &Scratch) -> u32 {
+    let mut pid = 0;
+    harness::eventually("it waits until its result is read", || {
+        pid = log.lines().last().and_then(|line| line.parse().ok()).unwrap_or(0);
+        pid != 0 && torture::state_of(pid) == Some('S')
+    });
+    pid
+}
+
+/// A task that says who runs it, and has a large result.
+fn answers_at_length((log, seed): (std::path::PathBuf, u64)) -> Vec<u8> {
+    let bytes = body(seed, HUGE);
+    note(&log, std::process::id());
+    bytes
+}

@@ -1,0 +1,198 @@
+//! Files, sockets and listeners as arguments and results.
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use offspring::{Context, ErrorKind, Sendable};
+
+use crate::harness::props::Scratch;
+use crate::harness::{Case, Outcome};
+
+pub(crate) const CASES: &[Case] = crate::cases![
+    the_position_of_a_file_is_shared,
+    the_sender_keeps_its_own,
+    every_kind_of_socket,
+    both_ends_at_once,
+    as_many_as_one_value_can_hold,
+    results_bring_them_back,
+    files_in_the_state_of_workers,
+    outside_of_what_is_sent,
+];
+
+fn file(scratch: &Scratch) -> std::io::Result<File> {
+    File::options().read(true).write(true).create(true).truncate(true).open(scratch.path())
+}
+
+fn the_position_of_a_file_is_shared(context: Context) -> Outcome {
+    let scratch = Scratch::new("text");
+    let mut file = file(&scratch)?;
+    file.write_all(b"0123456789")?;
+    file.seek(std::io::SeekFrom::Start(4))?;
+    let child =
+        context.process().start(Sendable::new(file.try_clone()?), |mut file: Sendable<File>| {
+            let mut three = [0; 3];
+            file.read_exact(&mut three).unwrap();
+            String::from_utf8(three.to_vec()).unwrap()
+        })?;
+    assert_eq!(child.join()?, "456");
+    assert_eq!(file.stream_position()?, 7, "both have the same open file");
+    assert_eq!(std::io::read_to_string(file)?, "789");
+    Ok(())
+}
+
+fn the_sender_keeps_its_own(context: Context) -> Outcome {
+    let (ours, theirs) = UnixStream::pair()?;
+    let child = context.process().start(
+        Sendable::new(ours.try_clone()?),
+        |mut stream: Sendable<UnixStream>| {
+            stream.write_all(b"child ").unwrap();
+        },
+    )?;
+    child.join()?;
+    // The child's is closed; this one still works.
+    (&ours).write_all(b"parent")?;
+    drop(ours);
+    assert_eq!(std::io::read_to_string(theirs)?, "child parent");
+    Ok(())
+}
+
+fn every_kind_of_socket(context: Context) -> Outcome {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let udp = UdpSocket::bind("127.0.0.1:0")?;
+    let udp_address = udp.local_addr()?;
+    // Connected before anybody accepts: on Inline, nobody else runs meanwhile.
+    let mut to_listener = TcpStream::connect(address)?;
+    let (connected, mut other) = UnixStream::pair()?;
+    let sender = UdpSocket::bind("127.0.0.1:0")?;
+    sender.send_to(b"datagram", udp_address)?;
+    type All = (Sendable<TcpListener>, Sendable<UdpSocket>, Sendable<UnixStream>);
+    let child = context.process().start(
+        (Sendable::new(listener), Sendable::new(udp), Sendable::new(connected)),
+        |(listener, udp, mut connected): All| {
+            let (mut accepted, _) = listener.accept().unwrap();
+            accepted.write_all(b"accepted").unwrap();
+            connected.write_all(b"connected").unwrap();
+            let mut buffer = [0; 64];
+            let count = udp.recv(&mut buffer).unwrap();
+            buffer[..count].to_vec()
+        },
+    )?;
+    assert_eq!(child.join()?, b"datagram");
+    let mut text = String::new();
+    to_listener.read_to_string(&mut text)?;
+    other.read_to_string(&mut text)?;
+    assert_eq!(text, "acceptedconnected");
+    Ok(())
+}
+
+fn both_ends_at_once(context: Context) -> Outcome {
+    let (reader, writer) = UnixStream::pair()?;
+    (&writer).write_all(b"before ")?;
+    let child = context.process().start(
+        (Sendable::new(reader), Sendable::new(writer)),
+        |(mut reader, writer): (Sendable<UnixStream>, Sendable<UnixStream>)| {
+            let mut writer = writer.into_inner();
+            writer.write_all(b"after").unwrap();
+            drop(writer);
+            let mut text = [0; 12];
+            reader.read_exact(&mut text).unwrap();
+            text.to_vec()
+        },
+    )?;
+    assert_eq!(child.join()?, b"before after");
+    Ok(())
+}
+
+/// Descriptors of files that say which they are.
+fn many(scratch: &Scratch, count: u32) -> std::io::Result<Vec<Sendable<OwnedFd>>> {
+    let one = || -> std::io::Result<_> { Ok(Sendable::new(OwnedFd::from(file(scratch)?))) };
+    (0..count).map(|_| one()).collect()
+}
+
+fn as_many_as_one_value_can_hold(context: Context) -> Outcome {
+    let scratch = Scratch::new("many");
+    let write = |all: Vec<Sendable<OwnedFd>>| {
+        for (number, fd) in all.into_iter().enumerate() {
+            let mut file = File::from(fd.into_inner());
+            // Each has its own position, 0: a byte of its own number there, and the next begins anew.
+            file.seek(std::io::SeekFrom::Start(number as u64)).unwrap();
+            file.write_all(&[number as u8]).unwrap();
+        }
+    };
+    let child = context.process().start(many(&scratch, 250)?, write)?;
+    child.join()?;
+    assert!(std::fs::read(scratch.path())?.into_iter().eq(0..250));
+    let error = context.process().start(many(&scratch, 251)?, write).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::EncodeArguments, "{error}");
+    assert!(error.to_string().contains("251") && error.to_string().contains("250"), "{error}");
+
+    // The same in the tasks of a pool, and one that is refused harms no other.
+    let pool = context.pool().workers(2).build()?;
+    let inputs = [many(&scratch, 250)?, many(&scratch, 251)?, many(&scratch, 3)?];
+    let results: Vec<_> = pool.map(inputs, |(), all| all.len()).collect();
+    assert_eq!(*results[0].as_ref().unwrap(), 250);
+    assert_eq!(results[1].as_ref().unwrap_err().kind(), ErrorKind::EncodeArguments);
+    assert_eq!(*results[2].as_ref().unwrap(), 3);
+    Ok(())
+}
+
+fn results_bring_them_back(context: Context) -> Outcome {
+    let scratch = Scratch::new("made");
+    let pool = context.pool().workers(2).build()?;
+    let made = pool.map((0..8).map(|_| scratch.path()), |(), path| {
+        let mut file = File::options().read(true).append(true).create(true).open(path).unwrap();
+        file.write_all(b"line\n").unwrap();
+        file.rewind().unwrap();
+        (Sendable::new(file), std::process::id())
+    });
+    for result in made {
+        let (mut file, _pid) = result?;
+        let mut line = [0; 5];
+        file.read_exact(&mut line)?;
+        assert_eq!(&line, b"line\n");
+    }
+    assert_eq!(scratch.lines().len(), 8);
+    // The worker closed its own: when ours is closed too, the other end reads to the end.
+    let ended = pool.submit((), |(), ()| {
+        let (reader, writer) = UnixStream::pair().unwrap();
+        (&writer).write_all(b"x").unwrap();
+        (Sendable::new(reader), Sendable::new(writer))
+    })?;
+    let (reader, writer) = ended.join()?;
+    drop(writer);
+    assert_eq!(std::io::read_to_string(reader.into_inner())?, "x");
+    Ok(())
+}
+
+fn files_in_the_state_of_workers(context: Context) -> Outcome {
+    let scratch = Scratch::new("log");
+    let log = File::options().append(true).create(true).open(scratch.path())?;
+    let pool = context.pool().workers(2).init(Sendable::new(log), |log| log).build()?;
+    for result in pool.map(0..20, |log: &mut Sendable<File>, n: u32| {
+        log.write_all(format!("{n}\n").as_bytes()).unwrap();
+    }) {
+        result?;
+    }
+    pool.shutdown()?;
+    let mut lines: Vec<u32> = scratch.lines().iter().map(|line| line.parse().unwrap()).collect();
+    lines.sort_unstable();
+    assert!(lines.into_iter().eq(0..20));
+    Ok(())
+}
+
+fn outside_of_what_is_sent(_: Context) -> Outcome {
+    // Written to a file it would be a number that means something else elsewhere.
+    let (reader, _) = UnixStream::pair()?;
+    let mut sink = Vec::new();
+    let error = serde::Serialize::serialize(
+        &Sendable::new(reader),
+        &mut rmp_serde::Serializer::new(&mut sink),
+    );
+    let text = error.unwrap_err().to_string();
+    assert!(text.contains("only in what offspring sends"), "{text}");
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! Several producers and consumers, killed at random moments: nothing twice, nothing torn, nobody stuck.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use offspring::channel::{Receiver, Sender, queue};
+use offspring::{Context, ErrorKind, Process};
+
+use crate::harness::props::{Random, from_env};
+use crate::harness::{Case, Outcome, PROCESSES as ISOLATED};
+
+pub(crate) const CASES: &[Case] = crate::cases![on ISOLATED => exact_counts, random_kills];
+
+/// Who sent it, which it is, and bytes that show whether it is whole.
+type Item = (u64, u64, Vec<u8>);
+/// Who took it, who sent it, which it was; `None` in the end.
+type Note = (u64, Option<(u64, u64)>);
+
+const PRODUCERS: u64 = 3;
+const CONSUMERS: u64 = 3;
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn content(producer: u64, number: u64) -> Vec<u8> {
+    let length = match number % 50 {
+        0 => 70_000,
+        rest => rest * 3,
+    };
+    vec![(producer * 31 + number) as u8; usize::try_from(length).unwrap()]
+}
+
+fn produce((producer, count, sender): (u64, u64, Sender<Item>)) -> u64 {
+    for number in 0..count {
+        if let Err(error) = sender.send((producer, number, content(producer, number))) {
+            assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+            return number;
+        }
+    }
+    count
+}
+
+fn consume((consumer, receiver, notes): (u64, Receiver<Item>, Sender<Note>)) {
+    for item in &receiver {
+        let (producer, number, bytes) = item.unwrap();
+        assert!(bytes == content(producer, number), "{producer}/{number} is torn");
+        notes.send((consumer, Some((producer, number)))).unwrap();
+    }
+    notes.send((consumer, None)).unwrap();
+}
+
+struct Team {
+    producers: Vec<Option<Process<u64>>>,
+    consumers: Vec<Option<Process<()>>>,
+    notes: Receiver<Note>,
+}
+
+fn team(context: Context, count: u64, capacity: usize) -> offspring::Result<Team> {
+    let (items, inbox) = queue::<Item>(capacity)?;
+    let (noting, notes) = queue::<Note>(1 << 20)?;
+    let producers = (0..PRODUCERS)
+        .map(|n| context.process().start((n, count, items.clone()), produce).map(Some))
+        .collect::<Result<_, _>>()?;
+    let consumers = (0..CONSUMERS)
+        .map(|n| context.process().start((n, inbox.clone(), noting.clone()), consume).map(Some))
+        .collect::<Result<_, _>>()?;
+    Ok(Team { producers, consumers, notes })
+}
+
+fn exact_counts(context: Context) -> Outcome {
+    let count = 2000;
+    let Team { producers, consumers, notes } = team(context, count, 8)?;
+    let (mut seen, mut ends) = (BTreeSet::new(), 0);
+    for note in &notes {
+        match note?.1 {
+            Some(item) => assert!(seen.insert(item), "{item:?} came twice"),
+            None => ends += 1,
+        }
+    }
+    assert_eq!((seen.len() as u64, ends), (PRODUCERS * count, CONSUMERS));
+    for producer in producers.into_iter().flatten() {
+        assert_eq!(producer.join()?, count);
+    }
+    for consumer in consumers.into_iter().flatten() {
+        consumer.join()?;
+    }
+    Ok(())
+}
+
+fn random_kills(context: Context) -> Outcome {
+    let mut random = Random::new();
+    for round in 0..from_env("OFFSPRING_QUEUE_ROUNDS").unwrap_or(15) {
+        one_round(context, &mut random).map_err(|error| format!("round {round}: {error}"))?;
+    }
+    Ok(())
+}
+
+fn one_round(context: Context, random: &mut Random) -> Outcome {
+    let count = 300;
+    let capacity = 1 + random.place(6);
+    let mut team = team(context, count, capacity)?;
+    // Up to two of each are killed, one of each always lives.
+    let (mut dead_producers, mut dead_consumers) = (BTreeSet::new(), BTreeSet::new());
+    for _ in 0..1 + random.below(4) {
+        let pause = Duration::from_micros(random.below(8000));
+        std::thread::sleep(pause);
+        if random.below(2) == 0 && dead_producers.len() < 2 {
+            let place = random.place(3);
+            if let Some(producer) = team.producers[place].take() {
+                producer.kill()?;
+                dead_producers.insert(place as u64);
+            }
+        } else if dead_consumers.len() < 2 {
+            let place = random.place(3);
+            if let Some(consumer) = team.consumers[place].take() {
+                consumer.kill()?;
+                dead_consumers.insert(place as u64);
+            }
+        }
+    }
+    let mut seen = BTreeSet::new();
+    let mut ends = BTreeSet::new();
+    loop {
+        match team.notes.recv_timeout(LIMIT) {
+            Ok(Some((_, Some(item)))) => {
+                if !seen.insert(item) {
+                    return Err(format!("{item:?} came twice").into());
+                }
+            }
+            Ok(Some((consumer, None))) => assert!(ends.insert(consumer)),
+            Ok(None) => return Err(format!("stuck: {} items, ends {ends:?}", seen.len()).into()),
+            Err(error) if error.kind() == ErrorKind::Closed => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // Each consumer that was killed may have taken one that it did not note.
+    let mut missing = 0;
+    for producer in 0..PRODUCERS {
+        let numbers: BTreeSet<u64> =
+            seen.iter().filter(|item| item.0 == producer).map(|item| item.1).collect();
+        let sent = if dead_producers.contains(&producer) {
+            // What it sent is a beginning of all; its end is seen by the last that came.
+            numbers.last().map_or(0, |last| last + 1)
+        } else {
+            count
+        };
+        missing += sent - numbers.len() as u64;
+    }
+    let allowed = dead_consumers.len() as u64;
+    if missing > allowed {
+        return Err(format!("{missing} are missing, {allowed} consumers were killed").into());
+    }
+    for producer in team.producers.into_iter().flatten() {
+        assert_eq!(producer.join()?, count);
+    }
+    for consumer in team.consumers.into_iter().flatten() {
+        consumer.join()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! Pipes: both directions, ends on their way, ends that are gone.
+
+use std::time::Duration;
+
+use offspring::channel::{End, pipe};
+use offspring::{Context, ErrorKind, SharedSlice};
+
+use crate::harness::{Case, Outcome, PROCESSES as ISOLATED};
+
+pub(crate) const CASES: &[Case] = crate::cases![
+    what_was_not_received_travels_with_the_end,
+    an_end_through_a_pipe,
+    times_of_pipes,
+    gone_ends,
+];
+
+pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
+    there_and_back_many_times,
+    both_send_large_ones_at_once,
+    killed_in_the_middle_of_a_message,
+    killed_between_messages,
+];
+
+const SHORT: Duration = Duration::from_millis(20);
+
+fn there_and_back_many_times(context: Context) -> Outcome {
+    let (ours, theirs) = pipe::<SharedSlice<u64>, (u64, Vec<u8>)>()?;
+    let child = context.process().start(theirs, |end: End<(u64, Vec<u8>), SharedSlice<u64>>| {
+        loop {
+            match end.recv() {
+                Ok(table) => end.send((table.iter().sum(), vec![1; table.len() * 10])).unwrap(),
+                Err(error) => return error.kind() == ErrorKind::Closed,
+            }
+        }
+    })?;
+    for n in 0..500 {
+        ours.send(SharedSlice::from_iter(0..n)?)?;
+        let (sum, bytes) = ours.recv()?;
+        assert_eq!((sum, bytes.len() as u64), ((0..n).sum(), n * 10));
+    }
+    drop(ours);
+    assert!(child.join()?);
+    Ok(())
+}
+
+fn both_send_large_ones_at_once(context: Context) -> Outcome {
+    let (ours, theirs) = pipe::<Vec<u8>, Vec<u8>>()?;
+    let child = context.process().start(theirs, |end: End<Vec<u8>, Vec<u8>>| {
+        end.send(vec![2; 16 << 20]).unwrap();
+        let bytes = end.recv().unwrap();
+        (bytes.len(), bytes.iter().all(|byte| *byte == 1))
+    })?;
+    ours.send(vec![1; 16 << 20])?;
+    assert!(ours.recv()? == vec![2; 16 << 20]);
+    assert_eq!(child.join()?, (16 << 20, true));
+    Ok(())
+}
+
+fn what_was_not_received_travels_with_the_end(context: Context) -> Outcome {
+    let (ours, theirs) = pipe::<(u32, SharedSlice<u32>), ()>()?;
+    let table = |n| SharedSlice::from_iter(0..n);
+    for n in 0..20 {
+        ours.send((n, table(n)?))?;
+    }
+    // The first is received here, which may read more than that.
+    assert_eq!(theirs.recv()?.0, 0);
+    drop(ours);
+    let child = context.process().start(theirs, |end: End<(), (u32, SharedSlice<u32>)>| {
+        let mut sums = Vec::new();
+        while let Ok((n, table)) = end.recv() {
+            sums.push((n, table.iter().sum::<u32>()));
+        }
+        sums
+    })?;
+    let sums = child.join()?;
+    assert!(sums.into_iter().eq((1..20).map(|n| (n, (0..n).sum()))));
+    Ok(())
+}
+
+fn an_end_through_a_pipe(context: Context) -> Outcome {
+    let (ours, theirs) = pipe::<End<u8, String>, ()>()?;
+    let (near, far) = pipe::<String, u8>()?;
+    ours.send(far)?;
+    near.send("text".into())?;
+    let child = context.process().start(theirs, |end: End<(), End<u8, String>>| {
+        let far = end.recv().unwrap();
+        let text = far.recv().unwrap();
+        far.send(u8::try_from(text.len()).unwrap()).unwrap();
+    })?;
+    assert_eq!(near.recv()?, 4);
+    child.join()?;
+    assert_eq!(near.recv().unwrap_err().kind(), ErrorKind::Closed);
+    Ok(())
+}
+
+fn times_of_pipes(_: Context) -> Outcome {
+    let (ours, theirs) = pipe::<Vec<u8>, ()>()?;
+    assert_eq!(theirs.try_recv()?, None);
+    assert_eq!(theirs.recv_timeout(SHORT)?, None);
+    ours.send_timeout(vec![1], SHORT)?;
+    assert_eq!(theirs.try_recv()?, Some(vec![1]));
+    // Until the system holds no more: then it is refused whole, and nothing is lost.
+    let mut sent = 0;
+    let refused = loop {
+        match ours.send_timeout(vec![2; 1000], SHORT) {
+            Ok(()) => sent += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused.kind(), ErrorKind::TimedOut, "{refused}");
+    assert_eq!(refused.into_message().len(), 1000);
+    for n in 0..sent {
+        assert_eq!(theirs.try_recv()?, Some(vec![2; 1000]), "{n} of {sent}");
+    }
+    assert_eq!(theirs.try_recv()?, None);
+    // In the middle of a large one, nothing whole could follow.
+    let refused = ours.send_timeout(vec![3; 16 << 20], SHORT).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::TimedOut, "{refused}");
+    assert!(refused.to_string().contains("closed"), "{refused}");
+    assert_eq!(theirs.recv().unwrap_err().kind(), ErrorKind::Died);
+    Ok(())
+}
+
+fn gone_ends(context: Context) -> Outcome {
+    let (ours, theirs) = pipe::<String, u64>()?;
+    let child = context.process().start(theirs, |end: End<u64, String>| {
+        (0..3).for_each(|n| end.send(n).unwrap());
+    })?;
+    child.join()?;
+    let all: Vec<u64> = std::iter::from_fn(|| ours.recv().ok()).collect();
+    assert_eq!(all, [0, 1, 2], "what was sent before arrives");
+    assert_eq!(ours.recv().unwrap_err().kind(), ErrorKind::Closed);
+    let refused = ours.send("late".into()).unwrap_err();
+    assert_eq!((refused.kind(), refused.into_message()), (ErrorKind::Closed, "late".to_owned()));
+    Ok(())
+}
+
+fn killed_in_the_middle_of_a_message(context: Context) -> Outcome {
+    let (ours, theirs) = pipe::<(), Vec<u8>>()?;
+    let child = context.process().start(theirs, |end: End<Vec<u8>, ()>| {
+        end.send(vec![1; 100]).unwrap();
+        // Nobody receives it, so it never ends.
+        end.send(vec![2; 64 << 20]).unwrap();
+    })?;
+    assert_eq!(ours.recv()?, vec![1; 100]);
+    crate::harness::eventually("the large one has begun", || ours.try_recv().unwrap().is_none());
+    child.kill()?;
+    drop(child);
+    let kind = loop {
+        match ours.recv() {
+            Ok(bytes) => assert_eq!(bytes.len(), 64 << 20, "whole or not at all"),
+            Err(error) => break error.kind(),
+        }
+    };
+    assert!(matches!(kind, ErrorKind::Died | ErrorKind::Closed), "{kind:?}");
+    Ok(())
+}
+
+fn killed_between_messages(context: Context) -> Outcome {
+    let (ours, theirs) = pipe::<(), u8>()?;
+    let child = context.process().start(theirs, |end: End<u8, ()>| -> () {
+        end.send(1).unwrap();
+        end.send(2).unwrap();
+        crate::harness::sleep_for_ever()
+    })?;
+    assert_eq!(ours.recv()?, 1);
+    child.kill()?;
+    drop(child);
+    let rest: Vec<u8> = std::iter::from_fn(|| ours.recv().ok()).collect();
+    assert!(rest.is_empty() || rest == [2], "{rest:?}");
+    assert_eq!(ours.recv().unwrap_err().kind(), ErrorKind::Closed);
+    Ok(())
+}
