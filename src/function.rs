@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Exit;
+use crate::capture::Flaw;
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind, Panic, Phase};
 use crate::supervisor::protocol::How;
@@ -75,6 +76,8 @@ pub(crate) enum Failure {
     Hook(String),
     /// The process that ran it ended without an answer.
     Died(How),
+    /// What was captured for it could not be set or undone.
+    Captured(Box<Flaw>),
 }
 
 impl Failure {
@@ -90,6 +93,7 @@ impl Failure {
             }
             Self::Function(text) => Error::new(ErrorKind::Protocol, doing).detail(text),
             Self::Init(text) => Error::new(ErrorKind::Init, doing).detail(text),
+            Self::Captured(flaw) => flaw.into_error(doing),
             Self::Hook(text) => Error::new(ErrorKind::Start, doing).detail(text),
             Self::Died(how) => {
                 let error = Error::new(ErrorKind::Died, doing).at(Phase::Started);
@@ -290,6 +294,24 @@ where
     }
 }
 
+/// `Fn() -> D`: what brings data back after a task.
+struct Collector<F, D>(PhantomData<fn(F) -> D>);
+
+impl<F, D> Body<Calls> for Collector<F, D>
+where
+    F: Fn() -> D + Copy + 'static,
+    D: Serialize + 'static,
+{
+    type Function = F;
+
+    fn run(function: F, call: &mut Call<'_>) {
+        call.outcome = Some(perform(|| {
+            let data = function();
+            call.result(data)
+        }));
+    }
+}
+
 /// `Fn(&mut S, A) -> R`: a task of a pool.
 struct Stateful<F, S, A, R>(PhantomData<fn(F, S, A) -> R>);
 
@@ -384,6 +406,15 @@ where
     X: Serialize + 'static,
 {
     name_of(function::describe::<Calls, Final<F, S, X>>(function))
+}
+
+/// Names what brings data back to a child.
+pub(crate) fn collector<F, D>(function: F) -> Result<Name, Error>
+where
+    F: Fn() -> D + Copy + 'static,
+    D: Serialize + 'static,
+{
+    name_of(function::describe::<Calls, Collector<F, D>>(function))
 }
 
 /// Names a task's function to a child.

@@ -4,9 +4,11 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use offspring_platform::fd::duplicate;
 
+use crate::capture::{self, Set};
 use crate::codec::Encoded;
 use crate::function::{self, Failure, Name};
 
@@ -17,20 +19,26 @@ pub(crate) enum Answer {
     Failed(Failure),
 }
 
-/// Runs a function on an encoded argument, as a child would.
+/// Runs a function on an encoded argument, as a child would, with what was captured for it. Returns with the
+/// answer what the function brought back.
 pub(crate) fn perform(
     function: Name,
     state: &mut Option<Box<dyn Any>>,
     message: &Encoded,
-) -> io::Result<Answer> {
-    let received = receive(message)?;
-    Ok(match function::call(function, state, Cow::Borrowed(&message.bytes), received) {
-        Ok(result) => {
-            let descriptors = receive(&result)?;
-            Answer::Done(result.bytes, descriptors)
-        }
-        Err(failure) => Answer::Failed(failure),
-    })
+    captured: Option<&Arc<Set>>,
+) -> (io::Result<Answer>, Option<Vec<u8>>) {
+    let received = match receive(message) {
+        Ok(received) => received,
+        Err(error) => return (Err(error), None),
+    };
+    let (came, pieces) = capture::inline(captured, || {
+        function::call(function, state, Cow::Borrowed(&message.bytes), received)
+    });
+    let answer = match came {
+        Ok(result) => receive(&result).map(|descriptors| Answer::Done(result.bytes, descriptors)),
+        Err(failure) => Ok(Answer::Failed(failure)),
+    };
+    (answer, pieces)
 }
 
 /// The descriptors as they would arrive in another process.

@@ -29,7 +29,8 @@
 //! send it on. A [`Shared`] crosses as a number by which the child finds, or makes, its object; and a static
 //! that is a [`Global`] is set in the child as well. A [`Sendable`] file or socket crosses as a duplicate, and
 //! the ends of a [`channel`] as further ends. Nothing else: no other static, no thread, no open file (except
-//! by fork, which copies all of those but the threads).
+//! by fork, which copies all of those but the threads). State that is neither, a log level or what a library is
+//! configured to, crosses when it is registered with [`capture`](fn@capture).
 //!
 //! The module [`fork`] is for what only fork can do: closures that capture, and inputs that need no serde.
 //!
@@ -47,6 +48,8 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
+mod capture;
+pub mod captures;
 pub mod channel;
 mod child;
 mod codec;
@@ -70,6 +73,7 @@ mod state;
 mod supervisor;
 pub mod sync;
 
+pub use capture::{CaptureGuard, capture, try_capture};
 pub use context::{Context, ParseContextError};
 pub use entry::init;
 pub use error::{Error, ErrorKind, Panic, Phase, TaskError};

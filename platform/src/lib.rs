@@ -31,7 +31,8 @@
 //! * [`region`]: memory of fixed size that several processes write, without references to plain data.
 //! * [`lock`]: the lock of a region, on top of `owner`.
 //! * [`waiting`]: sleeping for something that others do, in a way that no death of one can break.
-//! * [`clock`], [`entry`], [`poll`], [`wait`], [`signal`], [`fork`], [`exit`], [`environment`], [`limits`], [`random`].
+//! * [`clock`], [`entry`], [`poll`], [`wait`], [`signal`], [`fork`], [`exit`], [`environment`], [`limits`], [`locale`],
+//!   [`random`].
 //!
 //! And what needs nothing more than those: [`function`], functions that can be named across processes,
 //! and [`ring`], bytes from one process to another without a system call.
@@ -59,8 +60,8 @@ pub use os::{
     affinity, bell, guardian, image, lifeline, memory, park, program, spool, threads, watch,
 };
 pub use unix::{
-    clock, descriptors, entry, environment, exit, fd, fork, limits, lock, peer, poll, random,
-    region, shared, signal, socket, spawn, wait, waiting,
+    clock, descriptors, entry, environment, exit, fd, fork, limits, locale, lock, peer, poll,
+    random, region, shared, signal, socket, spawn, wait, waiting,
 };
 
 pub use fork::allow_fork;

@@ -34,12 +34,16 @@ pub(crate) enum Kind {
     NotStarted,
     /// Supervisor to owner: the child has ended.
     Exited,
+    /// Owner to child: what was captured for calls and tasks that say so.
+    Captured,
+    /// Child to owner: what the task brought back whose outcome follows.
+    Brought,
     /// Owner to child: what it has to know for what comes later. See `state/notice.rs`.
     Notice,
 }
 
 impl Kind {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 17] = [
         Self::Descriptors,
         Self::Launch,
         Self::Hello,
@@ -54,6 +58,8 @@ impl Kind {
         Self::Started,
         Self::NotStarted,
         Self::Exited,
+        Self::Captured,
+        Self::Brought,
         Self::Notice,
     ];
 }

@@ -24,8 +24,11 @@ pub(crate) const RESERVE: usize = 64;
 /// The size of what stands before the bytes of a frame.
 pub(crate) const HEAD: usize = 8;
 
-/// The longest time that a head can tell, in milliseconds: four hours and a half.
-const LONGEST: u32 = (1 << 24) - 1;
+/// The largest number that a head has room for beside length and kind. In milliseconds: four hours and a
+/// half.
+pub(crate) const LARGEST_TAG: u32 = (1 << 24) - 1;
+/// Set in the length of an outcome that brings something back.
+const BROUGHT: u64 = 1 << 31;
 
 /// What a frame in a ring is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,20 +60,24 @@ pub(crate) enum Note {
 pub(crate) struct Head {
     pub(crate) note: Note,
     pub(crate) length: usize,
-    /// Of an outcome: how long the task took; 0 for less than the clock's few milliseconds.
-    pub(crate) milliseconds: u32,
+    /// Of an outcome: how many milliseconds the task took; 0 for less than the clock's few. Of a task: what
+    /// was captured for it; 0 for nothing.
+    pub(crate) tag: u32,
+    /// Of an outcome: what the task brought back stands before it, and the length of that before both.
+    pub(crate) brought: bool,
 }
 
 impl Head {
     pub(crate) fn new(note: Note, length: usize) -> Self {
-        Self { note, length, milliseconds: 0 }
+        Self { note, length, tag: 0, brought: false }
     }
 
-    /// 32 bits of length, 24 of time, 8 of kind.
+    /// 31 bits of length, one that says whether something was brought back, 24 of the tag, 8 of kind.
     #[inline]
     pub(crate) fn to_bytes(self) -> [u8; HEAD] {
-        let time = u64::from(self.milliseconds.min(LONGEST));
-        (self.length as u64 | (time << 32) | ((self.note as u64) << 56)).to_ne_bytes()
+        let tag = u64::from(self.tag.min(LARGEST_TAG)) << 32;
+        let brought = if self.brought { BROUGHT } else { 0 };
+        (self.length as u64 | brought | tag | ((self.note as u64) << 56)).to_ne_bytes()
     }
 
     /// `None` when this is no head.
@@ -89,9 +96,10 @@ impl Head {
             9 => Note::DoneInPieces,
             _ => return None,
         };
-        let length = usize::try_from(word & u64::from(u32::MAX)).ok()?;
-        let milliseconds = u32::try_from((word >> 32) & u64::from(LONGEST)).ok()?;
-        (length <= LARGEST).then_some(Self { note, length, milliseconds })
+        let length = usize::try_from(word & (BROUGHT - 1)).ok()?;
+        let tag = u32::try_from((word >> 32) & u64::from(LARGEST_TAG)).ok()?;
+        let brought = word & BROUGHT != 0;
+        (length <= LARGEST).then_some(Self { note, length, tag, brought })
     }
 
     /// How many bytes the frame takes in the ring.
@@ -211,8 +219,9 @@ mod tests {
             Note::TaskInPieces,
             Note::DoneInPieces,
         ] {
-            for milliseconds in [0, 7, LONGEST] {
-                let head = Head { note, length: LARGEST, milliseconds };
+            for (tag, brought) in [(0, false), (7, true), (LARGEST_TAG, false), (LARGEST_TAG, true)]
+            {
+                let head = Head { note, length: LARGEST, tag, brought };
                 assert_eq!(Head::from_bytes(head.to_bytes()), Some(head));
             }
         }

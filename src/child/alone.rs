@@ -27,17 +27,19 @@ impl Bench<'_> {
                 self.link = *link;
                 self.bell = bell;
                 if let Err(text) = hooks::run() {
-                    self.answer(Err(Failure::Hook(text)));
+                    self.answer(Err(Failure::Hook(text)), None);
                     super::end();
                 }
                 self.run_taken(head, task);
                 super::end();
             }
             Ok(Copied::Ended(exit)) => {
+                // What `WorkerInfo` counts; the copy counted for itself.
+                self.who.tasks_done += 1;
                 drop(task);
                 self.answer_for_copy(start, exit);
             }
-            Err(failure) => self.answer(Err(failure)),
+            Err(failure) => self.answer(Err(failure), None),
         }
         if head.note != Note::Task {
             self.input = Vec::new();
@@ -53,7 +55,7 @@ impl Bench<'_> {
         let (published, moved) = (self.outcomes.catch_up(), self.bulk_outcomes.catch_up());
         let (Ok(published), Ok(moved)) = (published, moved) else { exit::now(exit::FELL_OUT) };
         if published == 0 {
-            return self.answer(Err(Failure::Died(ended.into())));
+            return self.answer(Err(Failure::Died(ended.into())), None);
         }
         let (mut head, mut length) = ([0; HEAD], [0; 8]);
         self.outcomes.read_back(start, &mut head);
@@ -62,7 +64,7 @@ impl Bench<'_> {
                 self.outcomes.read_back(start + HEAD as u64, &mut length);
                 if moved < u64::from_ne_bytes(length) {
                     // Takes the place of the result.
-                    self.answer(Err(Failure::Died(ended.into())));
+                    self.answer(Err(Failure::Died(ended.into())), None);
                 }
             }
             // Perhaps a part of it is in the socket, which nobody can tell from what would follow.

@@ -15,6 +15,7 @@ use offspring_platform::ring::{Consumer, Ends, Producer, Words};
 use offspring_platform::{exit, memory};
 
 use super::worker::{FINALISER, Whoami, answer, working_as};
+use crate::capture::{self, Data, Known, Set};
 use crate::channel::bulk::{Receiver, Sender};
 use crate::channel::lane::{HEAD, Head, LARGEST, Note, Status};
 use crate::channel::{Frame, Kind, Link, Spin};
@@ -46,7 +47,7 @@ pub(super) struct Bench<'a> {
     pub(super) link: Link,
     /// How many notices were read from it.
     told: u64,
-    /// Tasks that came over it before notices that were wanted first.
+    /// What came over it before notices that were wanted first: for tasks that are still in the ring.
     early: VecDeque<Frame>,
     tasks: Consumer,
     pub(super) outcomes: Producer,
@@ -66,11 +67,16 @@ pub(super) struct Bench<'a> {
     output: Encoded,
     /// The number of the last task that was claimed or passed over.
     last: u64,
-    who: Whoami,
+    pub(super) who: Whoami,
     state: Option<Box<dyn Any>>,
+    /// What it was told of what was captured for tasks.
+    known: Known,
+    /// What was captured when the pool was built.
+    captured: Option<Arc<Set>>,
 }
 
 impl<'a> Bench<'a> {
+    #[expect(clippy::too_many_arguments, reason = "each is one of its parts")]
     pub(super) fn new(
         role: WorkerRole,
         link: Link,
@@ -79,7 +85,12 @@ impl<'a> Bench<'a> {
         finder: Finder<'a>,
         who: Whoami,
         state: Option<Box<dyn Any>>,
+        captured: Option<(u32, Arc<Set>)>,
     ) -> Self {
+        let mut known = Known::default();
+        if let Some((tag, set)) = &captured {
+            known.add(*tag, set.clone());
+        }
         let Ends { producer, consumer, bulk_producer, bulk_consumer, words } = rings;
         let growth =
             role.growth_limit.and_then(|limit| Some(memory::resident()?.saturating_add(limit)));
@@ -106,6 +117,8 @@ impl<'a> Bench<'a> {
             last: 0,
             who,
             state,
+            known,
+            captured: captured.map(|(_, set)| set),
         }
     }
 
@@ -173,7 +186,9 @@ impl<'a> Bench<'a> {
     fn catch_up(&mut self, sent: u64) {
         while self.told != sent {
             match self.link.wait_for_frame(None) {
-                Ok(Some(frame)) if frame.kind == Kind::Task => self.early.push_back(frame),
+                Ok(Some(frame)) if matches!(frame.kind, Kind::Task | Kind::Captured) => {
+                    self.early.push_back(frame);
+                }
                 Ok(Some(frame)) if frame.kind == Kind::Notice => {
                     if notice::receive(frame).is_none() {
                         exit::now(exit::FELL_OUT);
@@ -187,13 +202,14 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// The next task that comes over the socket.
-    fn next_elsewhere(&mut self) -> Frame {
-        if let Some(frame) = self.early.pop_front() {
-            return frame;
-        }
-        match self.link.wait_for_frame(None) {
-            Ok(Some(frame)) if frame.kind == Kind::Task => frame,
+    /// What came over the socket for the next task, which is of this kind.
+    fn next_elsewhere(&mut self, kind: Kind) -> Frame {
+        let next = match self.early.pop_front() {
+            Some(frame) => Ok(Some(frame)),
+            None => self.link.wait_for_frame(None),
+        };
+        match next {
+            Ok(Some(frame)) if frame.kind == kind => frame,
             // The owner is gone.
             Ok(None) => super::end(),
             _ => exit::now(exit::FELL_OUT),
@@ -260,6 +276,7 @@ impl<'a> Bench<'a> {
             self.tasks.peek(HEAD + name.len(), &mut self.input);
         }
         self.tasks.take(head.size());
+        self.learn(head);
         let mut descriptors = Vec::new();
         if head.note == Note::TaskInPieces {
             let length = self.input.as_slice().try_into().map(u64::from_ne_bytes).ok();
@@ -268,11 +285,28 @@ impl<'a> Bench<'a> {
             self.input = self.take_body(length);
         }
         if head.note == Note::TaskElsewhere {
-            let frame = self.next_elsewhere();
+            let frame = self.next_elsewhere(Kind::Task);
             self.input = frame.bytes;
             descriptors = frame.descriptors;
         }
         named.then(|| (Name::from_bytes(name), descriptors))
+    }
+
+    /// Before a task: hears what was captured for it, unless it knows.
+    #[inline]
+    fn learn(&mut self, head: Head) {
+        if head.tag != 0 {
+            self.learn_captured(head.tag);
+        }
+    }
+
+    #[cold]
+    fn learn_captured(&mut self, wanted: u32) {
+        // What comes over the socket is in the order of the tasks in the ring.
+        while self.known.get(wanted).is_none() {
+            let (tag, set) = super::captured_in(self.next_elsewhere(Kind::Captured));
+            self.known.add(tag, set);
+        }
     }
 
     /// Passes over tasks that were given to somebody else.
@@ -309,6 +343,7 @@ impl<'a> Bench<'a> {
             // task that could be taken for this one's.
             Status::of(&self.words).set_running_since(now());
         }
+        let mut brought = None;
         let outcome = match taken {
             Some((function, descriptors)) => {
                 let input = match head.note {
@@ -317,7 +352,14 @@ impl<'a> Bench<'a> {
                     _ => std::mem::take(&mut self.input).into(),
                 };
                 let (finder, state, output) = (&mut self.finder, &mut self.state, &mut self.output);
-                working_as(self.who, || finder.call(function, state, input, descriptors, output))
+                let set = self.known.get(head.tag);
+                let (came, pieces) = working_as(self.who, || {
+                    capture::in_child(set, Data::Collected, || {
+                        finder.call(function, state, input, descriptors, output)
+                    })
+                });
+                brought = pieces;
+                came
             }
             None => Err(Failure::Function("the task names no function".into())),
         };
@@ -330,10 +372,10 @@ impl<'a> Bench<'a> {
         self.time = time;
         self.milliseconds = u32::try_from(took).unwrap_or(u32::MAX);
         // Sent at once and not collected: whatever the next task does, this one has its outcome.
-        self.answer(outcome);
+        self.answer(outcome, brought);
     }
 
-    pub(super) fn answer(&mut self, outcome: Result<(), Failure>) {
+    pub(super) fn answer(&mut self, outcome: Result<(), Failure>, brought: Option<Vec<u8>>) {
         let note = match outcome {
             Ok(()) => Note::Done,
             Err(failure) => {
@@ -341,32 +383,41 @@ impl<'a> Bench<'a> {
                 Note::Failed
             }
         };
-        let large = self.output.bytes.len() > LARGEST || !self.output.descriptors.is_empty();
+        let more = brought.as_ref().map_or(0, |pieces| size_of::<u64>() + pieces.len());
+        let large = self.output.bytes.len() + more > LARGEST || !self.output.descriptors.is_empty();
         if !large {
-            self.publish(note);
+            let length = (more - more.min(size_of::<u64>())) as u64;
+            let (length, pieces) = (length.to_ne_bytes(), brought.as_deref());
+            self.publish(note, pieces.map(|pieces| (length, pieces)));
             return;
         }
         let message = Arc::new(std::mem::take(&mut self.output));
-        if note == Note::Done && self.bulk_outcomes.begin(&message) {
+        // What was brought back goes over the socket, and so does the result behind it.
+        if note == Note::Done && brought.is_none() && self.bulk_outcomes.begin(&message) {
             self.output.bytes.extend_from_slice(&(message.bytes.len() as u64).to_ne_bytes());
             drop(message);
-            self.publish(Note::DoneInPieces);
+            self.publish(Note::DoneInPieces, None);
             // The owner has to read along, or the ring fills up.
             self.ring_if_asleep(true);
             return self.push_body();
         }
         let kind = if note == Note::Done { Kind::Done } else { Kind::Failed };
-        self.publish(Note::Elsewhere);
+        self.publish(Note::Elsewhere, None);
         // The owner has to read along, or the socket fills up.
         self.ring_if_asleep(true);
+        if let Some(bytes) = brought {
+            let pieces = Encoded { bytes, ..Encoded::default() };
+            self.link.queue(Kind::Brought, self.last, pieces);
+        }
         self.link.queue_shared(kind, self.last, &[], &message);
         super::flush(&mut self.link);
     }
 
-    /// Puts `output` into the ring.
-    fn publish(&mut self, note: Note) {
-        let bytes = &self.output.bytes;
-        let head = Head { note, length: bytes.len(), milliseconds: self.milliseconds };
+    /// Puts `output` into the ring, behind what was brought back and the length of that.
+    fn publish(&mut self, note: Note, before: Option<([u8; 8], &[u8])>) {
+        let more = before.map_or(0, |(length, pieces)| length.len() + pieces.len());
+        let length = more + self.output.bytes.len();
+        let head = Head { note, length, tag: self.milliseconds, brought: before.is_some() };
         let size = head.size();
         loop {
             match self.outcomes.room(size) {
@@ -376,6 +427,10 @@ impl<'a> Bench<'a> {
             }
         }
         self.outcomes.put(&head.to_bytes());
+        if let Some((length, pieces)) = before {
+            self.outcomes.put(&length);
+            self.outcomes.put(pieces);
+        }
         self.outcomes.put(&self.output.bytes);
         self.outcomes.put(&[0; HEAD][..size - HEAD - head.length]);
         self.outcomes.publish();
@@ -410,7 +465,7 @@ impl<'a> Bench<'a> {
     /// Ends in an orderly way, without being told to.
     pub(super) fn leave(&mut self) -> ! {
         self.output.clear();
-        self.publish(Note::Leaving);
+        self.publish(Note::Leaving, None);
         self.ring_if_asleep(true);
         self.close()
     }
@@ -418,9 +473,11 @@ impl<'a> Bench<'a> {
     fn close(&mut self) -> ! {
         // Both are the user's code, which may panic.
         if let Some(function) = self.role.finaliser {
-            let state = &mut self.state;
-            let value = working_as(self.who, || {
-                function::call(function, state, [].as_slice().into(), Vec::new())
+            let (state, set) = (&mut self.state, self.captured.take());
+            let (value, _) = working_as(self.who, || {
+                capture::in_child(set, Data::Left, || {
+                    function::call(function, state, [].as_slice().into(), Vec::new())
+                })
             });
             // The owner has to read along; if it slept when we were told to close, it does not yet.
             self.ring_if_asleep(true);

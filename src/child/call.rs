@@ -1,7 +1,9 @@
 //! A child that runs one function.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
+use crate::capture::{self, Data, Set};
 use crate::channel::{Kind, Link};
 use crate::codec::{self, Encoded};
 use crate::function::{Finder, Inherited, Name};
@@ -11,18 +13,25 @@ pub(super) fn run(
     mut link: Link,
     function: Name,
     message: Option<(Vec<u8>, Vec<OwnedFd>)>,
+    captured: Option<Arc<Set>>,
     inherited: Option<Inherited<'_>>,
 ) -> ! {
-    let (bytes, descriptors) = match message {
-        Some(message) => message,
+    let ((bytes, descriptors), captured) = match message {
+        Some(message) => (message, captured),
         None => {
-            let frame = super::arguments(&mut link);
-            (frame.bytes, frame.descriptors)
+            let (frame, captured) = super::arguments(&mut link);
+            ((frame.bytes, frame.descriptors), captured.map(|(_, set)| set))
         }
     };
     let mut result = Encoded::default();
     let mut finder = Finder::with(inherited);
-    match finder.call(function, &mut None, bytes.into(), descriptors, &mut result) {
+    let (came, pieces) = capture::in_child(captured, Data::Collected, || {
+        finder.call(function, &mut None, bytes.into(), descriptors, &mut result)
+    });
+    if let Some(bytes) = pieces {
+        super::send(&mut link, Kind::Brought, 0, Encoded { bytes, ..Encoded::default() });
+    }
+    match came {
         Ok(()) => super::send(&mut link, Kind::Done, 0, result),
         Err(failure) => {
             let message = codec::encode(&failure).unwrap_or_default();

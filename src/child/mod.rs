@@ -15,6 +15,7 @@ pub(crate) mod worker;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use offspring_platform::entry::Entered;
 use offspring_platform::environment::Change;
@@ -23,6 +24,7 @@ use offspring_platform::{
     environment, exit, fork, lifeline, limits, program, signal, threads::SingleThreaded,
 };
 
+use crate::capture::{self, Set};
 use crate::channel::{Frame, Kind, Link};
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind};
@@ -86,6 +88,7 @@ pub(crate) fn receive(handover: Handover, entered: &Entered) -> Birth<'static> {
         launch,
         descriptors: first.descriptors,
         message: None,
+        captured: None,
         inherited: None,
         forked: false,
     }
@@ -101,10 +104,14 @@ fn first_frame(link: &mut Link) -> Frame {
 }
 
 /// Waits for the arguments, and takes note of what has to be known for them.
-fn arguments(link: &mut Link) -> Frame {
+fn arguments(link: &mut Link) -> (Frame, Option<(u32, Arc<Set>)>) {
+    let mut captured = None;
     loop {
         match link.wait_for_frame(None) {
-            Ok(Some(frame)) if frame.kind == Kind::Arguments => return frame,
+            Ok(Some(frame)) if frame.kind == Kind::Arguments => return (frame, captured),
+            Ok(Some(frame)) if frame.kind == Kind::Captured => {
+                captured = Some(captured_in(frame));
+            }
             Ok(Some(frame)) if frame.kind == Kind::Notice => {
                 if notice::receive(frame).is_none() {
                     exit::now(exit::FELL_OUT);
@@ -125,6 +132,8 @@ pub(crate) struct Birth<'a> {
     pub(crate) descriptors: Vec<OwnedFd>,
     /// The arguments, if they were inherited.
     pub(crate) message: Option<(Vec<u8>, Vec<OwnedFd>)>,
+    /// What was captured for them.
+    pub(crate) captured: Option<Arc<Set>>,
     /// The function, if it was inherited.
     pub(crate) inherited: Option<Inherited<'a>>,
     pub(crate) forked: bool,
@@ -145,13 +154,15 @@ pub(crate) fn enter_by_fork(
     let descriptors = first.descriptors;
     // It may have waited for this for long.
     signal::forget_pending();
-    live(Birth { link, lifeline: end, launch, descriptors, message: None, inherited, forked: true })
+    let (message, captured) = (None, None);
+    let lifeline = end;
+    live(Birth { link, lifeline, launch, descriptors, message, captured, inherited, forked: true })
 }
 
 /// The life of a child.
 pub(crate) fn live(birth: Birth<'_>) -> ! {
-    let Birth { mut link, lifeline: end, mut launch, descriptors, message, inherited, forked } =
-        birth;
+    let Birth { mut link, lifeline: end, mut launch, descriptors, message, captured, .. } = birth;
+    let (inherited, forked) = (birth.inherited, birth.forked);
     if lifeline::arm(end).is_err() {
         // A child that would outlive its owner must not live.
         exit::now(exit::FELL_OUT);
@@ -160,6 +171,7 @@ pub(crate) fn live(birth: Birth<'_>) -> ! {
         signal::reset_for_child();
         exit::skip_inherited_handlers();
     }
+    capture::disown();
     launch.place.take();
     program::set_name(&launch.name);
     if set_streams(launch.standard, &descriptors).is_err() {
@@ -174,7 +186,7 @@ pub(crate) fn live(birth: Birth<'_>) -> ! {
         Role::Call { function } => {
             run_hooks(&mut link, forked);
             greet(&mut link, forked);
-            call::run(link, function, message, inherited)
+            call::run(link, function, message, captured, inherited)
         }
         Role::Worker(role) => {
             worker::prepare(&role);
@@ -243,6 +255,16 @@ fn leave(link: &mut Link, refusal: Refusal) -> ! {
     fork::flush_standard();
     send(link, Kind::Refused, 0, codec::encode(&refusal).unwrap_or_default());
     exit::now(exit::FELL_OUT)
+}
+
+/// What was captured, as this process is told of it.
+fn captured_in(frame: Frame) -> (u32, Arc<Set>) {
+    let set = Set::received(&frame.bytes, frame.descriptors);
+    match (u32::try_from(frame.id), set) {
+        (Ok(tag), Ok(set)) => (tag, Arc::new(set)),
+        // The owner is none of ours.
+        _ => exit::now(exit::FELL_OUT),
+    }
 }
 
 /// Sends a frame to the owner. A child whose owner is gone has nothing left to do.

@@ -9,6 +9,7 @@ use offspring_platform::{affinity, exit, ring, signal};
 
 use super::bench::Bench;
 use crate::Context;
+use crate::capture::{self, Data};
 use crate::channel::lane::{self, Status};
 use crate::channel::{Frame, Kind, Link};
 use crate::codec::{self, Encoded};
@@ -65,7 +66,7 @@ pub(super) fn run(
 ) -> ! {
     let WorkerRole { index, generation, initialiser, .. } = role;
     let who = Whoami { context, index, generation, tasks_done: 0 };
-    let mut first = super::arguments(&mut link);
+    let (mut first, captured) = super::arguments(&mut link);
     // The last descriptors are those of the bell and of the rings.
     let (bell, rings) = (first.descriptors.pop(), first.descriptors.pop());
     let received = bell.zip(rings).and_then(|(bell, rings)| {
@@ -76,8 +77,12 @@ pub(super) fn run(
     let mut state: Option<Box<dyn Any>> = Some(Box::new(()));
     if let Some(function) = initialiser {
         let Frame { bytes, descriptors, .. } = first;
-        let made =
-            working_as(who, || function::call(function, &mut state, bytes.into(), descriptors));
+        let set = captured.as_ref().map(|(_, set)| set.clone());
+        let (made, _) = working_as(who, || {
+            capture::in_child(set, Data::Left, || {
+                function::call(function, &mut state, bytes.into(), descriptors)
+            })
+        });
         let failed = made.is_err();
         answer(&mut link, INITIALISER, made);
         if failed {
@@ -87,7 +92,8 @@ pub(super) fn run(
         answer(&mut link, INITIALISER, Ok(Encoded::default()));
     }
     Status::of(&rings.words).set_initialised();
-    Bench::new(role, link, rings, bell, Finder::with(inherited), who, state).work()
+    let finder = Finder::with(inherited);
+    Bench::new(role, link, rings, bell, finder, who, state, captured).work()
 }
 
 /// Says what became of the initialiser, or of what the worker does at its end.

@@ -46,6 +46,10 @@ impl Error {
     fn happened(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let this = &*self.0;
         if let Some(panic) = &this.panic {
+            // Where it was is part of what happened, if it was not in the function.
+            if let (Some(_), Some(detail)) = (&this.capture, &this.detail) {
+                write!(f, "{detail}: ")?;
+            }
             return write!(f, "{panic}");
         }
         let text = match this.kind {
@@ -69,6 +73,9 @@ impl Error {
             ErrorKind::EncodeResult => "the child could not encode the result",
             ErrorKind::DecodeResult => "the result could not be decoded",
             ErrorKind::Init => "the workers could not be initialised",
+            ErrorKind::Capture => {
+                "what was captured for it could not be set, undone or brought back"
+            }
             ErrorKind::Protocol => "the peer broke the protocol",
             ErrorKind::Busy => "the pool has as many tasks as it may hold",
             ErrorKind::Poisoned => {

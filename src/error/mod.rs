@@ -53,6 +53,9 @@ pub enum ErrorKind {
     DecodeResult,
     /// The function that makes a worker's state failed in every worker that was tried.
     Init,
+    /// State that was to be the same in the child could not be captured, set, undone or brought back;
+    /// [`Error::capture`] says which. See [`capture`](fn@crate::capture).
+    Capture,
     /// The peer sent something that is not part of the protocol.
     Protocol,
     /// The object was used up or closed before.
@@ -106,6 +109,7 @@ pub(crate) struct Repr {
     worker: Option<usize>,
     task_index: Option<u64>,
     task_name: Option<String>,
+    capture: Option<String>,
     exit: Option<Exit>,
     panic: Option<Panic>,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -126,6 +130,7 @@ impl Error {
             worker: None,
             task_index: None,
             task_name: None,
+            capture: None,
             exit: None,
             panic: None,
             source: None,
@@ -177,6 +182,11 @@ impl Error {
         self
     }
 
+    pub(crate) fn captured(mut self, name: &str) -> Self {
+        self.0.capture = Some(name.to_owned());
+        self
+    }
+
     pub(crate) fn ended(mut self, exit: Exit) -> Self {
         self.0.exit = Some(exit);
         self
@@ -203,6 +213,7 @@ impl Error {
         Self(Box::new(Repr {
             detail,
             task_name: this.task_name.clone(),
+            capture: this.capture.clone(),
             panic: this.panic.clone(),
             source: None,
             ..*this
@@ -249,6 +260,12 @@ impl Error {
     #[must_use]
     pub fn task_name(&self) -> Option<&str> {
         self.0.task_name.as_deref()
+    }
+
+    /// The name of the [`capture`](fn@crate::capture) that failed, if one did.
+    #[must_use]
+    pub fn capture(&self) -> Option<&str> {
+        self.0.capture.as_deref()
     }
 
     /// How the process ended, if it did.

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::iter::FusedIterator;
-use std::panic::resume_unwind;
 
 use serde::de::DeserializeOwned;
 
@@ -36,7 +35,7 @@ impl<R: DeserializeOwned + 'static> Iterator for Map<R> {
             if let Some(Some(_)) = self.held.front() {
                 self.given += 1;
                 let landed = self.held.pop_front().flatten()?;
-                return Some(landed.unwrap_or_else(|panic| resume_unwind(panic)));
+                return Some(landed.give());
             }
             let (given, held) = (self.given, &mut self.held);
             self.tasks.more(given, |index, landed| {

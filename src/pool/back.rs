@@ -83,17 +83,17 @@ impl Worker {
                 void_from.get_or_insert(cut);
             }
             match flight {
-                Flight::Small { batch, index, mentions, .. } => {
+                Flight::Small { batch, index, needs, .. } => {
                     if stays > 0 {
-                        let (count, mentions) = (stays, mentions.clone());
-                        self.flights.push_back(Flight::Small { batch, index, count, mentions });
+                        let (count, needs) = (stays, needs.clone());
+                        self.flights.push_back(Flight::Small { batch, index, count, needs });
                     }
                     if stays < count {
                         let mut frames = vec![0; usize::try_from(position - cut).unwrap_or(0)];
                         self.tasks.read_back(cut, &mut frames);
                         let (index, count) = (index + stays, count - stays);
                         self.in_flight -= count;
-                        let parcel = Parcel::of_frames(batch, index, count, mentions, frames);
+                        let parcel = Parcel::of_frames(batch, index, count, needs, frames);
                         returned.push(Waiting::Parcel(parcel));
                     }
                 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::task::Waker;
 
+use crate::capture::Brought;
 use crate::error::Error;
 
 /// Names a batch; never names another, also not later.
@@ -33,6 +34,8 @@ pub(super) enum What {
     },
     /// The result came alone.
     Large(Box<Large>),
+    /// The task brought something back beside its result or failure.
+    Brought(Box<(Brought, Self)>),
     Failed(Error),
     /// The user's code panicked in this process, which is for the one who asks for the outcome.
     Panicked(Box<dyn Any + Send>),

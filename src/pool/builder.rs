@@ -16,6 +16,7 @@ use super::inline::Inline;
 use super::settings::{Initialiser, Reuse, Settings};
 use super::shared::Shared;
 use super::{Inner, Pool};
+use crate::capture;
 use crate::error::{Error, ErrorKind};
 use crate::function::{self, Name};
 use crate::launch::place::Place;
@@ -332,6 +333,7 @@ impl<S, X> PoolBuilder<S, X> {
         if let Some(count) = self.inner_threads {
             limit_threads(&mut settings.specification.environment, count);
         }
+        settings.captured = capture::current().map_err(|error| error.in_context(context))?;
         let inner = match context {
             Context::Inline => Inner::Inline(Box::new(Inline::new(settings))),
             _ => {

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use offspring_platform::clock::now;
 use offspring_platform::ring::Corrupt;
 
-use super::task::Large;
+use super::task::{Large, task_head};
 use super::worker::{Flight, Worker};
-use crate::channel::lane::{BULK, Head, Note, RESERVE, Status};
+use crate::channel::lane::{BULK, Note, RESERVE, Status};
 use crate::channel::{Kind, Moved};
 
 /// How far a body has come.
@@ -28,17 +28,20 @@ impl Worker {
         self.forget_void();
         let name = large.function.to_bytes();
         let length = large.size.to_ne_bytes();
-        let head = Head::new(Note::TaskInPieces, name.len() + length.len());
+        let captured = large.needs.captured.as_ref();
+        let head = task_head(Note::TaskInPieces, name.len() + length.len(), captured);
         if self.tasks.known_room() < head.size() + RESERVE {
             return Err(large);
         }
-        self.tell(&large.mentions);
+        self.tell(&large.needs);
         if self.bulk_tasks.begin(&large.message) {
             self.tasks.put(&head.to_bytes());
             self.tasks.put(&name);
             self.tasks.put(&length);
         } else {
-            self.tasks.put(&Head::new(Note::TaskElsewhere, name.len()).to_bytes());
+            let captured = large.needs.captured.as_ref();
+            let head = task_head(Note::TaskElsewhere, name.len(), captured);
+            self.tasks.put(&head.to_bytes());
             self.tasks.put(&name);
             self.link.queue_shared(Kind::Task, self.last + 1, &[], &large.message);
         }

@@ -46,6 +46,7 @@ impl Core {
     pub(super) fn worker_ended(&mut self, slot: usize, mut worker: Box<Worker>, end: End) {
         let exit = end.exit;
         worker.exit = Some(exit);
+        self.account.tellings += worker.tellings;
         self.read_worker(slot, &mut worker);
         let begun = worker.begun();
         let (started, waiting) = worker.what_is_left();

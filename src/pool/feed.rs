@@ -12,9 +12,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::batch::{BatchId, From, Large, Outcome, Outcomes, What};
+use super::handle::unless_lost;
 use super::inline::Task;
-use super::task::{self, LARGEST, Parcel, Waiting};
+use super::task::{self, LARGEST, Needs, Parcel, Waiting, is_same};
 use super::{Inner, Pool};
+use crate::capture::{self, Brought, Set};
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind, Phase, TaskError};
 use crate::function::Name;
@@ -50,6 +52,8 @@ pub(super) enum Held<R> {
     Ready(Result<R, TaskError>),
     /// Decoding it panicked, which is for the one who asks for it.
     Panicked(Box<dyn Any + Send>),
+    /// The task with this index brought something back, which is merged when this is given out.
+    Brought(Box<(u64, Brought, Self)>),
 }
 
 /// The pool of a map: the user's, or one of its own.
@@ -234,11 +238,24 @@ where
                 return true;
             }
         };
+        let captured = match catch_unwind(AssertUnwindSafe(capture::current)) {
+            Ok(Ok(captured)) => captured,
+            Ok(Err(error)) => {
+                let error = error.in_context(self.pool.context()).of_task(index, name);
+                self.taken += 1;
+                self.settle(index, What::Failed(error));
+                return true;
+            }
+            Err(panic) => {
+                self.panicked(panic);
+                return false;
+            }
+        };
         if let Some(batch) = self.batch {
             // Not copied into a frame first.
             let large = match codec::large_bytes(&mut input, LARGEST) {
                 Some(bytes) => Some((Encoded { bytes, ..Encoded::default() }, Mentions::default())),
-                None => match self.encode_small(batch, function, input) {
+                None => match self.encode_small(batch, function, captured.as_ref(), input) {
                     Ok(Ok(large)) => large,
                     Ok(Err(text)) => {
                         self.taken += 1;
@@ -254,7 +271,8 @@ where
             self.taken += 1;
             if let Some((message, mentions)) = large {
                 let message = Arc::new(message);
-                let large = task::Large::new(batch, index, function, message, mentions);
+                let needs = Needs { mentions, captured };
+                let large = task::Large::new(batch, index, function, message, needs);
                 self.send(Some(Waiting::Large(large)), false);
             }
             return true;
@@ -269,7 +287,8 @@ where
         self.taken += 1;
         let what = match (&self.pool.inner, message) {
             (Inner::Inline(inline), Ok(message)) => {
-                inline.run(&Task { index, function, name, message: &message })
+                let captured = captured.as_ref();
+                inline.run(&Task { index, function, name, message: &message, captured })
             }
             (_, Err(error)) => What::Failed(self.not_encoded(index, name, &error)),
             (Inner::Processes(_), Ok(_)) => return true,
@@ -304,18 +323,24 @@ where
         &mut self,
         batch: BatchId,
         function: Name,
+        captured: Option<&Arc<Set>>,
         input: A,
     ) -> std::thread::Result<Result<Option<(Encoded, Mentions)>, String>> {
         // Where one was left out, another parcel begins: indexes in a parcel follow each other, and one worker
         // gets them.
         let next = self.taken;
-        let ends = |parcel: &Parcel| self.turns || parcel.index + parcel.count != next;
+        let ends = |parcel: &Parcel| {
+            self.turns
+                || parcel.index + parcel.count != next
+                || !is_same(parcel.needs.captured.as_ref(), captured)
+        };
         if self.parcel.as_ref().is_some_and(ends) {
             self.exchange(false);
         }
         let spare = &mut self.spare;
         let parcel = self.parcel.get_or_insert_with(|| {
-            Parcel::with_memory(batch, next, self.chunk, std::mem::take(spare))
+            let captured = captured.cloned();
+            Parcel::with_memory(batch, next, self.chunk, captured, std::mem::take(spare))
         });
         let begun = parcel.begin(function, &mut self.encoded);
         let sample = (next % SAMPLE == 0).then(Instant::now);
@@ -336,7 +361,7 @@ where
             Ok(Ok(mentions)) => Ok(Ok(match parcel.end(begun, &mut self.encoded) {
                 Ok(()) => {
                     if !mentions.is_empty() {
-                        parcel.mentions.join(mentions);
+                        parcel.needs.mentions.join(mentions);
                     }
                     None
                 }
@@ -381,20 +406,30 @@ where
     fn decode_all(&mut self, keep: &mut impl FnMut(u64, Held<R>)) {
         while let Some(Outcome { index, what }) = self.outcomes.list.pop_front() {
             self.arrived += 1;
-            let held = match what {
-                What::Failed(error) => Held::Ready(Err(TaskError::new(error))),
-                What::Panicked(panic) => Held::Panicked(panic),
-                What::Done { start, length, from } => {
-                    let bytes = &self.outcomes.bytes[start..start + length];
-                    self.decode(index, from, || codec::decode(bytes.into(), Vec::new()))
-                }
-                What::Large(large) => {
-                    let Large { bytes, descriptors, from } = *large;
-                    self.decode(index, from, || codec::decode(bytes.into(), descriptors))
-                }
-            };
-            keep(index, held);
+            keep(index, self.open(index, what));
         }
+    }
+
+    #[inline]
+    fn open(&self, index: u64, what: What) -> Held<R> {
+        match what {
+            What::Failed(error) => Held::Ready(Err(TaskError::new(error))),
+            What::Panicked(panic) => Held::Panicked(panic),
+            What::Done { start, length, from } => {
+                let bytes = &self.outcomes.bytes[start..start + length];
+                self.decode(index, from, || codec::decode(bytes.into(), Vec::new()))
+            }
+            What::Large(large) => {
+                let Large { bytes, descriptors, from } = *large;
+                self.decode(index, from, || codec::decode(bytes.into(), descriptors))
+            }
+            What::Brought(both) => self.open_brought(index, *both),
+        }
+    }
+
+    #[cold]
+    fn open_brought(&self, index: u64, (brought, what): (Brought, What)) -> Held<R> {
+        Held::Brought(Box::new((index, brought, self.open(index, what))))
     }
 
     #[inline]
@@ -430,6 +465,31 @@ where
     pub(super) fn give(&mut self, held: Held<R>) -> Result<R, TaskError> {
         self.given += 1;
         match held {
+            Held::Brought(both) => self.give_brought(*both),
+            held => self.give_held(held),
+        }
+    }
+
+    #[cold]
+    fn give_brought(
+        &mut self,
+        (index, brought, held): (u64, Brought, Held<R>),
+    ) -> Result<R, TaskError> {
+        let delivered = brought.deliver();
+        let context = self.pool.context();
+        let name = self.function.as_ref().map_or("?", |(_, name)| name);
+        let tell = |error: Error| error.in_context(context).of_task(index, name);
+        let held = match held {
+            Held::Ready(result) => Held::Ready(unless_lost(result, delivered, tell)),
+            other => other,
+        };
+        self.give_held(held)
+    }
+
+    fn give_held(&mut self, held: Held<R>) -> Result<R, TaskError> {
+        match held {
+            // There are no two at once.
+            Held::Brought(both) => self.give_held(both.2),
             Held::Ready(Err(error)) if self.fail_fast => {
                 self.over = true;
                 self.cancel();

@@ -68,6 +68,13 @@ pub(super) fn open<R: DeserializeOwned + 'static>(
         )
     };
     match outcome.what {
+        What::Brought(both) => {
+            let (brought, what) = *both;
+            let index = outcome.index;
+            let delivered = brought.deliver();
+            let result = open(Outcome { index, what }, bytes, context, number, name);
+            unless_lost(result, delivered, |error| error.in_context(context).of_task(number, name))
+        }
         What::Failed(error) => Err(TaskError::new(error)),
         What::Panicked(panic) => std::panic::resume_unwind(panic),
         What::Done { start, length, from } => {
@@ -78,6 +85,18 @@ pub(super) fn open<R: DeserializeOwned + 'static>(
             let Large { bytes, descriptors, from } = *large;
             codec::decode(bytes.into(), descriptors).map_err(|error| tell(from, error))
         }
+    }
+}
+
+/// The result of a task, unless what it brought back was lost, which is then its failure.
+pub(super) fn unless_lost<R>(
+    result: Result<R, TaskError>,
+    delivered: Result<(), Error>,
+    tell: impl FnOnce(Error) -> Error,
+) -> Result<R, TaskError> {
+    match (result, delivered) {
+        (Ok(_), Err(error)) => Err(TaskError::new(tell(error))),
+        (result, _) => result,
     }
 }
 

@@ -9,6 +9,7 @@ use super::drive::Source;
 use super::ended::End;
 use super::report::SlowTask;
 use super::worker::Worker;
+use crate::capture::Brought;
 use crate::channel::lane::{HEAD, Head, Note};
 use crate::channel::{Frame, Kind};
 use crate::child::Refusal;
@@ -93,10 +94,14 @@ impl Core {
             match head.note {
                 Note::Elsewhere => {
                     worker.elsewhere = true;
-                    worker.took = head.milliseconds;
+                    worker.took = head.tag;
+                }
+                Note::Done | Note::Failed if head.brought => {
+                    landed += 1;
+                    whole = self.settle_brought(slot, worker, head);
                 }
                 Note::DoneInPieces => {
-                    worker.took = head.milliseconds;
+                    worker.took = head.tag;
                     let mut length = [0; 8];
                     worker.outcomes.peek(HEAD, &mut length[..head.length.min(8)]);
                     match usize::try_from(u64::from_ne_bytes(length)) {
@@ -109,8 +114,8 @@ impl Core {
                 Note::Done => match worker.land() {
                     Some((batch, index)) => {
                         landed += 1;
-                        if head.milliseconds > 0 {
-                            self.note_slow(batch, index, slot, head.milliseconds);
+                        if head.tag > 0 {
+                            self.note_slow(batch, index, slot, head.tag);
                         }
                         self.settle_small(worker, batch, index, head.length, from);
                     }
@@ -153,6 +158,34 @@ impl Core {
         });
     }
 
+    /// Takes an outcome out of the ring that brings something back. False if it is not what a worker writes.
+    #[cold]
+    fn settle_brought(&mut self, slot: usize, worker: &mut Worker, head: Head) -> bool {
+        let set = worker.captured_next();
+        let (Some(set), Some((batch, index))) = (set, worker.land()) else { return false };
+        let mut bytes = vec![0; head.length];
+        worker.outcomes.peek(HEAD, &mut bytes);
+        let length = bytes.first_chunk().map(|length| u64::from_ne_bytes(*length));
+        let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
+        if length > bytes.len() - bytes.len().min(size_of::<u64>()) {
+            return self.settle_failed(batch, index, &[], From { worker: slot, pid: worker.pid });
+        }
+        let outcome = bytes.split_off(size_of::<u64>() + length);
+        let brought = Brought::new(set, bytes.split_off(size_of::<u64>()));
+        if head.tag > 0 {
+            self.note_slow(batch, index, slot, head.tag);
+        }
+        let from = From { worker: slot, pid: worker.pid };
+        let (what, whole) = if head.note == Note::Failed {
+            self.failure(batch, index, &outcome, from)
+        } else {
+            let large = Large { bytes: outcome, descriptors: Vec::new(), from };
+            (What::Large(Box::new(large)), true)
+        };
+        self.settle(batch, index, What::Brought(Box::new((brought, what))));
+        whole
+    }
+
     /// A large result has come in pieces. False if the worker has no task that it could be of.
     fn settle_large(&mut self, slot: usize, worker: &mut Worker, from: From) -> bool {
         let Some(bytes) = worker.bulk_outcomes.finish() else { return false };
@@ -167,12 +200,18 @@ impl Core {
 
     /// Whether the failure could be read.
     fn settle_failed(&mut self, batch: BatchId, index: u64, bytes: &[u8], from: From) -> bool {
+        let (what, whole) = self.failure(batch, index, bytes, from);
+        self.settle(batch, index, what);
+        whole
+    }
+
+    /// A failure as it was sent, and whether it could be read.
+    fn failure(&mut self, batch: BatchId, index: u64, bytes: &[u8], from: From) -> (What, bool) {
         let (error, whole) = match codec::decode_own::<Failure>(bytes) {
             Ok(failure) => (failure.into_error(TASK), true),
             Err(_) => (Error::new(ErrorKind::Protocol, TASK).at(Phase::Unknown), false),
         };
-        self.fail(batch, index, error, from);
-        whole
+        (What::Failed(self.located(batch, index, error, from)), whole)
     }
 
     #[cold]
@@ -184,12 +223,17 @@ impl Core {
     }
 
     pub(super) fn fail(&mut self, batch: BatchId, index: u64, error: Error, from: From) {
-        let error = error
+        let error = self.located(batch, index, error, from);
+        self.settle(batch, index, What::Failed(error));
+    }
+
+    /// With the worker and the task that it concerns.
+    fn located(&mut self, batch: BatchId, index: u64, error: Error, from: From) -> Error {
+        error
             .in_context(self.context)
             .of_process(from.pid)
             .of_worker(from.worker)
-            .of_task(self.batches.number(batch, index), self.batches.name(batch));
-        self.settle(batch, index, What::Failed(error));
+            .of_task(self.batches.number(batch, index), self.batches.name(batch))
     }
 
     /// Reads what the worker sent, and sends what was left to send.
@@ -253,20 +297,32 @@ impl Core {
                     .of_worker(slot);
                 self.account.values.push((slot, Err(error)));
             }
+            Kind::Brought if worker.elsewhere && worker.brought.is_none() => {
+                worker.brought = Some(frame.bytes);
+            }
             Kind::Done | Kind::Failed if worker.elsewhere => {
                 worker.elsewhere = false;
+                let set = worker.captured_next();
                 let Some((batch, index)) = worker.land() else { return false };
                 worker.release(1);
                 if worker.took > 0 {
                     self.note_slow(batch, index, slot, worker.took);
                 }
                 let from = From { worker: slot, pid: worker.pid };
-                if frame.kind == Kind::Failed {
-                    return self.settle_failed(batch, index, &frame.bytes, from);
-                }
-                let Frame { bytes, descriptors, .. } = frame;
-                let large = Large { bytes, descriptors, from };
-                self.settle(batch, index, What::Large(Box::new(large)));
+                let (what, whole) = if frame.kind == Kind::Failed {
+                    self.failure(batch, index, &frame.bytes, from)
+                } else {
+                    let Frame { bytes, descriptors, .. } = frame;
+                    (What::Large(Box::new(Large { bytes, descriptors, from })), true)
+                };
+                let what = match worker.brought.take().zip(set) {
+                    Some((pieces, set)) => {
+                        What::Brought(Box::new((Brought::new(set, pieces), what)))
+                    }
+                    None => what,
+                };
+                self.settle(batch, index, what);
+                return whole;
             }
             _ => return false,
         }

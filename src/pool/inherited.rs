@@ -2,17 +2,20 @@
 
 use std::borrow::Cow;
 use std::os::fd::OwnedFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::thread;
 
 use serde::de::DeserializeOwned;
 
 use super::batch::{BatchId, From, Large, Outcome, Outcomes, What};
 use super::builder::default_workers;
+use super::handle::unless_lost;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::task::{Parcel, Waiting};
 use crate::Context;
+use crate::capture::{self, Brought, Set};
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind, Phase, TaskError};
 use crate::function::{Inherited, Name};
@@ -22,7 +25,28 @@ use crate::launch::gates;
 const AHEAD: u64 = 16 << 10;
 
 /// What comes of a task; `Err` if the user's code panicked in this process, while it was decoded.
-pub(crate) type Landed<R> = thread::Result<Result<R, TaskError>>;
+type Decoded<R> = thread::Result<Result<R, TaskError>>;
+
+/// What comes of a task, as it waits for its turn.
+pub(crate) struct Landed<R> {
+    decoded: Decoded<R>,
+    /// What is merged when it has its turn, and what errors call the task.
+    brought: Option<(Brought, u64, &'static str)>,
+}
+
+impl<R> Landed<R> {
+    /// It has its turn. Runs the user's code, and goes on with a panic in this process.
+    pub(crate) fn give(self) -> Result<R, TaskError> {
+        let delivered = self.brought.map(|(brought, index, name)| (brought.deliver(), index, name));
+        let result = self.decoded.unwrap_or_else(|panic| resume_unwind(panic));
+        match delivered {
+            Some((delivered, index, name)) => unless_lost(result, delivered, |error| {
+                error.in_context(Context::Fork).of_task(index, name)
+            }),
+            None => result,
+        }
+    }
+}
 
 /// So many tasks, and the workers that run them.
 #[derive(Debug)]
@@ -37,6 +61,8 @@ pub(crate) struct Indexed {
     arrived: u64,
     outcomes: Outcomes,
     encoded: Encoded,
+    /// What was captured when the workers were forked, as all else that they have.
+    captured: Option<Arc<Set>>,
 }
 
 impl Indexed {
@@ -58,6 +84,8 @@ impl Indexed {
             Some(workers) => workers,
             None => default_workers(Context::Fork)?,
         };
+        let captured =
+            capture::current().map_err(|error| error.in_context(Context::Fork).named(name))?;
         let running = if count == 0 {
             // Nothing is forked, and yet what would be refused is refused.
             gates::check_depth(Context::Fork)?;
@@ -78,6 +106,7 @@ impl Indexed {
             arrived: 0,
             outcomes: Outcomes::default(),
             encoded: Encoded::default(),
+            captured,
         })
     }
 
@@ -97,25 +126,34 @@ impl Indexed {
         shared.exchange(*batch, tasks.map(Waiting::Parcel), &mut self.outcomes, true, false);
         while let Some(Outcome { index, what }) = self.outcomes.list.pop_front() {
             self.arrived += 1;
-            let landed = match what {
-                What::Failed(error) => Ok(Err(TaskError::new(error))),
-                What::Panicked(panic) => Err(panic),
-                What::Done { start, length, from } => {
-                    let bytes = &self.outcomes.bytes[start..start + length];
-                    self.decode(index, from, bytes.into(), Vec::new())
-                }
-                What::Large(large) => {
-                    let Large { bytes, descriptors, from } = *large;
-                    self.decode(index, from, bytes.into(), descriptors)
-                }
+            let (brought, what) = match what {
+                What::Brought(both) => (Some((both.0, index, self.name)), both.1),
+                what => (None, what),
             };
-            keep(index, landed);
+            keep(index, Landed { decoded: self.open(index, what), brought });
         }
         if self.arrived == self.count {
             // In order, so that they write out what they have printed. What could fail has no use any more.
             if let Some((shared, _)) = self.running.take() {
                 let _ = shared.shutdown();
             }
+        }
+    }
+
+    fn open<R: DeserializeOwned + 'static>(&self, index: u64, what: What) -> Decoded<R> {
+        match what {
+            What::Failed(error) => Ok(Err(TaskError::new(error))),
+            What::Panicked(panic) => Err(panic),
+            What::Done { start, length, from } => {
+                let bytes = &self.outcomes.bytes[start..start + length];
+                self.decode(index, from, bytes.into(), Vec::new())
+            }
+            What::Large(large) => {
+                let Large { bytes, descriptors, from } = *large;
+                self.decode(index, from, bytes.into(), descriptors)
+            }
+            // There are no two at once.
+            What::Brought(both) => self.open(index, both.1),
         }
     }
 
@@ -126,7 +164,8 @@ impl Indexed {
         if room == 0 || self.taken - self.arrived > AHEAD / 2 {
             return None;
         }
-        let mut parcel = Parcel::with_memory(*batch, self.taken, 1, Vec::new());
+        let mut parcel =
+            Parcel::with_memory(*batch, self.taken, 1, self.captured.clone(), Vec::new());
         for index in self.taken..self.taken + room {
             let begun = parcel.begin(Name::INHERITED, &mut self.encoded);
             self.encoded.bytes.extend_from_slice(&index.to_ne_bytes());
@@ -143,7 +182,7 @@ impl Indexed {
         from: From,
         bytes: Cow<'_, [u8]>,
         descriptors: Vec<OwnedFd>,
-    ) -> Landed<R> {
+    ) -> Decoded<R> {
         let decoded = catch_unwind(AssertUnwindSafe(|| codec::decode(bytes, descriptors)))?;
         Ok(decoded.map_err(|error| {
             TaskError::new(

@@ -12,6 +12,7 @@ use super::batch::{From, Large, What};
 use super::report::{Account, Stats, Value};
 use super::settings::{Reuse, Settings};
 use crate::Context;
+use crate::capture::{Brought, Set};
 use crate::child::worker::{Whoami, working_as};
 use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
@@ -36,6 +37,7 @@ pub(super) struct Task<'a> {
     pub(super) function: Name,
     pub(super) name: &'static str,
     pub(super) message: &'a Encoded,
+    pub(super) captured: Option<&'a Arc<Set>>,
 }
 
 /// The state of one thread for one pool, made by its first task.
@@ -135,13 +137,20 @@ impl Inline {
             Ok(state) => state,
             Err(error) => return told(error),
         };
-        let answer = perform(task.function, &mut state.borrow_mut(), task.message);
-        match answer {
+        let (answer, pieces) =
+            perform(task.function, &mut state.borrow_mut(), task.message, task.captured);
+        let what = match answer {
             Ok(Answer::Done(bytes, descriptors)) => {
                 What::Large(Box::new(Large { bytes, descriptors, from: From::default() }))
             }
             Ok(Answer::Failed(failure)) => told(failure.into_error("run a task")),
             Err(error) => told(Error::system("run a task", error)),
+        };
+        match pieces.zip(task.captured) {
+            Some((pieces, set)) => {
+                What::Brought(Box::new((Brought::new(set.clone(), pieces), what)))
+            }
+            None => what,
         }
     }
 
@@ -149,7 +158,9 @@ impl Inline {
         let doing = "initialise a worker";
         let mut state: Option<Box<dyn Any>> = Some(Box::new(()));
         if let Some(function) = self.settings.initialiser.function {
-            let made = perform(function, &mut state, &self.settings.initialiser.message);
+            let message = &self.settings.initialiser.message;
+            let captured = self.settings.captured.as_ref();
+            let (made, _) = perform(function, &mut state, message, captured);
             match made.map_err(|error| Error::new(ErrorKind::Init, doing).caused_by(error))? {
                 Answer::Done(..) => {}
                 Answer::Failed(failure) => return Err(failure.of_initialiser()),
@@ -199,7 +210,8 @@ impl Inline {
         let Some(state) = place.and_then(|place| place.state.into_inner()) else { return };
         let ended = self.ended.load(Ordering::Relaxed);
         let Some(function) = self.settings.finaliser.filter(|_| !ended) else { return };
-        let answer = perform(function, &mut state.borrow_mut(), &Encoded::default());
+        let (message, captured) = (Encoded::default(), self.settings.captured.as_ref());
+        let (answer, _) = perform(function, &mut state.borrow_mut(), &message, captured);
         let value = match answer {
             Ok(Answer::Done(bytes, descriptors)) => Ok((bytes, descriptors)),
             Ok(Answer::Failed(failure)) => Err(failure.into_error(AT_END)),

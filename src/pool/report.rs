@@ -29,6 +29,8 @@ pub(super) struct Account {
     pub(super) values: Vec<Value>,
     pub(super) workers: VecDeque<WorkerReport>,
     pub(super) slowest: Vec<SlowTask>,
+    /// How often workers that have ended were told what was captured.
+    pub(super) tellings: u64,
 }
 
 impl Account {
@@ -57,6 +59,7 @@ impl Account {
             values: Vec::new(),
             workers: self.workers.clone(),
             slowest: self.slowest.clone(),
+            tellings: self.tellings,
         }
     }
 }
@@ -140,7 +143,7 @@ impl WorkerReport {
 
 impl<X: DeserializeOwned + 'static> Report<X> {
     pub(super) fn of(account: Account, context: Context) -> Self {
-        let Account { tasks, replaced, abnormal, values, workers, slowest } = account;
+        let Account { tasks, replaced, abnormal, values, workers, slowest, .. } = account;
         let open = |(worker, value): Value| {
             let (bytes, descriptors) = value?;
             codec::decode(bytes.into(), descriptors).map_err(|error| {
@@ -224,6 +227,9 @@ pub struct Stats {
     pub encoding: Duration,
     /// What decoding results took in this process, estimated from every 64th.
     pub decoding: Duration,
+    /// How often workers were sent what was captured for their tasks, which is only when it is not what they
+    /// were sent before; see [`capture`](fn@crate::capture). None without captures, and on Inline.
+    pub captures_sent: u64,
 }
 
 /// Which worker runs the current task. See [`worker`].

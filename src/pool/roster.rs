@@ -87,13 +87,7 @@ impl Core {
         arguments.push(shared_rings);
         arguments.push(Arc::new(bell));
         let bytes = initial.bytes.clone();
-        link.queue(
-            Kind::Arguments,
-            0,
-            Encoded { bytes, descriptors: arguments, ..Encoded::default() },
-        );
-        link.flush().map_err(fail)?;
-
+        let arguments = Encoded { bytes, descriptors: arguments, ..Encoded::default() };
         let mut must_greet_by = Instant::now() + settings.specification.start_timeout;
         if inherits {
             // Not before what it inherits is made; from then on it has the usual time.
@@ -102,6 +96,9 @@ impl Core {
         let mut worker =
             Worker::new(child, link, keeper, rings, must_greet_by, settings.most_tasks());
         worker.known = known;
+        worker.tell_captured(settings.captured.as_ref());
+        worker.link.queue(Kind::Arguments, 0, arguments);
+        worker.link.flush().map_err(fail)?;
         self.slots[slot].worker = Some(Box::new(worker));
         Ok(())
     }

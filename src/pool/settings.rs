@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use offspring_platform::{fork, lifeline};
 
+use crate::capture::Set;
 use crate::codec::Encoded;
 use crate::function::Name;
 use crate::launch::Specification;
@@ -55,6 +56,8 @@ pub(super) struct Settings {
     pub(super) restart_budget: Option<u32>,
     pub(super) retries: u32,
     pub(super) pin: bool,
+    /// What was captured when the pool was built: for the initialiser, and what workers do at their end.
+    pub(super) captured: Option<Arc<Set>>,
 }
 
 impl Settings {

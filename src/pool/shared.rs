@@ -253,6 +253,8 @@ impl Shared {
             bytes_in_flight: workers().map(|worker| worker.bytes_in_flight()).sum(),
             encoding: Duration::from_nanos(self.encoding.load(Ordering::Relaxed)),
             decoding: Duration::from_nanos(self.decoding.load(Ordering::Relaxed)),
+            captures_sent: core.account.tellings
+                + workers().map(|worker| worker.tellings).sum::<u64>(),
         }
     }
 

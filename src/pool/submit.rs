@@ -10,8 +10,9 @@ use super::batch::{BatchId, Kind, Outcomes};
 use super::handle::{self, Task};
 use super::inline;
 use super::shared::Shared;
-use super::task::{LARGEST, Large, Parcel, Waiting};
+use super::task::{LARGEST, Large, Needs, Parcel, Waiting};
 use super::{Inner, Pool};
+use crate::capture;
 use crate::codec::{self, CodecError, Encoded};
 use crate::error::{Error, ErrorKind, TaskError};
 use crate::function::{self, Name};
@@ -98,17 +99,23 @@ impl<S: 'static, X> Pool<S, X> {
     {
         let (function, name) = function::stateful::<F, S, A, R>(function)?;
         let mut message = self.encode(argument, name)?;
-        let mentions = self.prepare(&mut message, name)?;
+        let needs = self.prepare(&mut message, name)?;
         match &self.inner {
             Inner::Inline(inline) => {
                 inline.check_open(DOING).map_err(|error| error.named(name))?;
                 let number = inline.next_number();
-                let task = inline::Task { index: number, function, name, message: &message };
+                let task = inline::Task {
+                    index: number,
+                    function,
+                    name,
+                    message: &message,
+                    captured: needs.captured.as_ref(),
+                };
                 Ok(Task::done(inline.run(&task), name, number))
             }
             Inner::Processes(shared) => {
                 let (batch, number) = self.open_single(shared, name, patience)?;
-                shared.add([waiting(batch, 0, function, &Arc::new(message), &mentions)]);
+                shared.add([waiting(batch, 0, function, message, needs)]);
                 Ok(Task::of_pool(shared.clone(), batch, self.context(), name, number))
             }
         }
@@ -124,13 +131,15 @@ impl<S: 'static, X> Pool<S, X> {
     }
 
     /// What workers have to know for an argument.
-    fn prepare(&self, message: &mut Encoded, name: &str) -> Result<Mentions, Error> {
-        match &self.inner {
+    fn prepare(&self, message: &mut Encoded, name: &str) -> Result<Needs, Error> {
+        let mentions = match &self.inner {
             // It is known here; the list keeps it until the task has run.
             Inner::Inline(_) => Ok(Mentions::default()),
-            Inner::Processes(shared) => Mentions::prepare(&mut message.mentions, shared.inherited)
-                .map_err(|error| error.in_context(self.context()).named(name)),
-        }
+            Inner::Processes(shared) => Mentions::prepare(&mut message.mentions, shared.inherited),
+        };
+        let needs =
+            mentions.and_then(|mentions| Ok(Needs { mentions, captured: capture::current()? }));
+        needs.map_err(|error| error.in_context(self.context()).named(name))
     }
 
     fn open_single(
@@ -194,12 +203,13 @@ impl<S: 'static, X> Pool<S, X> {
     {
         let (function, name) = function::stateful::<F, S, A, R>(function)?;
         let mut message = self.encode(argument, name)?;
-        let mentions = self.prepare(&mut message, name)?;
+        let needs = self.prepare(&mut message, name)?;
         let shared = match &self.inner {
             Inner::Processes(shared) => shared,
             Inner::Inline(inline) => {
                 inline.check_open("run a task").map_err(|error| error.named(name))?;
-                let task = inline::Task { index: 0, function, name, message: &message };
+                let captured = needs.captured.as_ref();
+                let task = inline::Task { index: 0, function, name, message: &message, captured };
                 let outcome = super::batch::Outcome { index: 0, what: inline.run(&task) };
                 return Ok(vec![handle::open(outcome, &[], self.context(), 0, name)]);
             }
@@ -213,7 +223,7 @@ impl<S: 'static, X> Pool<S, X> {
             let batch = core.batches.open(name, Kind::Pinned);
             let count = core.worker_count();
             for slot in 0..count {
-                let task = waiting(batch, slot as u64, function, &message, &mentions);
+                let task = shared_waiting(batch, slot as u64, function, &message, needs.clone());
                 core.slots[slot].pinned.push_back(task);
             }
             core.dispatch();
@@ -249,16 +259,22 @@ fn is_small(message: &Encoded) -> bool {
     message.descriptors.is_empty() && message.bytes.len() <= LARGEST
 }
 
-fn waiting(
+fn waiting(batch: BatchId, index: u64, function: Name, message: Encoded, needs: Needs) -> Waiting {
+    if is_small(&message) {
+        return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes, needs));
+    }
+    Waiting::Large(Large::new(batch, index, function, Arc::new(message), needs))
+}
+
+fn shared_waiting(
     batch: BatchId,
     index: u64,
     function: Name,
     message: &Arc<Encoded>,
-    mentions: &Mentions,
+    needs: Needs,
 ) -> Waiting {
-    let mentions = mentions.clone();
     if is_small(message) {
-        return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes, mentions));
+        return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes, needs));
     }
-    Waiting::Large(Large::new(batch, index, function, message.clone(), mentions))
+    Waiting::Large(Large::new(batch, index, function, message.clone(), needs))
 }

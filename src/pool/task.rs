@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::batch::BatchId;
+use crate::capture::Set;
 use crate::channel::lane::{self, HEAD, Head, Note};
 use crate::codec::Encoded;
 use crate::function::Name;
@@ -23,7 +24,7 @@ pub(super) struct Large {
     pub(super) function: Name,
     pub(super) message: Arc<Encoded>,
     /// What a worker has to know for it.
-    pub(super) mentions: Mentions,
+    pub(super) needs: Needs,
     /// How many bytes the message has, or had before it was forgotten.
     pub(super) size: u64,
 }
@@ -34,10 +35,10 @@ impl Large {
         index: u64,
         function: Name,
         message: Arc<Encoded>,
-        mentions: Mentions,
+        needs: Needs,
     ) -> Self {
         let size = message.bytes.len() as u64;
-        Self { batch, index, function, message, mentions, size }
+        Self { batch, index, function, message, needs, size }
     }
 }
 
@@ -51,7 +52,7 @@ pub(super) struct Parcel {
     /// So many go to one worker together.
     pub(super) chunk: u64,
     /// What a worker has to know for them.
-    pub(super) mentions: Mentions,
+    pub(super) needs: Needs,
     frames: Vec<u8>,
     /// Where the first of those that are left begins.
     start: usize,
@@ -88,6 +89,39 @@ impl Waiting {
     }
 }
 
+/// What a worker has to know before it runs some tasks.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Needs {
+    /// The shared objects that their arguments mention.
+    pub(super) mentions: Mentions,
+    /// What was captured for them.
+    pub(super) captured: Option<Arc<Set>>,
+}
+
+impl Needs {
+    /// Whether tasks that need the one are as well off with the other.
+    #[inline]
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.mentions.is_same(&other.mentions)
+            && is_same(self.captured.as_ref(), other.captured.as_ref())
+    }
+}
+
+/// What stands before a task for which this was captured.
+pub(super) fn task_head(note: Note, length: usize, captured: Option<&Arc<Set>>) -> Head {
+    Head { tag: captured.map_or(0, |set| set.tag()), ..Head::new(note, length) }
+}
+
+/// Whether the same was captured; what is not the same may hold the same values.
+#[inline]
+pub(super) fn is_same(one: Option<&Arc<Set>>, two: Option<&Arc<Set>>) -> bool {
+    match (one, two) {
+        (None, None) => true,
+        (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+        _ => false,
+    }
+}
+
 /// A message up to this size goes through a ring.
 pub(super) const LARGEST: usize = lane::LARGEST - size_of::<i64>();
 
@@ -97,10 +131,10 @@ impl Parcel {
         batch: BatchId,
         index: u64,
         count: u64,
-        mentions: Mentions,
+        needs: Needs,
         frames: Vec<u8>,
     ) -> Self {
-        Self { batch, index, count, chunk: 1, mentions, frames, start: 0 }
+        Self { batch, index, count, chunk: 1, needs, frames, start: 0 }
     }
 
     /// One task, already encoded, that is not too large.
@@ -109,16 +143,16 @@ impl Parcel {
         index: u64,
         function: Name,
         message: &[u8],
-        mentions: Mentions,
+        needs: Needs,
     ) -> Self {
         let name = function.to_bytes();
-        let head = Head::new(Note::Task, name.len() + message.len());
+        let head = task_head(Note::Task, name.len() + message.len(), needs.captured.as_ref());
         let mut frames = Vec::with_capacity(head.size());
         frames.extend_from_slice(&head.to_bytes());
         frames.extend_from_slice(&name);
         frames.extend_from_slice(message);
         frames.resize(head.size(), 0);
-        Self { batch, index, count: 1, chunk: 1, mentions, frames, start: 0 }
+        Self { batch, index, count: 1, chunk: 1, needs, frames, start: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -151,7 +185,7 @@ impl Parcel {
             self.take_back(begun, encoded);
             return Err(Encoded { bytes, descriptors, ..Encoded::default() });
         }
-        let head = Head::new(Note::Task, length);
+        let head = task_head(Note::Task, length, self.needs.captured.as_ref());
         encoded.bytes[begun.start..begun.start + HEAD].copy_from_slice(&head.to_bytes());
         encoded.bytes.resize(begun.start + head.size(), 0);
         std::mem::swap(&mut self.frames, &mut encoded.bytes);
@@ -198,9 +232,15 @@ impl Parcel {
     }
 
     /// An empty parcel, in memory that another does not need any more.
-    pub(super) fn with_memory(batch: BatchId, index: u64, chunk: u64, frames: Vec<u8>) -> Self {
-        let mentions = Mentions::default();
-        Self { batch, index, count: 0, chunk, mentions, frames, start: 0 }
+    pub(super) fn with_memory(
+        batch: BatchId,
+        index: u64,
+        chunk: u64,
+        captured: Option<Arc<Set>>,
+        frames: Vec<u8>,
+    ) -> Self {
+        let needs = Needs { mentions: Mentions::default(), captured };
+        Self { batch, index, count: 0, chunk, needs, frames, start: 0 }
     }
 }
 

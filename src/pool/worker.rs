@@ -11,11 +11,12 @@ use offspring_platform::ring::{Consumer, Corrupt, Ends, Producer, Words};
 
 use super::batch::BatchId;
 use super::pace::{Pace, SLOW};
-use super::task::{Large, Parcel};
+use super::task::{Large, Needs, Parcel};
 use crate::Exit;
-use crate::channel::Link;
+use crate::capture::{Set, Told};
 use crate::channel::bulk::{Receiver, Sender};
 use crate::channel::lane::{HEAD, Head, Note, RESERVE, Status};
+use crate::channel::{Kind, Link};
 use crate::state::Mentions;
 use crate::state::notice::Known;
 
@@ -23,7 +24,7 @@ use crate::state::notice::Known;
 #[derive(Debug)]
 pub(super) enum Flight {
     /// Through the ring.
-    Small { batch: BatchId, index: u64, count: u64, mentions: Mentions },
+    Small { batch: BatchId, index: u64, count: u64, needs: Needs },
     /// In pieces, or over the socket.
     Large(Large),
     /// Taken back; the worker passes over their frames, so many bytes.
@@ -101,6 +102,12 @@ pub(super) struct Worker {
     /// What it was told besides tasks, and in how many notices.
     pub(super) known: Known,
     notices: u64,
+    /// What it knows of what was captured for tasks.
+    told: Told,
+    /// So often it was told.
+    pub(super) tellings: u64,
+    /// What the task of the outcome that comes over the socket brought back.
+    pub(super) brought: Option<Vec<u8>>,
 }
 
 impl Worker {
@@ -145,6 +152,19 @@ impl Worker {
             staged: false,
             known: Known::default(),
             notices: 0,
+            told: Told::default(),
+            tellings: 0,
+            brought: None,
+        }
+    }
+
+    /// What was captured for the task whose outcome comes next.
+    pub(super) fn captured_next(&self) -> Option<Arc<Set>> {
+        let next = self.flights.iter().find(|flight| !matches!(flight, Flight::Void { .. }))?;
+        match next {
+            Flight::Small { needs, .. } => needs.captured.clone(),
+            Flight::Large(large) => large.needs.captured.clone(),
+            Flight::Void { .. } => None,
         }
     }
 
@@ -204,20 +224,18 @@ impl Worker {
         }
         self.tasks.put(frames);
         let size = frames.len();
-        self.tell(&parcel.mentions);
+        self.tell(&parcel.needs);
         let (batch, index) = (parcel.batch, parcel.index);
         parcel.sent(count, size);
         match self.flights.back_mut() {
-            Some(Flight::Small { batch: other, index: first, count: before, mentions })
-                if *other == batch
-                    && *first + *before == index
-                    && mentions.is_same(&parcel.mentions) =>
+            Some(Flight::Small { batch: other, index: first, count: before, needs })
+                if *other == batch && *first + *before == index && needs.is_same(&parcel.needs) =>
             {
                 *before += count;
             }
             _ => {
-                let mentions = parcel.mentions.clone();
-                self.flights.push_back(Flight::Small { batch, index, count, mentions });
+                let needs = parcel.needs.clone();
+                self.flights.push_back(Flight::Small { batch, index, count, needs });
             }
         }
         self.sent(count);
@@ -225,7 +243,24 @@ impl Worker {
     }
 
     /// Tells it what it has to know for the next tasks, before those are published.
-    pub(super) fn tell(&mut self, mentions: &Mentions) {
+    pub(super) fn tell(&mut self, needs: &Needs) {
+        self.tell_mentions(&needs.mentions);
+        self.tell_captured(needs.captured.as_ref());
+    }
+
+    /// Tells it what was captured, unless it knows. It reads that when it takes the first task out of the ring
+    /// that needs it.
+    pub(super) fn tell_captured(&mut self, captured: Option<&Arc<Set>>) {
+        let Some(set) = captured else { return };
+        if self.told.is_new(set) {
+            // The values may mention shared objects.
+            self.tell_mentions(set.mentions());
+            self.tellings += 1;
+            self.link.queue_shared(Kind::Captured, set.tag().into(), &[], set.message());
+        }
+    }
+
+    fn tell_mentions(&mut self, mentions: &Mentions) {
         match self.known.tell(&mut self.link, mentions) {
             Ok(0) => {}
             Ok(count) => {

@@ -15,12 +15,14 @@ use super::inline::Inline;
 use super::running::Running;
 use super::{Process, ProcessGroup, detached};
 use crate::Context;
+use crate::capture::{self, Set};
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind};
 use crate::function::{self, Inherited, Name};
 use crate::launch::message::Role;
 use crate::launch::{Specification, Stream};
 use crate::start;
+use crate::start::Message;
 
 /// Where a standard stream of a child leads.
 #[derive(Debug)]
@@ -173,12 +175,15 @@ impl ProcessBuilder {
                 .named(name)
                 .detail(error.to_string())
         })?;
+        let captured =
+            capture::current().map_err(|error| error.in_context(self.context).named(name))?;
         if self.context == Context::Inline {
-            return Ok(Process::inline(Inline::run(function, name, message)?));
+            let run = Inline::run(function, name, &message, captured.as_ref())?;
+            return Ok(Process::inline(run));
         }
         let role = Role::Call { function };
         let specification = &self.specification;
-        start_running(self.context, specification, role, name, message, None)
+        start_running(self.context, specification, role, name, message, None, captured)
     }
 
     /// Starts one child for each of `arguments`, which belong together: the first failure stops them
@@ -215,7 +220,10 @@ pub(crate) fn start_inherited<R>(
     let specification = Specification::default();
     let role = Role::Call { function: Name::INHERITED };
     let nothing = Encoded::default();
-    start_running(Context::Fork, &specification, role, name, nothing, Some(inherited))
+    let captured =
+        capture::current().map_err(|error| error.in_context(Context::Fork).named(name))?;
+    let context = Context::Fork;
+    start_running(context, &specification, role, name, nothing, Some(inherited), captured)
 }
 
 fn start_running<R>(
@@ -225,10 +233,12 @@ fn start_running<R>(
     name: &str,
     message: Encoded,
     inherited: Option<Inherited<'_>>,
+    captured: Option<Arc<Set>>,
 ) -> Result<Process<R>, Error> {
+    let message = Message { arguments: message, captured: captured.as_ref() };
     let started = start::start(context, specification, role, name, message, inherited)
         .map_err(|error| error.in_context(context).named(name))?;
-    let mut running = Running::new(context, name.to_owned(), started);
+    let mut running = Running::new(context, name.to_owned(), started, captured);
     running.greet(specification)?;
     Ok(Process::running(running))
 }

@@ -1,9 +1,12 @@
 //! A process that is none: the function runs in the calling thread, through the same codec.
 
+use std::sync::Arc;
+
 use offspring_platform::descriptors;
 use offspring_platform::fd::PrivateFd;
 
 use crate::Context;
+use crate::capture::{Brought, Set};
 use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::function::Name;
@@ -14,20 +17,29 @@ use crate::inline::{Answer, perform};
 pub(super) struct Inline {
     pub(super) name: String,
     pub(super) answer: Option<Answer>,
+    /// Merged when the answer is given out.
+    pub(super) brought: Option<Brought>,
     /// Readable from the start: the end of a pipe that nobody can write to.
     pub(super) sentinel: PrivateFd,
 }
 
 impl Inline {
     /// Runs the function.
-    pub(super) fn run(function: Name, name: &str, message: Encoded) -> Result<Self, Error> {
+    pub(super) fn run(
+        function: Name,
+        name: &str,
+        message: &Encoded,
+        captured: Option<&Arc<Set>>,
+    ) -> Result<Self, Error> {
         let fail = |error| {
             Error::new(ErrorKind::System, "run a function inline")
                 .in_context(Context::Inline)
                 .caused_by(error)
         };
         let (sentinel, _) = descriptors::pipe().map_err(fail)?;
-        let answer = perform(function, &mut None, &message).map_err(fail)?;
-        Ok(Self { name: name.to_owned(), answer: Some(answer), sentinel })
+        let (answer, pieces) = perform(function, &mut None, message, captured);
+        let answer = Some(answer.map_err(fail)?);
+        let brought = pieces.zip(captured).map(|(pieces, set)| Brought::new(set.clone(), pieces));
+        Ok(Self { name: name.to_owned(), answer, brought, sentinel })
     }
 }

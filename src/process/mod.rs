@@ -213,7 +213,7 @@ impl<R: DeserializeOwned + 'static> Process<R> {
                 .named(self.name())
                 .detail("its result was returned before"));
         }
-        let (answer, error) = match &mut self.child {
+        let (answer, brought, error) = match &mut self.child {
             Child::Running(running) => {
                 let ended = running.wait_for_end(deadline);
                 if ended.map_err(|error| Error::system(JOIN, error))?.is_none() {
@@ -222,13 +222,14 @@ impl<R: DeserializeOwned + 'static> Process<R> {
                 let answer = running.answer.take();
                 let error = answer.is_none().then(|| running.no_answer(JOIN));
                 let fill_in = Error::new(ErrorKind::Died, JOIN).of_process(running.pid);
-                (answer, error.unwrap_or(fill_in).in_context(running.context))
+                let brought = running.brought.take();
+                (answer, brought, error.unwrap_or(fill_in).in_context(running.context))
             }
             Child::Inline(inline) => {
                 let error = Error::new(ErrorKind::Closed, JOIN).in_context(Context::Inline);
-                (inline.answer.take(), error)
+                (inline.answer.take(), inline.brought.take(), error)
             }
-            Child::Gone => (None, Error::new(ErrorKind::Closed, JOIN)),
+            Child::Gone => (None, None, Error::new(ErrorKind::Closed, JOIN)),
         };
         self.delivered = true;
         detached::collect();
@@ -240,8 +241,11 @@ impl<R: DeserializeOwned + 'static> Process<R> {
                 None => error,
             }
         };
+        // Runs the user's code, which may panic.
+        let delivered = brought.map_or(Ok(()), |brought| brought.deliver());
         match answer {
             Some(Answer::Done(bytes, descriptors)) => {
+                delivered.map_err(tell)?;
                 codec::decode(bytes.into(), descriptors).map(Some).map_err(|cause| {
                     let text = cause.to_string();
                     tell(Error::new(ErrorKind::DecodeResult, JOIN).at(Phase::Started).detail(text))

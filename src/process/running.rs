@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offspring_platform::lifeline::Keeper;
@@ -10,6 +11,7 @@ use offspring_platform::signal::Signal;
 use offspring_platform::watch::Watch;
 use offspring_platform::{fd, wait, watch};
 
+use crate::capture::{Brought, Set};
 use crate::channel::{Broken, Frame, Kind, Link};
 use crate::child::Refusal;
 use crate::codec;
@@ -34,6 +36,10 @@ pub(crate) struct Running {
     greeted: bool,
     refused: Option<Refusal>,
     pub(super) answer: Option<Answer>,
+    /// What was captured for it.
+    captured: Option<Arc<Set>>,
+    /// What it brought back, to be merged when the answer is given out.
+    pub(super) brought: Option<Brought>,
     broken: Option<Broken>,
     exit: Option<Exit>,
     /// The process that made it. In a forked child this is a copy, and must not touch the other's child.
@@ -44,7 +50,12 @@ pub(crate) struct Running {
 const TICK: Duration = Duration::from_millis(5);
 
 impl Running {
-    pub(super) fn new(context: Context, name: String, started: Started) -> Self {
+    pub(super) fn new(
+        context: Context,
+        name: String,
+        started: Started,
+        captured: Option<Arc<Set>>,
+    ) -> Self {
         let Started { pid, link, keeper, ending } = started;
         Self {
             context,
@@ -56,6 +67,8 @@ impl Running {
             greeted: false,
             refused: None,
             answer: None,
+            captured,
+            brought: None,
             broken: None,
             exit: None,
             generation: fd::generation(),
@@ -220,6 +233,10 @@ impl Running {
             Kind::Hello if !self.greeted => self.greeted = true,
             Kind::Refused if !self.greeted => {
                 self.refused = Some(codec::decode_own(&frame.bytes).map_err(broken)?);
+            }
+            Kind::Brought if self.greeted && self.answer.is_none() && self.brought.is_none() => {
+                let set = self.captured.clone();
+                self.brought = set.map(|set| Brought::new(set, frame.bytes));
             }
             Kind::Done if self.greeted && self.answer.is_none() => {
                 self.answer = Some(Answer::Done(frame.bytes, frame.descriptors));

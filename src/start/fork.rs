@@ -1,11 +1,16 @@
 //! By fork: a copy of the calling process.
 
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
 use offspring_platform::fork::{self, Side};
 use offspring_platform::watch::Watch;
 use offspring_platform::{descriptors, exit, fd, lifeline};
 
-use super::{Ending, Started, tell_surroundings};
+use super::{Ending, Message, Started, tell_surroundings};
 use crate::Context;
+use crate::capture::Set;
 use crate::channel::Link;
 use crate::child::{self, Birth};
 use crate::codec::Encoded;
@@ -18,7 +23,7 @@ use crate::launch::{Specification, failed, gates};
 pub(super) fn start(
     mut launch: Launch,
     specification: &Specification,
-    mut arguments: Encoded,
+    message: Message<'_>,
     inherited: Option<Inherited<'_>>,
 ) -> Result<Started, Error> {
     let fail = |error| failed(Context::Fork, "the system refused", error);
@@ -40,12 +45,21 @@ pub(super) fn start(
             let (Some(channel), Some(end)) = (kept.next(), kept.next()) else {
                 exit::now(exit::FELL_OUT)
             };
-            let copies = |list: &Encoded| {
+            let copies = |list: &Encoded| -> io::Result<Vec<OwnedFd>> {
                 list.descriptors.iter().map(|one| fd::duplicate(one.as_fd())).collect()
             };
+            let Message { mut arguments, captured } = message;
             let (Ok(streams), Ok(carried)) = (copies(&sent), copies(&arguments)) else {
                 exit::now(exit::FELL_OUT)
             };
+            let captured = captured.map(|set| {
+                let message = set.message();
+                let set = copies(message).map(|carried| Set::received(&message.bytes, carried));
+                match set {
+                    Ok(Ok(set)) => Arc::new(set),
+                    _ => exit::now(exit::FELL_OUT),
+                }
+            });
             // The child has its duplicates. What it inherited besides would keep channels open for as long
             // as it lives; only a closure may have captured some of it.
             drop(std::mem::take(&mut sent.descriptors));
@@ -60,6 +74,7 @@ pub(super) fn start(
                 launch,
                 descriptors: streams,
                 message: Some((bytes, carried)),
+                captured,
                 inherited,
                 forked: true,
             })

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Ending, Started, tell_surroundings};
+use super::{Ending, Message, Started, tell_surroundings};
 use crate::channel::Kind;
 use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
@@ -18,10 +18,10 @@ const ATTEMPTS: u32 = 3;
 pub(super) fn start(
     mut told: Launch,
     specification: &Specification,
-    mut arguments: Encoded,
+    mut behind: Message<'_>,
 ) -> Result<Started, Error> {
     // Encoded before anything is asked for: it is the user's code.
-    let mentions = notice::for_child(&mut arguments.mentions)?;
+    let mentions = notice::for_child(&mut behind.arguments.mentions)?;
     let limit = specification.start_timeout;
     // The template is older than what changed here since: the child is told.
     if let Ok(directory) = std::env::current_dir() {
@@ -34,8 +34,12 @@ pub(super) fn start(
 
     let mut started = child(specification)?;
     started.link.queue(Kind::Launch, 0, message);
-    Known::default().tell(&mut started.link, &mentions)?;
-    started.link.queue(Kind::Arguments, 0, arguments);
+    let mut known = Known::default();
+    known.tell(&mut started.link, &mentions)?;
+    if let Some(set) = behind.captured {
+        known.tell(&mut started.link, set.mentions())?;
+    }
+    behind.queue(&mut started.link);
     // Now, so that the child works while the next one is made. What cannot be sent shows in its end.
     let _ = started.link.flush();
     template::keep_spare(limit);

@@ -4,12 +4,15 @@ mod fork;
 mod fork_server;
 mod spawn;
 
+use std::sync::Arc;
+
 use offspring_platform::environment::{self, Change};
 use offspring_platform::lifeline::Keeper;
 use offspring_platform::watch::Watch;
 
 use crate::Context;
-use crate::channel::Link;
+use crate::capture::Set;
+use crate::channel::{Kind, Link};
 use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
@@ -34,13 +37,30 @@ pub(crate) enum Ending {
     Reported { id: u64, report: Box<Link>, watch: Option<Watch> },
 }
 
+/// What a child is sent behind its launch.
+#[derive(Debug)]
+pub(crate) struct Message<'a> {
+    pub(crate) arguments: Encoded,
+    /// What was captured for it.
+    pub(crate) captured: Option<&'a Arc<Set>>,
+}
+
+impl Message<'_> {
+    fn queue(self, link: &mut Link) {
+        if let Some(set) = self.captured {
+            link.queue_shared(Kind::Captured, set.tag().into(), &[], set.message());
+        }
+        link.queue(Kind::Arguments, 0, self.arguments);
+    }
+}
+
 /// Starts a child that runs one function. Only one by fork can be given what it inherits.
 pub(crate) fn start(
     context: Context,
     specification: &Specification,
     role: Role,
     name: &str,
-    arguments: Encoded,
+    message: Message<'_>,
     inherited: Option<Inherited<'_>>,
 ) -> Result<Started, Error> {
     check_settings(specification)?;
@@ -50,9 +70,9 @@ pub(crate) fn start(
     }
     let launch = launch::prepare(context, specification, role, name)?;
     match context {
-        Context::Fork => fork::start(launch, specification, arguments, inherited),
-        Context::Spawn => spawn::start(launch, specification, arguments),
-        Context::ForkServer => fork_server::start(launch, specification, arguments),
+        Context::Fork => fork::start(launch, specification, message, inherited),
+        Context::Spawn => spawn::start(launch, specification, message),
+        Context::ForkServer => fork_server::start(launch, specification, message),
         Context::Inline => Err(Error::new(ErrorKind::Invalid, DOING).in_context(context)),
     }
 }

@@ -7,7 +7,7 @@ use offspring_platform::lifeline::{self, Consequence};
 use offspring_platform::spawn::Standard;
 use offspring_platform::watch::Watch;
 
-use super::{Ending, Started};
+use super::{Ending, Message, Started};
 use crate::Context;
 use crate::channel::{Kind, Link};
 use crate::codec::Encoded;
@@ -21,10 +21,10 @@ use crate::state::notice::{self, Known};
 pub(super) fn start(
     told: Launch,
     specification: &Specification,
-    mut arguments: Encoded,
+    mut message: Message<'_>,
 ) -> Result<Started, Error> {
     // Encoded before anything is started: it is the user's code.
-    let mentions = notice::for_child(&mut arguments.mentions)?;
+    let mentions = notice::for_child(&mut message.arguments.mentions)?;
     let fail = |error| failed(Context::Spawn, "the program could not be run again", error);
     let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
     let (keeper, end) = lifeline::new().map_err(fail)?;
@@ -59,7 +59,11 @@ pub(super) fn start(
     }
     let mut link = Link::new(ours);
     link.queue(Kind::Launch, 0, launch::encode(&told, Encoded::default())?);
-    Known::default().tell(&mut link, &mentions)?;
-    link.queue(Kind::Arguments, 0, arguments);
+    let mut known = Known::default();
+    known.tell(&mut link, &mentions)?;
+    if let Some(set) = message.captured {
+        known.tell(&mut link, set.mentions())?;
+    }
+    message.queue(&mut link);
     Ok(Started { pid, link, keeper, ending: Ending::Own { watch } })
 }

@@ -9,6 +9,7 @@ pub mod exit;
 pub mod fd;
 pub mod fork;
 pub mod limits;
+pub mod locale;
 pub mod lock;
 pub(crate) mod owner;
 #[cfg(any(test, not(all(target_os = "linux", target_env = "gnu")), offspring_force_portable))]
