@@ -1,6 +1,11 @@
 //! What is captured in the parent is found by the function in the child, on every entry point; is undone
 //! after it; and what it brings back is merged in order. Rows AC40 to AC49 of docs/acceptance.md.
 
+#![allow(
+    clippy::unused_unit,
+    reason = "a child that never returns needs it; Rust 1.85's lint disagrees"
+)]
+
 #[path = "capture/back.rs"]
 mod back;
 #[path = "capture/entries.rs"]
