@@ -11,7 +11,9 @@ mod torture;
 
 use std::process::ExitCode;
 
-use harness::props::{Scratch, note};
+#[cfg(target_os = "linux")]
+use harness::props::Scratch;
+use harness::props::note;
 
 fn main() -> ExitCode {
     harness::main(&[crowds::CASES, halfway::PROCESSES, copies::PROCESSES])

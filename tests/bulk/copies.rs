@@ -1,12 +1,15 @@
 //! Large values of tasks that run in copies of their worker.
 
+#[cfg(target_os = "linux")]
 use std::path::PathBuf;
 
 use offspring::{Context, ErrorKind, Phase, Pool, Reuse};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+#[cfg(target_os = "linux")]
+use crate::HUGE;
+use crate::body;
 use crate::harness::{Case, Outcome, PROCESSES as ISOLATED};
-use crate::{HUGE, body};
 
 pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
     copies_with_large_values,

@@ -3,6 +3,7 @@
 //! This process sends and reads only while it asks for something, so a value that is larger than the rings
 //! stays half-way for as long as a case likes.
 
+#[cfg(target_os = "linux")]
 use std::time::Duration;
 
 use offspring::{Context, ErrorKind, Exit, Phase, Pool, Task};
