@@ -127,12 +127,24 @@ pub(crate) enum Data {
 
 /// In a child: runs a task, with what was captured for it, if anything was. Its own tasks are given the
 /// same.
+#[inline]
 pub(crate) fn in_child<T>(
     set: Option<Arc<Set>>,
     data: Data,
     run: impl FnOnce() -> Result<T, Failure>,
 ) -> Came<T> {
-    let Some(set) = set else { return (run(), None) };
+    match set {
+        Some(set) => in_child_with(set, data, run),
+        None => (run(), None),
+    }
+}
+
+#[cold]
+fn in_child_with<T>(
+    set: Arc<Set>,
+    data: Data,
+    run: impl FnOnce() -> Result<T, Failure>,
+) -> Came<T> {
     let relay = Arc::new(Relay::default());
     let running = Running { set: set.clone(), relay: relay.clone() };
     // Around setting and undoing too: both may start tasks. The user's code is caught in there.

@@ -150,14 +150,17 @@ pub(crate) fn disown() {
     applied::disown();
 }
 
+/// Whether [`current`] may find anything.
+#[inline]
+pub(crate) fn is_used() -> bool {
+    ACTIVE.load(Ordering::Relaxed) != 0
+}
+
 /// What a child or task that is started now is to be given; `None` if nothing is captured. Runs the user's
 /// code, which may panic.
 #[inline]
 pub(crate) fn current() -> Result<Option<Arc<Set>>, Error> {
-    if ACTIVE.load(Ordering::Relaxed) == 0 {
-        return Ok(None);
-    }
-    look()
+    if is_used() { look() } else { Ok(None) }
 }
 
 #[cold]

@@ -352,7 +352,7 @@ impl<'a> Bench<'a> {
                     _ => std::mem::take(&mut self.input).into(),
                 };
                 let (finder, state, output) = (&mut self.finder, &mut self.state, &mut self.output);
-                let set = self.known.get(head.tag);
+                let set = if head.tag == 0 { None } else { self.known.get(head.tag) };
                 let (came, pieces) = working_as(self.who, || {
                     capture::in_child(set, Data::Collected, || {
                         finder.call(function, state, input, descriptors, output)

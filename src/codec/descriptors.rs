@@ -13,22 +13,28 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::thread::LocalKey;
+
+use crate::state::{Entry, mention};
 
 /// A descriptor on its way, kept open until it was sent.
 pub(crate) type Carried = Arc<dyn AsFd + Send + Sync>;
 
 thread_local! {
-    /// How many values are being encoded: one may be while another is (a `Serialize` that starts a child).
-    static ENCODING: Cell<u32> = const { Cell::new(0) };
-    /// How many descriptors are on their list.
-    static LEAVING_COUNT: Cell<usize> = const { Cell::new(0) };
-    /// Those descriptors, each with the number of its value.
+    static ENCODING: Encoding = const { Encoding { values: Cell::new(0), listed: Cell::new(0) } };
+    /// Descriptors that leave, each with the number of its value.
     static LEAVING: RefCell<Vec<(u32, Carried)>> = const { RefCell::new(Vec::new()) };
     /// How many values are being decoded.
     static DECODING: Cell<u32> = const { Cell::new(0) };
     /// What arrived with those that brought descriptors, each with the number of its value.
     static ARRIVED: RefCell<Vec<(u32, Arrived)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What is looked at for each value that is encoded, in one place.
+struct Encoding {
+    /// How many values are being encoded: one may be while another is (a `Serialize` that starts a child).
+    values: Cell<u32>,
+    /// How much is on the lists of this thread: descriptors, and what values mention.
+    listed: Cell<usize>,
 }
 
 /// What arrived with a value.
@@ -38,57 +44,90 @@ struct Arrived {
     made: Vec<(u32, Arc<dyn Any + Send + Sync>)>,
 }
 
-/// Counts a value while it lives, also when the user's code panics.
-struct Counted(&'static LocalKey<Cell<u32>>);
+/// Counts a value that is being decoded, also when the user's code panics.
+struct Decoded;
 
-impl Counted {
-    fn new(counter: &'static LocalKey<Cell<u32>>) -> Self {
-        counter.set(counter.get() + 1);
-        Self(counter)
+impl Decoded {
+    #[inline]
+    fn begin() -> Self {
+        DECODING.set(DECODING.get() + 1);
+        Self
     }
 }
 
-impl Drop for Counted {
+impl Drop for Decoded {
+    #[inline]
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        DECODING.set(DECODING.get() - 1);
     }
 }
 
 /// The number of the value that this thread is encoding; zero if it encodes none.
 pub(crate) fn encoding() -> u32 {
-    ENCODING.get()
+    ENCODING.with(|state| state.values.get())
 }
 
-/// Runs `encode`, and returns with its result the descriptors that were [`put`] meanwhile.
-pub(super) fn collect<T>(encode: impl FnOnce() -> T) -> (T, Vec<Carried>) {
-    struct Clear(u32);
-    impl Drop for Clear {
+/// Something more is on a list of this thread, for the value that it is encoding.
+pub(crate) fn listed() {
+    ENCODING.with(|state| state.listed.set(state.listed.get() + 1));
+}
+
+/// So much was taken off a list of this thread.
+pub(crate) fn unlisted(count: usize) {
+    ENCODING.with(|state| state.listed.set(state.listed.get() - count));
+}
+
+/// Runs `encode`, and returns with its result the descriptors that were [`put`] meanwhile; what was mentioned is
+/// appended to `mentions`.
+#[inline]
+pub(super) fn collect<T>(
+    mentions: &mut Vec<Arc<Entry>>,
+    encode: impl FnOnce() -> T,
+) -> (T, Vec<Carried>) {
+    /// Counts the value, also when the user's code panics; then nothing may be left for the next.
+    struct Counted<'a>(&'a Encoding);
+    impl Drop for Counted<'_> {
+        #[inline]
         fn drop(&mut self) {
-            if LEAVING_COUNT.get() > 0 {
-                taken_off(self.0);
+            let value = self.0.values.get();
+            if self.0.listed.get() > 0 {
+                clear(value);
             }
+            self.0.values.set(value - 1);
         }
     }
-    let _counted = Counted::new(&ENCODING);
-    let clear = Clear(ENCODING.get());
-    let result = encode();
-    if LEAVING_COUNT.get() == 0 {
-        return (result, Vec::new());
-    }
-    (result, taken_off(clear.0))
+    ENCODING.with(|state| {
+        state.values.set(state.values.get() + 1);
+        let _counted = Counted(state);
+        let result = encode();
+        if state.listed.get() == 0 {
+            return (result, Vec::new());
+        }
+        let value = state.values.get();
+        mention::take(value, mentions);
+        (result, taken_off(value))
+    })
+}
+
+#[cold]
+fn clear(value: u32) {
+    mention::take(value, &mut Vec::new());
+    taken_off(value);
 }
 
 /// Takes the descriptors of this value off the list.
+#[cold]
 fn taken_off(value: u32) -> Vec<Carried> {
     LEAVING.with_borrow_mut(|list| {
         let first = list.iter().position(|(of, _)| *of >= value).unwrap_or(list.len());
-        let own = list.drain(first..).map(|(_, descriptor)| descriptor).collect();
-        LEAVING_COUNT.set(list.len());
+        let own: Vec<Carried> = list.drain(first..).map(|(_, descriptor)| descriptor).collect();
+        unlisted(own.len());
         own
     })
 }
 
 /// Runs `decode`, which may [`take`] from `received`; what it leaves is closed.
+#[inline]
 pub(super) fn provide<T>(received: Vec<OwnedFd>, decode: impl FnOnce() -> T) -> T {
     struct Clear(u32);
     impl Drop for Clear {
@@ -100,7 +139,7 @@ pub(super) fn provide<T>(received: Vec<OwnedFd>, decode: impl FnOnce() -> T) -> 
             drop(left);
         }
     }
-    let _counted = Counted::new(&DECODING);
+    let _decoded = Decoded::begin();
     if received.is_empty() {
         return decode();
     }
@@ -115,7 +154,7 @@ pub(super) fn provide<T>(received: Vec<OwnedFd>, decode: impl FnOnce() -> T) -> 
 ///
 /// The same object twice is sent once. `None` when no value is being encoded.
 pub(crate) fn put(descriptor: &Carried) -> Option<u32> {
-    let value = ENCODING.get();
+    let value = encoding();
     if value == 0 {
         return None;
     }
@@ -124,7 +163,7 @@ pub(crate) fn put(descriptor: &Carried) -> Option<u32> {
         let known = list[first..].iter().position(|(_, other)| Arc::ptr_eq(other, descriptor));
         let index = known.unwrap_or_else(|| {
             list.push((value, descriptor.clone()));
-            LEAVING_COUNT.set(list.len());
+            listed();
             list.len() - 1 - first
         });
         u32::try_from(index).ok()

@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use descriptors::Carried;
 pub(crate) use plain::{large_bytes, take_bytes};
 
-use crate::state::{Entry, mention};
+use crate::state::Entry;
 
 /// An encoded value.
 #[derive(Default)]
@@ -100,10 +100,8 @@ pub(crate) fn encode_into<T: Serialize + 'static>(
     }
     let fail = |text: String| CodecError { text, type_name: type_name::<T>(), encoding: true };
     let Encoded { bytes, mentions, .. } = into;
-    let (written, descriptors) = descriptors::collect(|| {
-        mention::collect(mentions, || {
-            value.serialize(&mut rmp_serde::Serializer::new(bytes).with_struct_map())
-        })
+    let (written, descriptors) = descriptors::collect(mentions, || {
+        value.serialize(&mut rmp_serde::Serializer::new(bytes).with_struct_map())
     });
     written.map_err(|error| fail(error.to_string()))?;
     if descriptors.len() > MOST_DESCRIPTORS {

@@ -238,7 +238,11 @@ where
                 return true;
             }
         };
-        let captured = match catch_unwind(AssertUnwindSafe(capture::current)) {
+        let current = match capture::is_used() {
+            true => catch_unwind(AssertUnwindSafe(capture::current)),
+            false => Ok(Ok(None)),
+        };
+        let captured = match current {
             Ok(Ok(captured)) => captured,
             Ok(Err(error)) => {
                 let error = error.in_context(self.pool.context()).of_task(index, name);

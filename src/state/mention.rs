@@ -4,7 +4,7 @@
 //! so that whoever sends the value can make sure that the receiver knows it. Values that mention none pay for
 //! a look at a number.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::recipe::{Entry, Recipe};
@@ -12,8 +12,6 @@ use crate::codec::descriptors;
 use crate::error::Error;
 
 thread_local! {
-    /// How many are on the list.
-    static COUNT: Cell<usize> = const { Cell::new(0) };
     /// Each with the number of its value: one may be encoded while another is.
     static NOTED: RefCell<Vec<(u32, Arc<Entry>)>> = const { RefCell::new(Vec::new()) };
 }
@@ -27,38 +25,19 @@ pub(super) fn note(entry: &Arc<Entry>) -> bool {
     NOTED.with_borrow_mut(|list| {
         if !list.iter().any(|(of, other)| *of == value && Arc::ptr_eq(other, entry)) {
             list.push((value, entry.clone()));
-            COUNT.set(list.len());
+            descriptors::listed();
         }
     });
     true
 }
 
-/// Runs `encode` for the value that this thread is encoding, and appends what it mentions.
-pub(crate) fn collect<T>(into: &mut Vec<Arc<Entry>>, encode: impl FnOnce() -> T) -> T {
-    /// After a panic of the user's code, nothing may be left for the next value.
-    struct Clear;
-    impl Drop for Clear {
-        fn drop(&mut self) {
-            if COUNT.get() > 0 {
-                let mut left = Vec::new();
-                take(&mut left);
-            }
-        }
-    }
-    let _clear = Clear;
-    let result = encode();
-    if COUNT.get() > 0 {
-        take(into);
-    }
-    result
-}
-
-fn take(into: &mut Vec<Arc<Entry>>) {
-    let value = descriptors::encoding();
+/// Takes off the list what this value mentions, and appends it.
+#[cold]
+pub(crate) fn take(value: u32, into: &mut Vec<Arc<Entry>>) {
     NOTED.with_borrow_mut(|list| {
         let first = list.iter().position(|(of, _)| *of >= value).unwrap_or(list.len());
+        descriptors::unlisted(list.len() - first);
         into.extend(list.drain(first..).map(|(_, entry)| entry));
-        COUNT.set(list.len());
     });
 }
 
