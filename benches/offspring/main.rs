@@ -14,6 +14,7 @@ mod bits;
 mod count;
 mod feeding;
 mod growth;
+mod inherited;
 mod plan;
 mod sharing;
 mod starts;
@@ -54,6 +55,7 @@ fn main() -> Outcome<()> {
     starts::measure(&plan, &printer)?;
     feeding::measure(&plan, &printer)?;
     sharing::measure(&plan, &printer)?;
+    inherited::measure(&plan, &printer)?;
     bits::measure(&plan, &printer)?;
     growth::measure(&plan, &printer)?;
     count::measure(&plan, &printer)
