@@ -6,23 +6,11 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 /// What a thread waits for.
 pub(crate) trait Waited: Send + Sync {
-    /// Sends the thread away, if nobody needs it.
-    fn dismiss(&self) -> Dismissed;
-}
-
-/// What became of that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dismissed {
-    /// It ends now, whatever happens.
-    Yes,
-    /// Somebody needs it.
-    No,
-    /// Somebody is busy with it; ask again.
-    Unknown,
+    /// Sends the thread away, if nobody needs it: then it ends now, whatever happens. Whether it does.
+    fn dismiss(&self) -> bool;
 }
 
 struct Waiter {
@@ -31,19 +19,16 @@ struct Waiter {
 }
 
 impl Waiter {
-    fn dismiss(&self) -> Dismissed {
+    fn dismiss(&self) -> bool {
         // A waker may do anything, also fork: that is refused, since somebody waits for this very thread.
         if self.thread.thread().id() == thread::current().id() {
-            return Dismissed::No;
+            return false;
         }
-        self.waited.upgrade().map_or(Dismissed::Yes, |waited| waited.dismiss())
+        self.waited.upgrade().is_none_or(|waited| waited.dismiss())
     }
 }
 
 static WAITERS: Mutex<Vec<Waiter>> = Mutex::new(Vec::new());
-
-/// How long a busy one is asked again.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Takes note of a thread.
 pub(crate) fn note(thread: JoinHandle<()>, waited: Weak<dyn Waited>) {
@@ -54,28 +39,14 @@ pub(crate) fn note(thread: JoinHandle<()>, waited: Weak<dyn Waited>) {
 
 /// Sends away those that nobody needs, and waits until they have ended.
 pub(crate) fn dismiss_idle() {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let (mut gone, mut unknown) = (Vec::new(), false);
-        let mut waiters = lock();
-        for waiter in std::mem::take(&mut *waiters) {
-            match waiter.dismiss() {
-                Dismissed::Yes => gone.push(waiter),
-                answer => {
-                    unknown |= answer == Dismissed::Unknown;
-                    waiters.push(waiter);
-                }
-            }
-        }
-        drop(waiters);
-        for waiter in gone {
-            // Of the user's code only wakers run in it; if one panicked, that was shown.
-            let _ = waiter.thread.join();
-        }
-        if !unknown || Instant::now() > end {
-            return;
-        }
-        thread::sleep(Duration::from_micros(200));
+    // Asked without the lock, which is taken where pools have theirs. A thread that forks meanwhile is refused
+    // for this one anyway.
+    let waiters = std::mem::take(&mut *lock());
+    let (idle, needed): (Vec<Waiter>, Vec<Waiter>) = waiters.into_iter().partition(Waiter::dismiss);
+    lock().extend(needed);
+    for waiter in idle {
+        // Of the user's code only wakers run in it; if one panicked, that was shown.
+        let _ = waiter.thread.join();
     }
 }
 

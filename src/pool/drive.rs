@@ -5,7 +5,7 @@
 //! Others that wait meanwhile sleep until the driver has news. Whoever adds work sends it itself; if a
 //! socket did not take all, the driver is woken, so that it also waits for room.
 
-use std::sync::{Arc, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use offspring_platform::clock::now;
@@ -15,7 +15,7 @@ use offspring_platform::poll::{self, Interest};
 use super::core::Core;
 use super::pace::SLOW;
 use super::shared::Shared;
-use crate::launch::waiters::{self, Dismissed, Waited};
+use crate::launch::waiters::{self, Waited};
 
 /// When a worker sleeps longer than expected, and others have nothing to do, its tasks are looked after
 /// again after this time.
@@ -179,21 +179,17 @@ impl Shared {
 }
 
 impl Waited for Shared {
-    fn dismiss(&self) -> Dismissed {
-        let mut core = match self.core.try_lock() {
-            Ok(core) => core,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Dismissed::Unknown,
-        };
+    fn dismiss(&self) -> bool {
+        let mut core = self.lock();
         if !core.awaits_nothing() {
-            return Dismissed::No;
+            return false;
         }
         core.waiter = None;
         if core.driven {
             core.wake_driver();
         }
         self.tell_followers(&core);
-        Dismissed::Yes
+        true
     }
 }
 
