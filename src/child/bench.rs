@@ -22,7 +22,6 @@ use crate::channel::{Frame, Kind, Link, Spin};
 use crate::codec::{self, Encoded};
 use crate::function::{self, Failure, Finder, Name};
 use crate::launch::message::WorkerRole;
-use crate::state::notice;
 
 /// How often a worker looks at its own memory, at most.
 const LOOK: Duration = Duration::from_millis(10);
@@ -46,9 +45,9 @@ pub(super) struct Bench<'a> {
     milliseconds: u32,
     pub(super) link: Link,
     /// How many notices were read from it.
-    told: u64,
+    pub(super) told: u64,
     /// What came over it before notices that were wanted first: for tasks that are still in the ring.
-    early: VecDeque<Frame>,
+    pub(super) early: VecDeque<Frame>,
     tasks: Consumer,
     pub(super) outcomes: Producer,
     /// Large arguments.
@@ -70,7 +69,7 @@ pub(super) struct Bench<'a> {
     pub(super) who: Whoami,
     state: Option<Box<dyn Any>>,
     /// What it was told of what was captured for tasks.
-    known: Known,
+    pub(super) known: Known,
     /// What was captured when the pool was built.
     captured: Option<Arc<Set>>,
 }
@@ -173,49 +172,6 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Reads what the owner has said that the next task may need.
-    #[inline]
-    fn hear_notices(&mut self) {
-        let sent = Status::of(&self.words).notices().load(Ordering::Relaxed);
-        if sent != self.told {
-            self.catch_up(sent);
-        }
-    }
-
-    #[cold]
-    fn catch_up(&mut self, sent: u64) {
-        while self.told != sent {
-            match self.link.wait_for_frame(None) {
-                Ok(Some(frame)) if matches!(frame.kind, Kind::Task | Kind::Captured) => {
-                    self.early.push_back(frame);
-                }
-                Ok(Some(frame)) if frame.kind == Kind::Notice => {
-                    if notice::receive(frame).is_none() {
-                        exit::now(exit::FELL_OUT);
-                    }
-                    self.told += 1;
-                }
-                // The owner is gone.
-                Ok(None) => super::end(),
-                _ => exit::now(exit::FELL_OUT),
-            }
-        }
-    }
-
-    /// What came over the socket for the next task, which is of this kind.
-    fn next_elsewhere(&mut self, kind: Kind) -> Frame {
-        let next = match self.early.pop_front() {
-            Some(frame) => Ok(Some(frame)),
-            None => self.link.wait_for_frame(None),
-        };
-        match next {
-            Ok(Some(frame)) if frame.kind == kind => frame,
-            // The owner is gone.
-            Ok(None) => super::end(),
-            _ => exit::now(exit::FELL_OUT),
-        }
-    }
-
     /// Wakes the owner if it waits for as much as there is; if `idle`, for anything at all.
     #[inline]
     pub(super) fn ring_if_asleep(&self, idle: bool) {
@@ -290,23 +246,6 @@ impl<'a> Bench<'a> {
             descriptors = frame.descriptors;
         }
         named.then(|| (Name::from_bytes(name), descriptors))
-    }
-
-    /// Before a task: hears what was captured for it, unless it knows.
-    #[inline]
-    fn learn(&mut self, head: Head) {
-        if head.tag != 0 {
-            self.learn_captured(head.tag);
-        }
-    }
-
-    #[cold]
-    fn learn_captured(&mut self, wanted: u32) {
-        // What comes over the socket is in the order of the tasks in the ring.
-        while self.known.get(wanted).is_none() {
-            let (tag, set) = super::captured_in(self.next_elsewhere(Kind::Captured));
-            self.known.add(tag, set);
-        }
     }
 
     /// Passes over tasks that were given to somebody else.

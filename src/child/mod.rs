@@ -10,6 +10,7 @@ mod bulk;
 mod call;
 mod copy;
 pub(crate) mod panic;
+mod told;
 pub(crate) mod worker;
 
 use std::io;
