@@ -61,6 +61,7 @@ mod function;
 mod hooks;
 mod inline;
 mod launch;
+mod link;
 mod pipe;
 pub mod pod;
 mod pool;

@@ -72,7 +72,7 @@ mod tests {
     fn both_sides_forget_alike() {
         let (mut told, mut known) = (Told::default(), Known::default());
         // A walk that goes back now and then, over more than are kept; and numbers that begin anew.
-        let wrap = u64::from(crate::channel::lane::LARGEST_TAG);
+        let wrap = u64::from(crate::link::lane::LARGEST_TAG);
         let walk = (0..4000u64).map(|n| n / 7 - (n * n) % 5 % (n / 7 + 1)).chain([wrap, 0, wrap]);
         for id in walk {
             let set = Arc::new(set(id));

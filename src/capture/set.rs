@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::brought::Sink;
 use super::registry;
-use crate::channel::lane;
 use crate::codec::{self, CodecError, Encoded, MOST_DESCRIPTORS};
 use crate::error::{Error, ErrorKind};
 use crate::function::Name;
+use crate::link::lane;
 use crate::state::Mentions;
 
 /// One captured value.

@@ -6,9 +6,9 @@ use offspring_platform::exit;
 use super::bench::Bench;
 use super::copy::{self, Copied};
 use crate::Exit;
-use crate::channel::lane::{HEAD, Head, Note, Status};
 use crate::function::Failure;
 use crate::hooks;
+use crate::link::lane::{HEAD, Head, Note, Status};
 
 impl Bench<'_> {
     /// Runs a task so that no other meets what it leaves behind.

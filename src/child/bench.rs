@@ -16,12 +16,12 @@ use offspring_platform::{exit, memory};
 
 use super::worker::{FINALISER, Whoami, answer, working_as};
 use crate::capture::{self, Data, Known, Set};
-use crate::channel::bulk::{Receiver, Sender};
-use crate::channel::lane::{HEAD, Head, LARGEST, Note, Status};
-use crate::channel::{Frame, Kind, Link, Spin};
 use crate::codec::{self, Encoded};
 use crate::function::{self, Failure, Finder, Name};
 use crate::launch::message::WorkerRole;
+use crate::link::bulk::{Receiver, Sender};
+use crate::link::lane::{HEAD, Head, LARGEST, Note, Status};
+use crate::link::{Frame, Kind, Link, Spin};
 
 /// How often a worker looks at its own memory, at most.
 const LOOK: Duration = Duration::from_millis(10);

@@ -6,8 +6,8 @@ use offspring_platform::clock::now;
 use offspring_platform::exit;
 
 use super::bench::{Bench, NAP};
-use crate::channel::Moved;
-use crate::channel::lane::Status;
+use crate::link::Moved;
+use crate::link::lane::Status;
 
 impl Bench<'_> {
     /// Takes a large argument out of its ring, as it comes.

@@ -4,9 +4,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::capture::{self, Data, Set};
-use crate::channel::{Kind, Link};
 use crate::codec::{self, Encoded};
 use crate::function::{Finder, Inherited, Name};
+use crate::link::{Kind, Link};
 
 /// Runs the function, sends what came of it, and ends.
 pub(super) fn run(

@@ -10,8 +10,8 @@ use offspring_platform::threads::SingleThreaded;
 use offspring_platform::{exit, fd, guardian, wait};
 
 use crate::Exit;
-use crate::channel::Link;
 use crate::function::Failure;
+use crate::link::Link;
 
 /// On which side of the fork this is.
 pub(super) enum Copied {

@@ -26,13 +26,13 @@ use offspring_platform::{
 };
 
 use crate::capture::{self, Set};
-use crate::channel::{Frame, Kind, Link};
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
 use crate::hooks;
 use crate::launch::message::{Launch, Role, Standard};
 use crate::launch::{self, handover::Handover};
+use crate::link::{Frame, Kind, Link};
 use crate::state::notice;
 
 /// Why a child does not run what it was asked to.

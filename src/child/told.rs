@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use offspring_platform::exit;
 
 use super::bench::Bench;
-use crate::channel::lane::{Head, Status};
-use crate::channel::{Frame, Kind};
+use crate::link::lane::{Head, Status};
+use crate::link::{Frame, Kind};
 use crate::state::notice;
 
 impl Bench<'_> {

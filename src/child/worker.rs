@@ -10,11 +10,11 @@ use offspring_platform::{affinity, exit, ring, signal};
 use super::bench::Bench;
 use crate::Context;
 use crate::capture::{self, Data};
-use crate::channel::lane::{self, Status};
-use crate::channel::{Frame, Kind, Link};
 use crate::codec::{self, Encoded};
 use crate::function::{self, Failure, Finder, Inherited};
 use crate::launch::message::WorkerRole;
+use crate::link::lane::{self, Status};
+use crate::link::{Frame, Kind, Link};
 
 /// What [`worker`](crate::worker) tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

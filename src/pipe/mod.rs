@@ -15,10 +15,10 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::channel::{Broken, Frame, Kind, Link};
 use crate::codec;
 use crate::codec::descriptors::Carried;
 use crate::error::{Error, ErrorKind};
+use crate::link::{Broken, Frame, Kind, Link};
 use crate::queue::SendError;
 use crate::queue::travel::{put, put_end, take};
 

@@ -5,7 +5,7 @@ use offspring_platform::ring::claim::take_back;
 use super::batch::BatchId;
 use super::task::{Parcel, Waiting};
 use super::worker::{Flight, Worker};
-use crate::channel::lane::Status;
+use crate::link::lane::Status;
 
 impl Worker {
     /// Takes back the tasks that it has not begun and will not begin any more.

@@ -8,8 +8,8 @@ use offspring_platform::ring::Corrupt;
 
 use super::task::{Large, task_head};
 use super::worker::{Flight, Worker};
-use crate::channel::lane::{BULK, Note, RESERVE, Status};
-use crate::channel::{Kind, Moved};
+use crate::link::lane::{BULK, Note, RESERVE, Status};
+use crate::link::{Kind, Moved};
 
 /// How far a body has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

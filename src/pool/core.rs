@@ -11,8 +11,8 @@ use super::settings::{Reuse, Settings};
 use super::task::Waiting;
 use super::worker::Worker;
 use crate::Context;
-use crate::channel::Spin;
 use crate::error::{Error, ErrorKind};
+use crate::link::Spin;
 use crate::supervisor::Supervisor;
 
 /// One place for a worker.

@@ -10,13 +10,13 @@ use super::ended::End;
 use super::report::SlowTask;
 use super::worker::Worker;
 use crate::capture::Brought;
-use crate::channel::lane::{HEAD, Head, Note};
-use crate::channel::{Frame, Kind};
 use crate::child::Refusal;
 use crate::child::worker::{FINALISER, INITIALISER};
 use crate::codec;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::function::Failure;
+use crate::link::lane::{HEAD, Head, Note};
+use crate::link::{Frame, Kind};
 use crate::supervisor::protocol::{Exited, NotStarted, Started};
 
 pub(super) const TASK: &str = "run a task";

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::batch::BatchId;
 use crate::capture::Set;
-use crate::channel::lane::{self, HEAD, Head, Note};
 use crate::codec::Encoded;
 use crate::function::Name;
+use crate::link::lane::{self, HEAD, Head, Note};
 use crate::state::Mentions;
 
 /// Tasks that no worker has.

@@ -14,9 +14,9 @@ use super::pace::{Pace, SLOW};
 use super::task::{Large, Needs, Parcel};
 use crate::Exit;
 use crate::capture::{Set, Told};
-use crate::channel::bulk::{Receiver, Sender};
-use crate::channel::lane::{HEAD, Head, Note, RESERVE, Status};
-use crate::channel::{Kind, Link};
+use crate::link::bulk::{Receiver, Sender};
+use crate::link::lane::{HEAD, Head, Note, RESERVE, Status};
+use crate::link::{Kind, Link};
 use crate::state::Mentions;
 use crate::state::notice::Known;
 

@@ -12,12 +12,12 @@ use offspring_platform::watch::Watch;
 use offspring_platform::{fd, wait, watch};
 
 use crate::capture::{Brought, Set};
-use crate::channel::{Broken, Frame, Kind, Link};
 use crate::child::Refusal;
 use crate::codec;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::inline::Answer;
 use crate::launch::Specification;
+use crate::link::{Broken, Frame, Kind, Link};
 use crate::start::{Ending, Started};
 use crate::supervisor::protocol::{self, Exited};
 use crate::supervisor::template;

@@ -11,13 +11,13 @@ use offspring_platform::{descriptors, exit, fd, lifeline};
 use super::{Ending, Message, Started, tell_surroundings};
 use crate::Context;
 use crate::capture::Set;
-use crate::channel::Link;
 use crate::child::{self, Birth};
 use crate::codec::Encoded;
 use crate::error::Error;
 use crate::function::Inherited;
 use crate::launch::message::Launch;
 use crate::launch::{Specification, failed, gates};
+use crate::link::Link;
 
 /// Starts a child.
 pub(super) fn start(

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use super::{Ending, Message, Started, tell_surroundings};
-use crate::channel::Kind;
 use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::launch::message::{Bytes, Launch};
 use crate::launch::{self, DOING, Specification};
+use crate::link::Kind;
 use crate::state::notice::{self, Known};
 use crate::supervisor::template::{self, Asked};
 

@@ -12,12 +12,12 @@ use offspring_platform::watch::Watch;
 
 use crate::Context;
 use crate::capture::Set;
-use crate::channel::{Kind, Link};
 use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
 use crate::launch::message::{Bytes, EnvironmentChange, Launch, Role, Standard};
 use crate::launch::{self, DOING, Specification, Stream, gates};
+use crate::link::{Kind, Link};
 
 /// A child that was started, and has not said anything yet.
 #[derive(Debug)]

@@ -9,12 +9,12 @@ use offspring_platform::watch::Watch;
 
 use super::{Ending, Message, Started};
 use crate::Context;
-use crate::channel::{Kind, Link};
 use crate::codec::Encoded;
 use crate::error::Error;
 use crate::launch::execute::{self, Run};
 use crate::launch::message::Launch;
 use crate::launch::{self, Specification, Stream, failed, no_directory};
+use crate::link::{Kind, Link};
 use crate::state::notice::{self, Known};
 
 /// Starts a child.

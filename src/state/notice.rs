@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::mention::Mentions;
 use super::recipe::{Entry, Key, Recipe, Told, retired};
 use super::registry;
-use crate::channel::{Frame, Kind, Link};
 use crate::child::panic;
 use crate::codec::descriptors::Carried;
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind};
 use crate::function::Name;
+use crate::link::{Frame, Kind, Link};
 
 /// What a notice says. What belongs to it, like an encoded specification, follows it in the frame.
 #[derive(Debug, Serialize, Deserialize)]

@@ -16,13 +16,13 @@ use offspring_platform::watch::{self, Watch};
 use offspring_platform::{descriptors, exit, fd, wait};
 
 use crate::Context;
-use crate::channel::{Kind, Link};
 use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
 use crate::launch::message::Role;
 use crate::launch::place::Place;
 use crate::launch::{self, Specification, execute, gates};
+use crate::link::{Kind, Link};
 
 const DOING: &str = "start a supervisor";
 

@@ -24,11 +24,11 @@ use offspring_platform::{exit, lifeline, memory, program, ring, signal};
 
 use super::protocol::{Exited, NotStarted, Signal, Start, Started};
 use super::watchdog::Watchdog;
-use crate::channel::{Frame, Kind, Link, lane};
 use crate::child;
 use crate::codec::{self, Encoded};
 use crate::function::Inherited;
 use crate::launch::execute;
+use crate::link::{Frame, Kind, Link, lane};
 use crate::state::{build, notice};
 
 /// How this supervisor makes children.

@@ -17,11 +17,11 @@ use offspring_platform::watch::Watch;
 use super::Supervisor;
 use super::protocol::{NotStarted, Signal, Start, Started};
 use crate::Context;
-use crate::channel::{Frame, Kind, Link};
 use crate::codec;
 use crate::error::{Error, ErrorKind};
 use crate::launch::Specification;
 use crate::launch::message::EnvironmentChange;
+use crate::link::{Frame, Kind, Link};
 
 const DOING: &str = "start a child process";
 

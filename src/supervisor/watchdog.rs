@@ -6,7 +6,7 @@ use offspring_platform::clock::nanoseconds;
 use offspring_platform::ring::Words;
 use serde::{Deserialize, Serialize};
 
-use crate::channel::lane::Status;
+use crate::link::lane::Status;
 
 /// What a worker may take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,9 +1,11 @@
-//! What all maps have in common: inputs go in, encoded; outcomes come out, decoded.
+//! What all maps have in common: inputs go in, encoded; outcomes come out.
+
+mod answers;
 
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -11,16 +13,17 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::batch::{BatchId, From, Large, Outcome, Outcomes, What};
-use super::handle::unless_lost;
+use super::batch::{BatchId, Outcome, Outcomes, What};
 use super::inline::Task;
 use super::task::{self, LARGEST, Needs, Parcel, Waiting, is_same};
 use super::{Inner, Pool};
-use crate::capture::{self, Brought, Set};
+use crate::capture::{self, Set};
 use crate::codec::{self, Encoded};
-use crate::error::{Error, ErrorKind, Phase, TaskError};
+use crate::error::{Error, ErrorKind};
 use crate::function::Name;
 use crate::state::Mentions;
+
+pub(super) use answers::Held;
 
 /// Inputs are encoded together until they are as many, or as large, or took as long. Then they leave.
 const BURST: u64 = 256;
@@ -45,15 +48,6 @@ fn prepare(encoded: &mut Encoded, inner: &Inner) -> Result<Mentions, String> {
         }
         _ => Ok(Mentions::default()),
     }
-}
-
-/// A result as it waits to be given out.
-pub(super) enum Held<R> {
-    Ready(Result<R, TaskError>),
-    /// Decoding it panicked, which is for the one who asks for it.
-    Panicked(Box<dyn Any + Send>),
-    /// The task with this index brought something back, which is merged when this is given out.
-    Brought(Box<(u64, Brought, Self)>),
 }
 
 /// The pool of a map: the user's, or one of its own.
@@ -403,107 +397,6 @@ where
         } else {
             // What was fetched before is still to be decoded.
             self.wanted = shared.add(tasks);
-        }
-    }
-
-    /// Decodes all outcomes that were fetched.
-    fn decode_all(&mut self, keep: &mut impl FnMut(u64, Held<R>)) {
-        while let Some(Outcome { index, what }) = self.outcomes.list.pop_front() {
-            self.arrived += 1;
-            keep(index, self.open(index, what));
-        }
-    }
-
-    #[inline]
-    fn open(&self, index: u64, what: What) -> Held<R> {
-        match what {
-            What::Failed(error) => Held::Ready(Err(TaskError::new(error))),
-            What::Panicked(panic) => Held::Panicked(panic),
-            What::Done { start, length, from } => {
-                let bytes = &self.outcomes.bytes[start..start + length];
-                self.decode(index, from, || codec::decode(bytes.into(), Vec::new()))
-            }
-            What::Large(large) => {
-                let Large { bytes, descriptors, from } = *large;
-                self.decode(index, from, || codec::decode(bytes.into(), descriptors))
-            }
-            What::Brought(both) => self.open_brought(index, *both),
-        }
-    }
-
-    #[cold]
-    fn open_brought(&self, index: u64, (brought, what): (Brought, What)) -> Held<R> {
-        Held::Brought(Box::new((index, brought, self.open(index, what))))
-    }
-
-    #[inline]
-    fn decode(
-        &self,
-        index: u64,
-        from: From,
-        decode: impl FnOnce() -> Result<R, codec::CodecError>,
-    ) -> Held<R> {
-        let sample = (index % SAMPLE == 0).then(Instant::now);
-        let decoded = catch_unwind(AssertUnwindSafe(decode));
-        if let (Some(since), Inner::Processes(shared)) = (sample, &self.pool.inner) {
-            add_sample(&shared.decoding, since);
-        }
-        match decoded {
-            Ok(Ok(result)) => Held::Ready(Ok(result)),
-            Ok(Err(error)) => {
-                let name = self.function.as_ref().map_or("?", |(_, name)| name);
-                Held::Ready(Err(TaskError::new(
-                    Error::new(ErrorKind::DecodeResult, "run a task")
-                        .at(Phase::Started)
-                        .in_context(self.pool.context())
-                        .of_worker(from.worker)
-                        .of_process(from.pid)
-                        .of_task(index, name)
-                        .detail(error.to_string()),
-                )))
-            }
-            Err(panic) => Held::Panicked(panic),
-        }
-    }
-
-    pub(super) fn give(&mut self, held: Held<R>) -> Result<R, TaskError> {
-        self.given += 1;
-        match held {
-            Held::Brought(both) => self.give_brought(*both),
-            held => self.give_held(held),
-        }
-    }
-
-    #[cold]
-    fn give_brought(
-        &mut self,
-        (index, brought, held): (u64, Brought, Held<R>),
-    ) -> Result<R, TaskError> {
-        let delivered = brought.deliver();
-        let context = self.pool.context();
-        let name = self.function.as_ref().map_or("?", |(_, name)| name);
-        let tell = |error: Error| error.in_context(context).of_task(index, name);
-        let held = match held {
-            Held::Ready(result) => Held::Ready(unless_lost(result, delivered, tell)),
-            other => other,
-        };
-        self.give_held(held)
-    }
-
-    fn give_held(&mut self, held: Held<R>) -> Result<R, TaskError> {
-        match held {
-            // There are no two at once.
-            Held::Brought(both) => self.give_held(both.2),
-            Held::Ready(Err(error)) if self.fail_fast => {
-                self.over = true;
-                self.cancel();
-                Err(error)
-            }
-            Held::Ready(result) => result,
-            Held::Panicked(panic) => {
-                self.halted = false;
-                resume_unwind(panic)
-            }
         }
     }
 

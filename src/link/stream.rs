@@ -1,4 +1,4 @@
-//! One end of a channel: never blocks, keeps what could not be sent yet, hands out whole frames only.
+//! One end of a link: never blocks, keeps what could not be sent yet, hands out whole frames only.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -69,20 +69,6 @@
 //! }
 //! ```
 
-// Inside of the crate this is also the private channel between a child and its owner: whole frames over a
-// stream socket, and over rings.
-
-pub(crate) mod bulk;
-mod frame;
-pub(crate) mod lane;
-mod link;
-mod spin;
-
-pub(crate) use bulk::Moved;
-pub(crate) use frame::{Frame, Kind};
-pub(crate) use link::{Broken, Link};
-pub(crate) use spin::Spin;
-
 pub use crate::pipe::{End, pipe};
 pub use crate::queue::{
     DEFAULT_BYTES, DEFAULT_CAPACITY, Iter, Receiver, SendError, Sender, queue, queue_of_bytes,

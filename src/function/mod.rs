@@ -1,0 +1,174 @@
+//! What a child runs: the user's function, between decoding its argument and encoding its result.
+
+mod failure;
+mod kinds;
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use offspring_platform::function::{self, Descriptor, NotFound, Shape};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{self, Encoded};
+use crate::error::{Error, ErrorKind};
+
+pub(crate) use failure::Failure;
+pub(crate) use kinds::{
+    Made, builder, collector, fallible, fallible_builder, finale, initial, plain, stateful,
+};
+
+/// The only shape of call: bytes in, bytes out, and the state of the worker beside them.
+pub(crate) struct Call<'a> {
+    /// The state of the worker, made by its initialiser.
+    pub(crate) state: &'a mut Option<Box<dyn Any>>,
+    pub(crate) input: Cow<'a, [u8]>,
+    pub(crate) descriptors: Vec<OwnedFd>,
+    /// Where the result goes.
+    pub(crate) output: &'a mut Encoded,
+    /// `None` until the function has run.
+    pub(crate) outcome: Option<Result<(), Failure>>,
+}
+
+impl Call<'_> {
+    fn argument<A: DeserializeOwned + 'static>(&mut self) -> Result<A, Failure> {
+        let input = std::mem::take(&mut self.input);
+        codec::decode(input, std::mem::take(&mut self.descriptors))
+            .map_err(|error| Failure::Arguments(error.to_string()))
+    }
+
+    /// Encodes the result and drops it, here, so that a panic in its destructor is caught as well.
+    fn result<R: Serialize + 'static>(&mut self, result: R) -> Result<(), Failure> {
+        encode_result(result, self.output)
+    }
+}
+
+fn encode_result<R: Serialize + 'static>(
+    mut result: R,
+    output: &mut Encoded,
+) -> Result<(), Failure> {
+    if let Some(bytes) = codec::take_bytes(&mut result) {
+        output.bytes = bytes;
+        return Ok(());
+    }
+    let encoded = codec::encode_into(&result, output);
+    // Whoever receives it knows what it mentions, or cannot be told.
+    output.mentions.clear();
+    encoded.map_err(|error| Failure::Result(error.to_string()))
+}
+
+/// See [`Call`].
+pub(crate) struct Calls;
+
+impl Shape for Calls {
+    type Call<'a> = Call<'a>;
+}
+
+/// A function as it is named to a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Name(i64);
+
+impl Name {
+    /// What a forked child inherited, in the place of a function: see [`Inherited`]. No place in a
+    /// program is so far from another.
+    pub(crate) const INHERITED: Self = Self(i64::MIN);
+
+    pub(crate) fn to_bytes(self) -> [u8; 8] {
+        self.0.to_ne_bytes()
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(i64::from_ne_bytes(bytes))
+    }
+}
+
+fn name_of(descriptor: &'static Descriptor) -> Result<Name, Error> {
+    let distance = descriptor.distance().map_err(|error| {
+        Error::new(ErrorKind::Invalid, "name the function to a child")
+            .named(descriptor.name())
+            .caused_by(error)
+            .detail("the function is not part of the program itself")
+            .advice("call it from a function of the program")
+    })?;
+    Ok(Name(distance))
+}
+
+/// Runs user code, and turns a panic into a [`Failure`].
+fn perform(run: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    // The state of a worker may be half changed by a panic; that the next task sees it is documented.
+    crate::child::panic::caught(|| catch_unwind(AssertUnwindSafe(run)))
+        .unwrap_or_else(|panic| Err(Failure::Panicked(panic)))
+}
+
+/// What a forked child runs without a name for it, because it is a copy of the process that has it: a
+/// closure with its captures. It is handed down the stack, from the fork to where tasks are run, and
+/// never returned from, so it may borrow.
+pub(crate) type Inherited<'a> = &'a (dyn Fn(&[u8], &mut Encoded) -> Result<(), Failure> + 'a);
+
+/// Runs a closure that was inherited. Its result is appended to `output`.
+pub(crate) fn run_inherited<R: Serialize + 'static>(
+    run: impl FnOnce() -> R,
+    output: &mut Encoded,
+) -> Result<(), Failure> {
+    perform(|| encode_result(run(), output))
+}
+
+/// Finds functions by their names; remembers the last, which is mostly the next.
+#[derive(Default)]
+pub(crate) struct Finder<'a> {
+    last: Option<(Name, &'static Descriptor)>,
+    inherited: Option<Inherited<'a>>,
+}
+
+impl<'a> Finder<'a> {
+    /// One that also finds what this process inherited.
+    pub(crate) fn with(inherited: Option<Inherited<'a>>) -> Self {
+        Self { last: None, inherited }
+    }
+
+    fn find(&mut self, name: Name) -> Result<&'static Descriptor, NotFound> {
+        match self.last {
+            Some((last, found)) if last == name => Ok(found),
+            _ => {
+                let found = function::find(name.0)?;
+                self.last = Some((name, found));
+                Ok(found)
+            }
+        }
+    }
+
+    /// Runs a named function. Its result is appended to `output`.
+    pub(crate) fn call(
+        &mut self,
+        name: Name,
+        state: &mut Option<Box<dyn Any>>,
+        input: Cow<'_, [u8]>,
+        descriptors: Vec<OwnedFd>,
+        output: &mut Encoded,
+    ) -> Result<(), Failure> {
+        if name == Name::INHERITED {
+            let nothing = || Failure::Function("this process inherited no function".into());
+            return self.inherited.ok_or_else(nothing)?(&input, output);
+        }
+        let mut call = Call { state, input, descriptors, output, outcome: None };
+        let ran = self.find(name).and_then(|found| found.call::<Calls>(&mut call));
+        if let Err(error) = ran {
+            return Err(Failure::Function(error.to_string()));
+        }
+        call.outcome.unwrap_or_else(|| Err(Failure::Function("the function did not run".into())))
+    }
+}
+
+/// Runs a named function, once.
+pub(crate) fn call(
+    name: Name,
+    state: &mut Option<Box<dyn Any>>,
+    input: Cow<'_, [u8]>,
+    descriptors: Vec<OwnedFd>,
+) -> Result<Encoded, Failure> {
+    let mut output = Encoded::default();
+    Finder::default().call(name, state, input, descriptors, &mut output)?;
+    Ok(output)
+}
