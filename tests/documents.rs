@@ -94,17 +94,10 @@ fn every_test_that_the_acceptance_page_names_exists() {
         let number = row.strip_prefix("AC").or_else(|| row.strip_prefix('E')).unwrap_or_default();
         assert!(number.parse::<u32>().is_ok(), "a row without its name: {line}");
         assert!(rows.insert(row.to_owned()), "{row} is there twice");
-        let quoted = line.split('`').skip(1).step_by(2);
-        let named: Vec<_> = quoted
-            .filter_map(|quoted| quoted.split_once("::"))
-            // Names of tests; those of types are in capitals.
-            .filter(|(program, _)| has_program(program))
-            .collect();
+        let named = tests_named_in(line);
         let nothing = line.contains("Nothing to offer");
         assert!(nothing || !named.is_empty(), "{row} names no test");
-        for (program, name) in named {
-            assert!(has_test(program, name), "{row} names {program}::{name}, which is not there");
-        }
+        check_tests(row, &named);
     }
     let claims = [(1, 23), (30, 38), (40, 49), (50, 56), (70, 75), (80, 85), (90, 93), (100, 110)]
         .into_iter();
@@ -114,12 +107,41 @@ fn every_test_that_the_acceptance_page_names_exists() {
     }
 }
 
+/// Names of tests in a line, as `program::case`; names of types are in capitals.
+fn tests_named_in(line: &str) -> Vec<(&str, &str)> {
+    let quoted = line.split('`').skip(1).step_by(2);
+    quoted
+        .filter_map(|quoted| quoted.split_once("::"))
+        .filter(|(program, _)| has_program(program))
+        .collect()
+}
+
+fn check_tests(row: &str, named: &[(&str, &str)]) {
+    for (program, name) in named {
+        assert!(has_test(program, name), "{row} names {program}::{name}, which is not there");
+    }
+}
+
+#[test]
+fn every_test_that_the_page_of_prior_bugs_names_exists() {
+    let page = read("docs/prior-bugs.md");
+    let mut rows = BTreeSet::new();
+    for line in page.lines().filter(|line| line.starts_with("* ")) {
+        let row = line.split("**").nth(1).unwrap_or_default();
+        assert!(!row.is_empty() && rows.insert(row), "a row without a name of its own: {line}");
+        let named = tests_named_in(line);
+        assert!(line.contains("nothing to run") || !named.is_empty(), "{row} names no test");
+        check_tests(row, &named);
+    }
+    assert!(rows.len() > 60, "only {} rows", rows.len());
+}
+
 /// A name that begins in lower case is that of a program; one that is not there is an error in the page.
 fn has_program(name: &str) -> bool {
     let test = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name).with_extension("rs");
     let lower = name.chars().next().is_some_and(char::is_lowercase);
     // Modules of the library and of std.
-    let module = ["fork", "process"].contains(&name);
+    let module = ["captures", "fork", "process"].contains(&name);
     assert!(!lower || module || test.exists(), "no test program is called {name}");
     lower && test.exists()
 }
