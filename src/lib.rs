@@ -100,3 +100,12 @@ pub use state::{Global, Shared};
 
 /// The result of most calls in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+// Compiles and runs the code of these pages with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/coming-from-python.md")]
+mod coming_from_python {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/debugging.md")]
+mod debugging {}
