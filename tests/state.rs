@@ -11,6 +11,8 @@ mod isolation;
 mod objects;
 #[path = "state/pools.rs"]
 mod pools;
+#[path = "state/prepared.rs"]
+mod prepared;
 #[path = "state/templates.rs"]
 mod templates;
 
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         objects::PROCESSES,
         pools::CASES,
         pools::PROCESSES,
+        prepared::CASES,
         templates::PROCESSES,
         templates::TEMPLATES,
     ])

@@ -106,6 +106,11 @@ impl Known {
     }
 }
 
+/// What every child that is started now has to know. Runs the user's `Serialize`.
+pub(crate) fn globals() -> Result<Mentions, Error> {
+    Mentions::prepare(&mut registry::globals(None), None)
+}
+
 /// What a child that is started now has to know, besides what it inherits: all globals, and what its arguments
 /// mention. Runs the user's `Serialize`.
 pub(crate) fn for_child(mentions: &mut Vec<Arc<Entry>>) -> Result<Mentions, Error> {
