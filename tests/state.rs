@@ -1,5 +1,7 @@
 //! State that is made from a specification: globals, shared objects, hooks; and what is not shared.
 
+#[path = "state/counts.rs"]
+mod counts;
 #[path = "state/globals.rs"]
 mod globals;
 mod harness;
@@ -25,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 fn main() -> ExitCode {
     harness::main(&[
+        counts::CASES,
         globals::CASES,
         globals::PROCESSES,
         hooks::CASES,
