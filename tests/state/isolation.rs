@@ -1,15 +1,19 @@
 //! What is not shared: plain statics, and what anybody changes in inherited or rebuilt state.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use offspring::{Context, Global, Shared};
 
+use crate::harness::props::{Scratch, note, wait_for};
 use crate::harness::{self, Case, Outcome, eventually};
 use crate::{Recipe, Table, cases, told};
 
 pub(super) const CASES: &[Case] = cases![plain_statics_are_as_the_context_says];
 pub(super) const PROCESSES: &[Case] = cases![on harness::PROCESSES =>
     what_a_child_writes_is_its_own,
+    processes_see_nothing_of_each_other,
     what_the_parent_writes_later_stays_there,
     a_child_prints_nothing_before_its_task,
     arguments_are_as_when_they_were_submitted,
@@ -50,6 +54,36 @@ fn what_a_child_writes_is_its_own(context: Context) -> Outcome {
     assert_eq!(child.join()?, Ok((1, 1)));
     assert_eq!(PLAIN.load(Ordering::SeqCst), 1);
     assert_eq!(*TABLE.get()?.calls.lock().expect("nobody panics with it"), 0);
+    Ok(())
+}
+
+static HEAP: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+
+fn heap() -> MutexGuard<'static, Vec<u64>> {
+    HEAP.lock().expect("nobody panics with it")
+}
+
+/// AC7: of two that live at the same time, and of their parent, before and after it changed its own.
+fn processes_see_nothing_of_each_other(context: Context) -> Outcome {
+    heap().push(1);
+    let (written, late) = (Scratch::new("written"), Scratch::new("late"));
+    let run = |(own, written, late): (u64, PathBuf, PathBuf)| {
+        heap().push(own);
+        note(&written, own);
+        wait_for(&late);
+        heap().clone()
+    };
+    let start = |own| context.process().start((own, written.path(), late.path()), run);
+    let children = [(10, start(10)?), (20, start(20)?)];
+    eventually("both have written", || written.lines().len() == 2);
+    assert_eq!(*heap(), [1]);
+    heap().push(2);
+    late.open();
+    for (own, child) in children {
+        let expected = if context.inherits_memory() { vec![1, own] } else { vec![own] };
+        assert_eq!(child.join()?, expected);
+    }
+    assert_eq!(*heap(), [1, 2]);
     Ok(())
 }
 
