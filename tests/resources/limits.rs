@@ -18,6 +18,8 @@ pub(crate) const HERE: &[Case] = crate::cases![on &[Context::Inline] =>
     any_number_of_descriptors_left,
     a_limit_for_the_size_of_files,
     a_queue_under_a_limit_for_the_size_of_files,
+    #[cfg(target_os = "linux")]
+    far_more_than_there_is,
     // macOS accepts the limit, and does not enforce it.
     #[cfg(target_os = "linux")]
     no_room_in_the_address_space,
@@ -121,6 +123,19 @@ fn a_queue_under_a_limit_for_the_size_of_files(_: Context) -> Outcome {
     assert_eq!(receiver.len(), 1);
     sender.send(vec![8])?;
     assert_eq!((receiver.recv()?, receiver.recv()?), (message, vec![8]));
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn far_more_than_there_is(_: Context) -> Outcome {
+    // `from_iter` would write until there is no more, which is for a memory cgroup to show.
+    for (what, make) in &SIZED[1..] {
+        for bytes in [1usize << 46, (isize::MAX as usize) / 8 * 8 - 4096] {
+            let error = make(bytes).expect_err(what);
+            let typed = matches!(error.kind(), ErrorKind::System | ErrorKind::Invalid);
+            assert!(typed, "{what} of {bytes} bytes: {error}");
+        }
+    }
     Ok(())
 }
 
