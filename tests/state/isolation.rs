@@ -119,7 +119,7 @@ impl serde::Serialize for Moment {
 fn arguments_are_as_when_they_were_submitted(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let gate = std::env::temp_dir().join("gate");
-    let first = pool.submit(gate.clone(), |(), gate: std::path::PathBuf| {
+    let first = pool.submit(gate.clone(), |(), gate: PathBuf| {
         eventually("the gate is open", || gate.exists());
     })?;
     let queued = pool.submit(Moment(10), |(), moment: Moment| moment.0)?;
