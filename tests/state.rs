@@ -17,6 +17,10 @@ mod pools;
 mod prepared;
 #[path = "state/templates.rs"]
 mod templates;
+// Builders know by the name of their process that they are in a template.
+#[cfg(target_os = "linux")]
+#[path = "state/unmade.rs"]
+mod unmade;
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -39,6 +43,8 @@ fn main() -> ExitCode {
         pools::CASES,
         pools::PROCESSES,
         prepared::CASES,
+        #[cfg(target_os = "linux")]
+        unmade::CASES,
         templates::PROCESSES,
         templates::TEMPLATES,
     ])

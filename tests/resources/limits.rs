@@ -16,7 +16,10 @@ use crate::harness::{self, Case, Outcome, leaks};
 
 pub(crate) const HERE: &[Case] = crate::cases![on &[Context::Inline] =>
     any_number_of_descriptors_left,
+    // Elsewhere it is for files alone.
+    #[cfg(target_os = "linux")]
     a_limit_for_the_size_of_files,
+    #[cfg(target_os = "linux")]
     a_queue_under_a_limit_for_the_size_of_files,
     #[cfg(target_os = "linux")]
     far_more_than_there_is,
@@ -93,6 +96,7 @@ fn any_number_of_descriptors_left(_: Context) -> Outcome {
 }
 
 /// The system sends SIGXFSZ to who goes beyond it, which would end this process.
+#[cfg(target_os = "linux")]
 fn a_limit_for_the_size_of_files(_: Context) -> Outcome {
     for (what, make) in SIZED {
         // With room for what stands before the elements.
@@ -111,6 +115,7 @@ fn a_limit_for_the_size_of_files(_: Context) -> Outcome {
     Ok(())
 }
 
+#[cfg(target_os = "linux")]
 fn a_queue_under_a_limit_for_the_size_of_files(_: Context) -> Outcome {
     let (sender, receiver) = queue::<Vec<u8>>(100)?;
     let message = vec![7u8; 100_000];
