@@ -19,7 +19,6 @@ pub(crate) const HERE: &[Case] = crate::cases![on &[Context::Inline] =>
     // Elsewhere it is for files alone.
     #[cfg(target_os = "linux")]
     a_limit_for_the_size_of_files,
-    #[cfg(target_os = "linux")]
     a_queue_under_a_limit_for_the_size_of_files,
     #[cfg(target_os = "linux")]
     far_more_than_there_is,
@@ -115,7 +114,6 @@ fn a_limit_for_the_size_of_files(_: Context) -> Outcome {
     Ok(())
 }
 
-#[cfg(target_os = "linux")]
 fn a_queue_under_a_limit_for_the_size_of_files(_: Context) -> Outcome {
     let (sender, receiver) = queue::<Vec<u8>>(100)?;
     let message = vec![7u8; 100_000];
