@@ -87,8 +87,8 @@ pub use offspring_platform::shared::UnchangingFile;
 pub use offspring_platform::wait::Exit;
 pub use pod::PodVec;
 pub use pool::{
-    Enumerated, Map, MapUnordered, Pool, PoolBuilder, Report, Reuse, SlowTask, Stats, Task,
-    WorkerInfo, WorkerReport, worker,
+    Enumerated, Map, MapUnordered, Pool, PoolBuilder, Report, Restored, Reuse, SlowTask, Source,
+    Stats, Task, WorkerInfo, WorkerReport, worker,
 };
 pub use process::{Process, ProcessBuilder, ProcessGroup, Stdio};
 pub use sendable::Sendable;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use harness::props::{Scratch, note, wait_for};
 use harness::{Case, Outcome, eventually};
-use offspring::{Context, Exit, Pool, WorkerReport};
+use offspring::{Context, Exit, Global, Pool, Shared, Source, WorkerReport, capture};
 
 const CASES: &[Case] = cases![every_task_is_counted, encoding_and_decoding_are_timed, a_slow_task];
 
@@ -18,6 +18,7 @@ const PROCESSES: &[Case] = cases![on harness::PROCESSES =>
     large_arguments_count_while_they_are_under_way,
     the_times_of_a_worker,
     the_ends_of_workers,
+    what_workers_were_given,
 ];
 
 /// More than goes through a ring.
@@ -202,5 +203,54 @@ fn the_ends_of_workers(context: Context) -> Outcome {
     let aborted = report.workers()[1].end.map(|(exit, _)| exit);
     assert!(matches!(aborted, Some(Exit::Signal { signal: libc::SIGABRT, .. })), "{aborted:?}");
     assert_eq!(report.abnormal_exits().len(), 2, "{report:?}");
+    Ok(())
+}
+
+static TABLE: Global<u64> = Global::new();
+
+/// The same on every context, but for how it came there.
+fn what_workers_were_given(context: Context) -> Outcome {
+    let bare = context.pool().workers(1).build()?;
+    bare.submit((), |(), ()| ())?.join()?;
+    assert_eq!(only(&bare).restored, [], "nothing that has a name");
+    bare.shutdown()?;
+
+    TABLE.set(7u64, |n| n)?;
+    let object = Shared::named("words", "text".to_owned(), |text: String| text)?;
+    let guard = capture("level", || 3u8, |_: u8| ())?;
+    let init = |object: Shared<String>| object;
+    let pool = context.pool().workers(1).init(object, init).build()?;
+    pool.submit((), |_, ()| ())?.join()?;
+    let given = only(&pool).restored;
+    let names: Vec<&str> = given.iter().map(|given| &*given.name).collect();
+    let [global, shared, captured] = names[..] else { panic!("{given:?}") };
+    assert!(global.contains("u64") && global.contains("tests/insights.rs"), "{given:?}");
+    assert!(shared.contains("`words`") && captured.contains("`level`"), "{given:?}");
+    let (sent, inherited) = (Source::Sent, Source::Inherited);
+    let source = if context == Context::Spawn { sent } else { inherited };
+    let sources: Vec<Source> = given.iter().map(|given| given.source).collect();
+    assert_eq!(sources, [source, source, sent]);
+    for one in &given {
+        let nothing = context == Context::Fork && one.source == inherited;
+        assert_eq!(one.bytes == 0, nothing, "{one:?}");
+    }
+    // One that comes with a task, and is gone later; and a worker that takes the place of another.
+    let late = Shared::named("late", 1u8, |n: u8| n)?;
+    let use_it = |_: &mut Shared<String>, late: Shared<u8>| late.get().copied().unwrap_or(0);
+    assert_eq!(pool.submit(late.clone(), use_it)?.join()?, 1);
+    let sent_late = |report: &WorkerReport| {
+        let late = report.restored.iter().find(|given| given.name.contains("`late`"));
+        late.map(|late| late.source)
+    };
+    assert_eq!(sent_late(&only(&pool)), Some(sent));
+    drop(late);
+    assert_eq!(sent_late(&only(&pool)), None);
+    let died: Result<(), _> = pool.submit((), |_, ()| std::process::abort())?.join();
+    assert!(died.is_err());
+    pool.submit((), |_, ()| ())?.join()?;
+    let report = pool.shutdown()?;
+    let [first, second] = report.workers() else { panic!("{report:?}") };
+    assert_eq!((&first.restored, &second.restored), (&given, &given));
+    drop(guard);
     Ok(())
 }

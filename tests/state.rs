@@ -1,5 +1,7 @@
 //! State that is made from a specification: globals, shared objects, hooks; and what is not shared.
 
+#[path = "state/counts.rs"]
+mod counts;
 #[path = "state/globals.rs"]
 mod globals;
 mod harness;
@@ -11,8 +13,14 @@ mod isolation;
 mod objects;
 #[path = "state/pools.rs"]
 mod pools;
+#[path = "state/prepared.rs"]
+mod prepared;
 #[path = "state/templates.rs"]
 mod templates;
+// Builders know by the name of their process that they are in a template.
+#[cfg(target_os = "linux")]
+#[path = "state/unmade.rs"]
+mod unmade;
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -23,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 fn main() -> ExitCode {
     harness::main(&[
+        counts::CASES,
         globals::CASES,
         globals::PROCESSES,
         hooks::CASES,
@@ -33,6 +42,9 @@ fn main() -> ExitCode {
         objects::PROCESSES,
         pools::CASES,
         pools::PROCESSES,
+        prepared::CASES,
+        #[cfg(target_os = "linux")]
+        unmade::CASES,
         templates::PROCESSES,
         templates::TEMPLATES,
     ])

@@ -158,6 +158,11 @@ impl Set {
         &self.mentions
     }
 
+    /// Name and size of each value.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = (Arc<str>, usize)> + '_ {
+        self.entries.iter().map(|entry| (entry.name.clone(), entry.value.bytes.len()))
+    }
+
     /// What a child is told.
     pub(crate) fn message(&self) -> &Arc<Encoded> {
         &self.message

@@ -21,6 +21,7 @@ use crate::error::{Error, ErrorKind};
 use crate::link::{Broken, Frame, Kind, Link};
 use crate::queue::SendError;
 use crate::queue::travel::{put, put_end, take};
+use crate::shared::creation::refused;
 
 /// Messages that came while this end was sending, and that nobody took, are kept up to this number. Beyond
 /// it, the other end waits.
@@ -78,7 +79,7 @@ where
         let (first, second) = descriptors::socket_pair()?;
         Ok((End::new(first.into_owned()?)?, End::new(second.into_owned()?)?))
     };
-    make().map_err(|error| Error::system("make a pipe", error))
+    make().map_err(|error| refused("make a pipe", error))
 }
 
 const SENDING: &str = "send a message through a pipe";

@@ -17,6 +17,7 @@ mod inline;
 mod map;
 mod pace;
 mod report;
+mod restored;
 mod roster;
 mod settings;
 mod shared;
@@ -41,6 +42,7 @@ pub use handle::Task;
 pub(crate) use inherited::{Indexed, Landed, index_of};
 pub use map::{Enumerated, Map, MapUnordered};
 pub use report::{Report, SlowTask, Stats, WorkerInfo, WorkerReport, worker};
+pub use restored::{Restored, Source};
 pub use settings::Reuse;
 
 use inline::Inline;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
+use super::restored::Restored;
 use super::worker::Worker;
 use crate::child::worker::whoami;
 use crate::codec;
@@ -96,6 +97,10 @@ pub struct WorkerReport {
     pub waiting: Duration,
     /// The rest: what it spent on tasks.
     pub working: Duration,
+    /// Which globals, shared objects and captures it has: the same on every context that has workers, but for
+    /// how they came there. Of shared objects that it inherited by fork only those that the initialiser was
+    /// given; no objects that are gone; what was captured as for its last task.
+    pub restored: Vec<Restored>,
     /// How it ended, and in a few words why; `None` while it lives.
     pub end: Option<(Exit, &'static str)>,
 }
@@ -136,6 +141,7 @@ impl WorkerReport {
             init: between(times.greeted, times.ready),
             waiting,
             working: alive.saturating_sub(waiting),
+            restored: worker.restored(),
             end,
         }
     }

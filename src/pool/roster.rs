@@ -82,6 +82,7 @@ impl Core {
         } else {
             known.tell(&mut link, &settings.mentions)?;
         }
+        known.inherit(&settings.inherited);
         let initial = &settings.initialiser.message;
         let mut arguments = initial.descriptors.clone();
         arguments.push(shared_rings);

@@ -1,6 +1,6 @@
 //! What the builder of a pool was told.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use offspring_platform::{fork, lifeline};
@@ -9,7 +9,7 @@ use crate::capture::Set;
 use crate::codec::Encoded;
 use crate::function::Name;
 use crate::launch::Specification;
-use crate::state::{Entry, Mentions};
+use crate::state::{Entry, Mentions, Recipe};
 use crate::supervisor::watchdog::Deadlines;
 
 /// How each worker makes its state.
@@ -48,6 +48,8 @@ pub(super) struct Settings {
     pub(super) initialiser: Initialiser,
     /// What workers have to know from the start, if they do not inherit it.
     pub(super) mentions: Mentions,
+    /// Of the same, what they inherit by fork.
+    pub(super) inherited: Vec<Weak<Recipe>>,
     pub(super) finaliser: Option<Name>,
     pub(super) reuse: Reuse,
     pub(super) tasks_per_worker: Option<u64>,

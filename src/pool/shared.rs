@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -51,9 +51,11 @@ impl Shared {
         // Encoded before anything is started: it is the user's code.
         let mut settings = settings;
         let time = forks.then(registry::now);
-        if !forks {
-            let mut all = registry::globals(None);
-            all.extend(settings.initialiser.mentions.iter().cloned());
+        let mut all = registry::globals(None);
+        all.extend(settings.initialiser.mentions.iter().cloned());
+        if forks {
+            settings.inherited = all.drain(..).map(|entry| Arc::downgrade(&entry.recipe)).collect();
+        } else {
             settings.mentions = Mentions::prepare(&mut all, None)?;
         }
         let mut own = Specification {

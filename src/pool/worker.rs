@@ -104,6 +104,8 @@ pub(super) struct Worker {
     notices: u64,
     /// What it knows of what was captured for tasks.
     told: Told,
+    /// Names and sizes of what was captured, as it was told last.
+    pub(super) captured: Vec<(Arc<str>, usize)>,
     /// So often it was told.
     pub(super) tellings: u64,
     /// What the task of the outcome that comes over the socket brought back.
@@ -153,6 +155,7 @@ impl Worker {
             known: Known::default(),
             notices: 0,
             told: Told::default(),
+            captured: Vec::new(),
             tellings: 0,
             brought: None,
         }
@@ -256,6 +259,8 @@ impl Worker {
             // The values may mention shared objects.
             self.tell_mentions(set.mentions());
             self.tellings += 1;
+            self.captured.clear();
+            self.captured.extend(set.sizes());
             self.link.queue_shared(Kind::Captured, set.tag().into(), &[], set.message());
         }
     }

@@ -276,13 +276,13 @@ impl Running {
             }
             // Ours, and not collected, or there would be an exit.
             Ending::Own { watch: None } => watch::signal_own_child(self.pid, wanted),
-            Ending::Reported { id, watch: None, .. } => {
+            Ending::Reported { id, watch: None, home, .. } => {
                 let wanted = match wanted {
                     Signal::Terminate => protocol::Signal::Terminate,
                     Signal::Kill => protocol::Signal::Kill,
                     Signal::Continue => protocol::Signal::Continue,
                 };
-                template::signal_child(*id, wanted).map_err(io::Error::other)
+                template::signal_child(home, *id, wanted).map_err(io::Error::other)
             }
         }
     }

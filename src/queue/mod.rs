@@ -17,6 +17,7 @@ pub use sender::Sender;
 
 use self::core::Core;
 use crate::error::{Error, ErrorKind};
+use crate::shared::creation::refused;
 
 /// A capacity for those who have no reason for another: 1,024 messages, on every system.
 pub const DEFAULT_CAPACITY: usize = 1024;
@@ -59,5 +60,5 @@ where
         let receiving = PrivateFd::capturable(receiving.into_owned()?)?;
         Ok((Sender::new(core.clone(), sending), Receiver::new(core, receiving)))
     };
-    make().map_err(|error| Error::system(doing, error))
+    make().map_err(|error| refused(doing, error))
 }

@@ -1,5 +1,4 @@
-//! What every kind of table has in common when it is made: its elements, and what is said when the system
-//! refuses.
+//! What all shared memory has in common when it is made: elements, and what is said when the system refuses.
 
 use std::any::type_name;
 use std::io;
@@ -9,7 +8,7 @@ use offspring_platform::shared::what_ran_out;
 use crate::error::{Error, ErrorKind};
 
 /// The error of a system that refuses.
-pub(super) fn refused(doing: &'static str, error: io::Error) -> Error {
+pub(crate) fn refused(doing: &'static str, error: io::Error) -> Error {
     let (what, advice) = match what_ran_out(&error) {
         Some((what, advice)) => (what, Some(advice)),
         None => ("the system has no shared memory for it", None),

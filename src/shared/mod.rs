@@ -3,7 +3,7 @@
 mod array;
 mod builder;
 mod bytes;
-mod creation;
+pub(crate) mod creation;
 mod locked;
 mod memory;
 pub(crate) mod object;

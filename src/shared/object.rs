@@ -9,6 +9,7 @@ use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::creation::refused;
 use crate::codec::descriptors::{self, Carried};
 use crate::error::{Error, ErrorKind};
 
@@ -60,9 +61,7 @@ impl Object {
             Error::new(ErrorKind::Invalid, doing)
                 .detail(format!("{count} times {} bytes is too much", size_of::<T>()))
         })?;
-        let region = Region::new(tag::<T>(kind), bytes).map_err(|error| {
-            Error::system(doing, error).detail("the system has no shared memory for it")
-        })?;
+        let region = Region::new(tag::<T>(kind), bytes).map_err(|error| refused(doing, error))?;
         Ok(Self(Arc::new(region)))
     }
 

@@ -1,6 +1,6 @@
 //! By fork server: a copy of a fresh template of the same program.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Ending, Message, Started, tell_surroundings};
 use crate::codec::Encoded;
@@ -8,8 +8,10 @@ use crate::error::{Error, ErrorKind};
 use crate::launch::message::{Bytes, Launch};
 use crate::launch::{self, DOING, Specification};
 use crate::link::Kind;
+use crate::state::Mentions;
 use crate::state::notice::{self, Known};
-use crate::supervisor::template::{self, Asked};
+use crate::supervisor::prepared;
+use crate::supervisor::template::{self, Asked, Home};
 
 /// How many templates may die before they answer.
 const ATTEMPTS: u32 = 3;
@@ -21,20 +23,25 @@ pub(super) fn start(
     mut behind: Message<'_>,
 ) -> Result<Started, Error> {
     // Encoded before anything is asked for: it is the user's code.
-    let mentions = notice::for_child(&mut behind.arguments.mentions)?;
+    let globals = notice::globals()?;
+    let mut mentions = globals.clone();
+    mentions.join(Mentions::prepare(&mut behind.arguments.mentions, None)?);
     let limit = specification.start_timeout;
+    let (home, mut started) = find(specification, &globals)?;
     // The template is older than what changed here since: the child is told.
     if let Ok(directory) = std::env::current_dir() {
         told.directory = Some(Bytes::of_path(&directory));
     }
-    told.environment = template::environment_since_start(limit)?;
+    told.environment = template::environment_since_start(&home, limit)?;
     let mut sent = Encoded::default();
     tell_surroundings(&mut told, specification, &mut sent);
     let message = launch::encode(&told, sent)?;
 
-    let mut started = child(specification)?;
     started.link.queue(Kind::Launch, 0, message);
     let mut known = Known::default();
+    if let Home::Prepared(prepared) = &home {
+        prepared.assume(&globals, &mut known);
+    }
     known.tell(&mut started.link, &mentions)?;
     if let Some(set) = behind.captured {
         known.tell(&mut started.link, set.mentions())?;
@@ -42,37 +49,71 @@ pub(super) fn start(
     behind.queue(&mut started.link);
     // Now, so that the child works while the next one is made. What cannot be sent shows in its end.
     let _ = started.link.flush();
-    template::keep_spare(limit);
+    template::keep_spare(&home, limit);
     Ok(started)
 }
 
-/// A child that waits to be told what to be. Until it is told, nothing of the user's has run: one that was
-/// lost, alone or with its template, can be replaced.
-fn child(specification: &Specification) -> Result<Started, Error> {
+/// A child that waits to be told what to be, of the template that has the globals if there is one.
+fn find(specification: &Specification, globals: &Mentions) -> Result<(Home, Started), Error> {
     let limit = specification.start_timeout;
-    let deadline = Instant::now().checked_add(limit);
-    if let Some(started) = template::take_spare().and_then(|spare| waiting(spare, deadline)) {
-        return Ok(started);
-    }
-    let mut left = ATTEMPTS;
-    loop {
-        left -= 1;
-        let mut asked = template::ask(limit)?;
-        let answer = asked
-            .report
-            .wait_for_frame(deadline)
-            .map_err(|error| Error::new(ErrorKind::Start, DOING).caused_by(error))?;
-        if answer.is_none() && asked.report.is_at_end() && left > 0 {
-            continue;
+    for _ in 0..ATTEMPTS {
+        let Some(prepared) = prepared::with_globals(globals, specification) else { break };
+        let home = Home::Prepared(prepared.clone());
+        match child(&home, limit)? {
+            Some(started) => {
+                prepared.has_served();
+                return Ok((home, started));
+            }
+            None => prepared.give_up(),
         }
-        let (pid, watch) = template::read_started(answer)?;
-        let Asked { id, link, keeper, report } = asked;
-        return Ok(Started { pid, link, keeper, ending: Ending::Reported { id, report, watch } });
     }
+    for _ in 0..ATTEMPTS {
+        if let Some(started) = child(&Home::Plain, limit)? {
+            return Ok((Home::Plain, started));
+        }
+    }
+    // Says what is wrong.
+    template::read_started(None).and(Err(Error::new(ErrorKind::Start, DOING)))
+}
+
+/// A child that waits. Until it is told what to be, nothing of the user's has run in it: one that was lost,
+/// alone or with its template, can be replaced. `None` if another template has to be asked.
+fn child(home: &Home, limit: Duration) -> Result<Option<Started>, Error> {
+    let deadline = Instant::now().checked_add(limit);
+    if let Some(started) =
+        template::take_spare(home).and_then(|spare| waiting(home, spare, deadline))
+    {
+        return Ok(Some(started));
+    }
+    let is_plain = matches!(home, Home::Plain);
+    let mut asked = match template::ask(home, limit) {
+        Err(error) if !is_plain && is_about_template(&error) => return Ok(None),
+        asked => asked?,
+    };
+    let answer = asked
+        .report
+        .wait_for_frame(deadline)
+        .map_err(|error| Error::new(ErrorKind::Start, DOING).caused_by(error))?;
+    let may_retry = match &answer {
+        None => !is_plain || asked.report.is_at_end(),
+        Some(frame) => !is_plain && template::cannot_fork(frame),
+    };
+    if may_retry {
+        return Ok(None);
+    }
+    let (pid, watch) = template::read_started(answer)?;
+    let Asked { id, link, keeper, report } = asked;
+    let ending = Ending::Reported { id, report, watch, home: home.clone() };
+    Ok(Some(Started { pid, link, keeper, ending }))
+}
+
+/// Whether it could not be asked, as opposed to a lack of something here.
+fn is_about_template(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Start | ErrorKind::Closed)
 }
 
 /// A child that was asked for earlier, unless something became of it meanwhile.
-fn waiting(mut spare: Asked, deadline: Option<Instant>) -> Option<Started> {
+fn waiting(home: &Home, mut spare: Asked, deadline: Option<Instant>) -> Option<Started> {
     let answer = spare.report.wait_for_frame(deadline).ok()?;
     let (pid, watch) = template::read_started(answer).ok()?;
     spare.report.fill().ok()?;
@@ -80,5 +121,6 @@ fn waiting(mut spare: Asked, deadline: Option<Instant>) -> Option<Started> {
     if report.next().is_some() || report.is_at_end() {
         return None;
     }
-    Some(Started { pid, link, keeper, ending: Ending::Reported { id, report, watch } })
+    let ending = Ending::Reported { id, report, watch, home: home.clone() };
+    Some(Started { pid, link, keeper, ending })
 }

@@ -18,6 +18,7 @@ use crate::function::Inherited;
 use crate::launch::message::{Bytes, EnvironmentChange, Launch, Role, Standard};
 use crate::launch::{self, DOING, Specification, Stream, gates};
 use crate::link::{Kind, Link};
+use crate::supervisor::template::Home;
 
 /// A child that was started, and has not said anything yet.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub(crate) enum Ending {
     /// It is a child of this very process.
     Own { watch: Option<Watch> },
     /// A fork server is its parent, and reports here.
-    Reported { id: u64, report: Box<Link>, watch: Option<Watch> },
+    Reported { id: u64, report: Box<Link>, watch: Option<Watch>, home: Home },
 }
 
 /// What a child is sent behind its launch.

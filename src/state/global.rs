@@ -25,8 +25,13 @@ const GET: &str = "read a global";
 ///
 /// * On Inline and Fork, [`get`](Global::get) finds the object itself: nothing is sent, nothing is encoded, so
 ///   `T` may hold locks, files, closures.
-/// * A child by Spawn, and a process by ForkServer, is sent the specification, encoded once, when it is started.
-///   It makes the object from it when it first asks for it, and keeps it.
+/// * A child by Spawn is sent the specification, encoded once, when it is started. It makes the object from it
+///   when it first asks for it, and keeps it.
+/// * Processes by ForkServer inherit the object from a template that makes it once, when the first of them is
+///   started after it was set, which has to wait for that. It is made in the environment and directory that
+///   this process had then. A process that was given others makes its own, as on Spawn; and so does each if the
+///   function fails in the template, leaves a thread running there, or takes longer than `start_timeout`. What
+///   it inherits it has in common with other processes, such as the place in an open file.
 /// * A pool by ForkServer has a template of its own, from which all its workers are forked. It makes the object
 ///   once, in the environment and directory of the workers, before the first of them, and they inherit it. So
 ///   the function must leave no thread running there; that, and any other failure of it, is an error of the

@@ -32,7 +32,7 @@ const MAKE: &str = "make a shared object";
 ///   [`get`](Shared::get) it, and keep it for later tasks.
 ///
 /// * The template of a pool by ForkServer makes what its initialiser is given, as it does with a
-///   [`Global`](crate::Global).
+///   [`Global`](crate::Global). That of single processes does not: what it has made stays in its memory.
 ///
 /// When the last handle in the process that made it is dropped, and no task that mentions it is under way, the
 /// object is dropped. Workers are told with a later task, and drop what they made, once no handle in their state

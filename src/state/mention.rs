@@ -97,3 +97,11 @@ impl Mentions {
         }
     }
 }
+
+impl FromIterator<Arc<Recipe>> for Mentions {
+    fn from_iter<I: IntoIterator<Item = Arc<Recipe>>>(recipes: I) -> Self {
+        let mut this = Self::default();
+        recipes.into_iter().for_each(|recipe| this.add(&recipe));
+        this
+    }
+}

@@ -16,4 +16,4 @@ pub(crate) mod registry;
 pub use global::Global;
 pub use handle::Shared;
 pub(crate) use mention::Mentions;
-pub(crate) use recipe::Entry;
+pub(crate) use recipe::{Entry, Key, Recipe};

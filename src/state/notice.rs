@@ -1,6 +1,6 @@
 //! What a child is told that is no task: frames of kind [`Kind::Notice`], which come before what needs them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
@@ -45,6 +45,9 @@ fn queue(link: &mut Link, notice: &Notice, rest: &Arc<Encoded>) -> Result<(), Er
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     recipes: BTreeMap<Key, Weak<Recipe>>,
+    /// What it has inherited: those of the list that it was not sent, and these, of which it was never told.
+    assumed: BTreeSet<Key>,
+    inherited: Vec<Weak<Recipe>>,
     /// [`retired`] when it was looked for what can be forgotten.
     retired: u64,
 }
@@ -66,9 +69,27 @@ impl Known {
     /// Takes down that the child has inherited it, and what it needs.
     pub(crate) fn assume(&mut self, recipe: &Arc<Recipe>) {
         if self.recipes.insert(recipe.key, Arc::downgrade(recipe)).is_none() {
+            self.assumed.insert(recipe.key);
             let Some(told) = recipe.told() else { return };
             told.needs.iter().for_each(|needed| self.assume(needed));
         }
+    }
+
+    /// Takes down for reports that the child has inherited these by fork, where nobody needs to be told.
+    pub(crate) fn inherit(&mut self, recipes: &[Weak<Recipe>]) {
+        self.inherited.extend_from_slice(recipes);
+    }
+
+    /// What the child has, how much was encoded for that, and whether it inherited it.
+    pub(crate) fn items(&self) -> impl Iterator<Item = (Arc<Recipe>, usize, bool)> + '_ {
+        let inherited =
+            self.inherited.iter().filter_map(|recipe| Some((recipe.upgrade()?, 0, true)));
+        let told = self.recipes.iter().filter_map(|(key, recipe)| {
+            let recipe = recipe.upgrade()?;
+            let bytes = recipe.told().map_or(0, |told| told.message.bytes.len());
+            Some((recipe, bytes, self.assumed.contains(key)))
+        });
+        inherited.chain(told)
     }
 
     fn install(&mut self, link: &mut Link, recipe: &Arc<Recipe>) -> Result<u64, Error> {
@@ -101,9 +122,15 @@ impl Known {
         for key in &gone {
             queue(link, &Notice::Forget(*key), &Arc::new(Encoded::default()))?;
             self.recipes.remove(key);
+            self.assumed.remove(key);
         }
         Ok(gone.len() as u64)
     }
+}
+
+/// What every child that is started now has to know. Runs the user's `Serialize`.
+pub(crate) fn globals() -> Result<Mentions, Error> {
+    Mentions::prepare(&mut registry::globals(None), None)
 }
 
 /// What a child that is started now has to know, besides what it inherits: all globals, and what its arguments

@@ -69,7 +69,7 @@ impl Recipe {
     }
 
     /// What errors call it.
-    pub(super) fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         match self.key {
             Key::Global(_) => format!("the global `{}` ({})", self.type_name, self.label),
             Key::Shared(id) if self.label.is_empty() => {

@@ -1,5 +1,6 @@
 //! The process that is the parent of others: started here, served in `serve`.
 
+pub(crate) mod prepared;
 pub(crate) mod protocol;
 pub(crate) mod serve;
 pub(crate) mod template;
@@ -159,6 +160,14 @@ impl Supervisor {
     /// Whether it was made by this process, and not by the one this is a fork of.
     pub(crate) fn is_ours(&self) -> bool {
         self.generation == fd::generation()
+    }
+
+    /// Ends it without a word, because it does not listen. Its children end with it.
+    pub(crate) fn kill(&self) {
+        if self.is_ours() && self.pid != 0 {
+            // Not collected yet, so the number is its own; one that has ended meanwhile needs no signal.
+            let _ = watch::signal_own_child(self.pid, Signal::Kill);
+        }
     }
 
     /// Tells it to end all its children and itself, waits for that, and collects it.

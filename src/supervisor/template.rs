@@ -1,6 +1,7 @@
-//! The template of the fork server: one for each process, started with its first child.
+//! The template of the fork server: one for each process, started with its first child; and one more that has
+//! made the globals, see `prepared`.
 //!
-//! Behind each child that it starts, the template is asked for one more, which waits: the next start finds it
+//! Behind each child that it starts, a template is asked for one more, which waits: the next start finds it
 //! there, and needs no fork before it runs.
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use offspring_platform::lifeline::{self, Keeper};
 use offspring_platform::watch::Watch;
 
 use super::Supervisor;
+use super::prepared::Prepared;
 use super::protocol::{NotStarted, Signal, Start, Started};
 use crate::Context;
 use crate::codec;
@@ -25,8 +27,10 @@ use crate::link::{Frame, Kind, Link};
 
 const DOING: &str = "start a child process";
 
-struct Template {
-    supervisor: Supervisor,
+/// See the head of the file.
+#[derive(Debug)]
+pub(super) struct Template {
+    pub(super) supervisor: Supervisor,
     /// Asked for, and wanted by nobody yet.
     spare: Option<Asked>,
     /// The environment in which it was started.
@@ -43,9 +47,25 @@ fn lock() -> MutexGuard<'static, Option<Template>> {
     TEMPLATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The one of which a child is a copy.
+#[derive(Debug, Clone)]
+pub(crate) enum Home {
+    /// Runs nothing of the user's, so it serves all.
+    Plain,
+    Prepared(Prepared),
+}
+
 impl Template {
+    /// Runs the program once more, which has to say hello within `limit`.
+    pub(super) fn start(limit: Duration, name: &str) -> Result<Self, Error> {
+        let environment = std::env::vars_os().collect();
+        let specification = Specification { start_timeout: limit, ..Specification::default() };
+        let supervisor = Supervisor::start(Context::ForkServer, &specification, name, None)?;
+        Ok(Self { supervisor, spare: None, environment })
+    }
+
     /// Whether it is alive, as far as anybody can tell.
-    fn is_usable(&mut self) -> bool {
+    pub(super) fn is_usable(&mut self) -> bool {
         self.supervisor.is_ours()
             && self.supervisor.link.as_mut().is_some_and(|link| {
                 // It never says anything here; what can be read is its end.
@@ -69,21 +89,21 @@ impl Template {
     }
 }
 
-/// Runs `use_it` with a template that is usable. If there is none, one is started, which has to say
+/// Runs `use_it` with a template that is usable. If there is no plain one, one is started, which has to say
 /// hello within `limit`.
 fn with<T>(
+    home: &Home,
     limit: Duration,
     use_it: impl FnOnce(&mut Template) -> Result<T, Error>,
 ) -> Result<T, Error> {
+    if let Home::Prepared(prepared) = home {
+        return use_it(&mut prepared.lock());
+    }
     let mut place = lock();
     if !place.as_mut().is_some_and(Template::is_usable) {
         // Dropped first: an old one is collected before a new one starts.
         *place = None;
-        let environment = std::env::vars_os().collect();
-        let specification = Specification { start_timeout: limit, ..Specification::default() };
-        let name = "offspring-templ";
-        let supervisor = Supervisor::start(Context::ForkServer, &specification, name, None)?;
-        *place = Some(Template { supervisor, spare: None, environment });
+        *place = Some(Template::start(limit, "offspring-templ")?);
     }
     match &mut *place {
         Some(template) => use_it(template),
@@ -92,8 +112,11 @@ fn with<T>(
 }
 
 /// What changed in this process's environment since the template was started.
-pub(crate) fn environment_since_start(limit: Duration) -> Result<Vec<EnvironmentChange>, Error> {
-    with(limit, |template| {
+pub(crate) fn environment_since_start(
+    home: &Home,
+    limit: Duration,
+) -> Result<Vec<EnvironmentChange>, Error> {
+    with(home, limit, |template| {
         let mut changes = Vec::new();
         let mut kept = 0;
         for (name, value) in std::env::vars_os() {
@@ -126,19 +149,24 @@ pub(crate) struct Asked {
 }
 
 /// Asks the template for a child.
-pub(crate) fn ask(limit: Duration) -> Result<Asked, Error> {
-    with(limit, Template::ask)
+pub(crate) fn ask(home: &Home, limit: Duration) -> Result<Asked, Error> {
+    with(home, limit, Template::ask)
 }
 
 /// The child that waits, if there is one. It may have ended meanwhile.
-pub(crate) fn take_spare() -> Option<Asked> {
-    lock().as_mut().filter(|template| template.supervisor.is_ours())?.spare.take()
+pub(crate) fn take_spare(home: &Home) -> Option<Asked> {
+    match home {
+        Home::Plain => {
+            lock().as_mut().filter(|template| template.supervisor.is_ours())?.spare.take()
+        }
+        Home::Prepared(prepared) => prepared.lock().spare.take(),
+    }
 }
 
 /// Has the template fork the child for the next start, while the one of this start is at work.
-pub(crate) fn keep_spare(limit: Duration) {
+pub(crate) fn keep_spare(home: &Home, limit: Duration) {
     // Should it fail, then the next start asks for itself, and says why it failed.
-    let _ = with(limit, |template| {
+    let _ = with(home, limit, |template| {
         if template.spare.is_none() {
             template.spare = Some(template.ask()?);
         }
@@ -147,15 +175,17 @@ pub(crate) fn keep_spare(limit: Duration) {
 }
 
 /// Asks the template to signal one of its children. Nothing happens if it has ended.
-pub(crate) fn signal_child(id: u64, signal: Signal) -> Result<(), Error> {
+pub(crate) fn signal_child(home: &Home, id: u64, signal: Signal) -> Result<(), Error> {
     let message = codec::encode(&signal)
         .map_err(|error| Error::new(ErrorKind::System, "signal a child").caused_by(error))?;
-    let mut place = lock();
-    if !place.as_mut().is_some_and(Template::is_usable) {
-        // Its children have ended with it.
-        return Ok(());
+    let tell = |template: &mut Template| {
+        // Else its children have ended with it.
+        if template.is_usable() { request(template, Kind::Signal, id, message) } else { Ok(()) }
+    };
+    match home {
+        Home::Plain => lock().as_mut().map_or(Ok(()), tell),
+        Home::Prepared(prepared) => tell(&mut prepared.lock()),
     }
-    place.as_mut().map_or(Ok(()), |template| request(template, Kind::Signal, id, message))
 }
 
 fn request(
@@ -171,6 +201,13 @@ fn request(
     link.flush_all().map_err(|error| {
         Error::new(ErrorKind::Start, DOING).in_context(Context::ForkServer).caused_by(error)
     })
+}
+
+/// Whether the template says that it cannot fork for a reason of its own, and not of the system's.
+pub(crate) fn cannot_fork(frame: &Frame) -> bool {
+    let said =
+        (frame.kind == Kind::NotStarted).then(|| codec::decode_own::<NotStarted>(&frame.bytes));
+    matches!(said, Some(Ok(NotStarted { number: None, .. })))
 }
 
 /// Reads the first thing that is said about a child.

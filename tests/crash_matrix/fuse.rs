@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::scene::scene;
+use crate::scene::{self, scene};
 use crate::torture;
 
 /// A way to die.
@@ -58,6 +58,7 @@ impl Way {
             Self::Panic => panic!("{SAYS}"),
             Self::Stop => {
                 scene().stopped().append([own.into()]);
+                scene::ring();
                 torture::signal(own, libc::SIGSTOP);
             }
         }

@@ -1,5 +1,9 @@
 //! What all processes of a case write down, and who ends those that have stopped.
 
+use std::ffi::CString;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -72,19 +76,48 @@ impl Scene {
     }
 }
 
+/// A pipe with a name, which wakes the undertaker.
+fn bell_path() -> PathBuf {
+    std::env::temp_dir().join("bell")
+}
+
+/// Opened for both, nobody waits for the other side and nobody sees its end.
+fn bell() -> File {
+    let path = bell_path();
+    let name = CString::new(path.as_os_str().as_bytes()).expect("a path has no zero");
+    // SAFETY: `name` ends with a zero. Mostly it is there already.
+    unsafe { libc::mkfifo(name.as_ptr(), 0o600) };
+    OpenOptions::new().read(true).write(true).open(path).expect("there is a bell")
+}
+
+/// Wakes the undertaker, if there is one; else it looks when it comes.
+pub(crate) fn ring() {
+    bell().write_all(&[1]).expect("the bell takes a byte");
+}
+
+/// Takes away what the case has written.
+pub(crate) fn clear() -> std::io::Result<()> {
+    drop(bell());
+    std::fs::remove_file(bell_path())?;
+    std::fs::remove_file(path())
+}
+
 /// Runs something, and kills meanwhile whoever has stopped.
 pub(crate) fn with_undertaker<T>(run: impl FnOnce() -> T) -> T {
     struct Over<'a>(&'a AtomicBool);
     impl Drop for Over<'_> {
         fn drop(&mut self) {
             self.0.store(true, Ordering::SeqCst);
+            ring();
         }
     }
-    let over = AtomicBool::new(false);
+    let over = &AtomicBool::new(false);
+    // Here, so that none is lost that rings before the thread listens.
+    let mut bell = bell();
     // Not those on the list now: a worker may have stopped already.
     static BURIED: AtomicUsize = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        scope.spawn(move || {
             while !over.load(Ordering::SeqCst) {
                 for [pid] in scene().stopped().entries().skip(BURIED.load(Ordering::SeqCst)) {
                     let pid = u32::try_from(pid).expect("a process number");
@@ -95,10 +128,10 @@ pub(crate) fn with_undertaker<T>(run: impl FnOnce() -> T) -> T {
                     crate::torture::signal(pid, libc::SIGKILL);
                     BURIED.fetch_add(1, Ordering::SeqCst);
                 }
-                std::thread::sleep(std::time::Duration::from_micros(500));
+                bell.read_exact(&mut [0]).expect("the bell can be heard");
             }
         });
-        let _over = Over(&over);
+        let _over = Over(over);
         run()
     })
 }

@@ -14,12 +14,24 @@ pub struct Snapshot {
     descriptors: BTreeSet<String>,
     threads: usize,
     shared: BTreeSet<String>,
+    /// Whether there is a template that has made globals.
+    prepared: bool,
 }
 
 impl Snapshot {
     pub fn take() -> Self {
+        let mut children = children_of(std::process::id());
+        let all = children.len();
+        // It lives as long as the program, like the plain one.
+        children.retain(|child| !is_prepared(*child));
         Self {
-            children: children_of(std::process::id()),
+            // More than one would be a leak.
+            prepared: all == children.len() + 1,
+            children: if all > children.len() + 1 {
+                children_of(std::process::id())
+            } else {
+                children
+            },
             descriptors: descriptors(),
             threads: fs::read_dir("/proc/self/task").map_or(0, Iterator::count),
             shared: names(Path::new("/dev/shm")),
@@ -46,7 +58,9 @@ impl Snapshot {
             if !grandchildren.is_empty() {
                 leaks.push(format!("children of children {grandchildren:?}"));
             }
-            if !none_more(&self.descriptors, &now.descriptors) {
+            let new_template = now.prepared && !self.prepared;
+            let allowed = if new_template { OF_A_TEMPLATE } else { &[] };
+            if !none_but(&self.descriptors, &now.descriptors, allowed) {
                 let extra: Vec<_> = now.descriptors.difference(&self.descriptors).collect();
                 leaks.push(format!("descriptors {extra:?}"));
             }
@@ -69,13 +83,29 @@ impl Snapshot {
     }
 }
 
+/// What a template and the child that it keeps ready take: sockets, lifelines, and a watch.
+const OF_A_TEMPLATE: &[(&str, usize)] = &[("socket", 3), ("pipe", 2), ("anon_inode", 1)];
+
 /// Whether no descriptor is there that was not. Those of the child that a fork server keeps ready are others
 /// after each start, but as many.
 pub fn none_more(before: &BTreeSet<String>, now: &BTreeSet<String>) -> bool {
+    none_but(before, now, &[])
+}
+
+/// The same, but for some of these kinds.
+fn none_but(before: &BTreeSet<String>, now: &BTreeSet<String>, allowed: &[(&str, usize)]) -> bool {
     let gone = kinds(&before.difference(now).collect::<Vec<_>>());
-    kinds(&now.difference(before).collect::<Vec<_>>())
-        .into_iter()
-        .all(|(kind, count)| gone.get(&kind).is_some_and(|gone| *gone >= count))
+    kinds(&now.difference(before).collect::<Vec<_>>()).into_iter().all(|(kind, count)| {
+        let allowed = allowed.iter().find(|(allowed, _)| kind.contains(allowed));
+        let allowed = allowed.map_or(0, |(_, count)| *count);
+        gone.get(&kind).copied().unwrap_or(0) + allowed >= count
+    })
+}
+
+/// Whether this is a template that has made globals, and not a child of one.
+fn is_prepared(pid: u32) -> bool {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.trim_end() == "offspring-state"
 }
 
 /// How many there are of each kind: sockets, pipes, files by name.
@@ -95,7 +125,8 @@ fn is_no_spare(pid: &u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(1));
     let name = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let is_template = |pid: &str| name(pid).trim_end() == "offspring-templ";
+    let is_template =
+        |pid: &str| matches!(name(pid).trim_end(), "offspring-templ" | "offspring-state");
     let own = pid.to_string();
     name(&own).trim_end() != "offspring-spare"
         && !(is_template(&own) && parent.is_some_and(is_template))

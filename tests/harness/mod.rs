@@ -12,6 +12,7 @@
 pub mod leaks;
 pub mod programs;
 pub mod props;
+pub mod scarcity;
 
 use std::collections::BTreeSet;
 use std::error::Error;

@@ -1,15 +1,19 @@
 //! What is not shared: plain statics, and what anybody changes in inherited or rebuilt state.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use offspring::{Context, Global, Shared};
 
+use crate::harness::props::{Scratch, note, wait_for};
 use crate::harness::{self, Case, Outcome, eventually};
 use crate::{Recipe, Table, cases, told};
 
 pub(super) const CASES: &[Case] = cases![plain_statics_are_as_the_context_says];
 pub(super) const PROCESSES: &[Case] = cases![on harness::PROCESSES =>
     what_a_child_writes_is_its_own,
+    processes_see_nothing_of_each_other,
     what_the_parent_writes_later_stays_there,
     a_child_prints_nothing_before_its_task,
     arguments_are_as_when_they_were_submitted,
@@ -53,6 +57,36 @@ fn what_a_child_writes_is_its_own(context: Context) -> Outcome {
     Ok(())
 }
 
+static HEAP: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+
+fn heap() -> MutexGuard<'static, Vec<u64>> {
+    HEAP.lock().expect("nobody panics with it")
+}
+
+/// AC7: of two that live at the same time, and of their parent, before and after it changed its own.
+fn processes_see_nothing_of_each_other(context: Context) -> Outcome {
+    heap().push(1);
+    let (written, late) = (Scratch::new("written"), Scratch::new("late"));
+    let run = |(own, written, late): (u64, PathBuf, PathBuf)| {
+        heap().push(own);
+        note(&written, own);
+        wait_for(&late);
+        heap().clone()
+    };
+    let start = |own| context.process().start((own, written.path(), late.path()), run);
+    let children = [(10, start(10)?), (20, start(20)?)];
+    eventually("both have written", || written.lines().len() == 2);
+    assert_eq!(*heap(), [1]);
+    heap().push(2);
+    late.open();
+    for (own, child) in children {
+        let expected = if context.inherits_memory() { vec![1, own] } else { vec![own] };
+        assert_eq!(child.join()?, expected);
+    }
+    assert_eq!(*heap(), [1, 2]);
+    Ok(())
+}
+
 /// AC6.
 fn what_the_parent_writes_later_stays_there(context: Context) -> Outcome {
     TABLE.set(Recipe { factor: 1 }, Table::make)?;
@@ -85,7 +119,7 @@ impl serde::Serialize for Moment {
 fn arguments_are_as_when_they_were_submitted(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let gate = std::env::temp_dir().join("gate");
-    let first = pool.submit(gate.clone(), |(), gate: std::path::PathBuf| {
+    let first = pool.submit(gate.clone(), |(), gate: PathBuf| {
         eventually("the gate is open", || gate.exists());
     })?;
     let queued = pool.submit(Moment(10), |(), moment: Moment| moment.0)?;

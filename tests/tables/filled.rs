@@ -13,8 +13,10 @@ pub(crate) const HERE: &[Case] = crate::cases![on &[Context::Inline] =>
 ];
 
 #[cfg(target_os = "linux")]
-pub(crate) const PROCESSES: &[Case] =
-    crate::cases![on crate::harness::PROCESSES => a_write_ends_the_writer_alone];
+pub(crate) const PROCESSES: &[Case] = crate::cases![on crate::harness::PROCESSES =>
+    a_write_ends_the_writer_alone,
+    a_process_that_writes_ends_alone,
+];
 
 fn filled_here_and_read_there(context: Context) -> Outcome {
     let mut table = SharedSliceMut::<u32>::zeroed(100_000)?;
@@ -110,6 +112,33 @@ fn a_write_ends_the_writer_alone(context: Context) -> Outcome {
             }
         }
     }
+    assert!(table.iter().copied().eq(0..10_000), "the table of the parent");
+    Ok(())
+}
+
+/// The same of single processes: the sibling lives all the time, and reads afterwards.
+#[cfg(target_os = "linux")]
+fn a_process_that_writes_ends_alone(context: Context) -> Outcome {
+    use crate::harness::props::{Scratch, wait_for};
+    let table = SharedSlice::from_iter(0..10_000u64)?;
+    let gate = Scratch::new("gate");
+    let sibling = context.process().start(
+        (table.clone(), gate.path()),
+        |(table, gate): (SharedSlice<u64>, std::path::PathBuf)| {
+            let before = table.iter().sum::<u64>();
+            wait_for(&gate);
+            (before, table.iter().sum::<u64>())
+        },
+    )?;
+    let writer = context.process().start(table.clone(), |table: SharedSlice<u64>| {
+        let place = table.as_ptr().cast_mut();
+        // SAFETY: none. This must end this process, and change nothing.
+        unsafe { place.write_volatile(99) };
+    })?;
+    let error = writer.join().expect_err("it must not write");
+    assert_eq!(error.signal(), Some(libc::SIGSEGV), "{error}");
+    gate.open();
+    assert_eq!(sibling.join()?, (49_995_000, 49_995_000));
     assert!(table.iter().copied().eq(0..10_000), "the table of the parent");
     Ok(())
 }

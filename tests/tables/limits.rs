@@ -4,6 +4,9 @@ use std::error::Error as _;
 
 use offspring::{Context, Error, ErrorKind, SharedSlice, SharedSliceMut};
 
+#[cfg(target_os = "linux")]
+use crate::harness::scarcity::Group;
+use crate::harness::scarcity::limited;
 use crate::harness::{Case, Outcome};
 
 pub(crate) const HERE: &[Case] = crate::cases![on &[Context::Inline] =>
@@ -17,25 +20,6 @@ pub(crate) const HERE: &[Case] = crate::cases![on &[Context::Inline] =>
     #[cfg(target_os = "linux")]
     all_of_it_is_really_there,
 ];
-
-/// Runs something under a soft limit.
-fn limited<T>(resource: Resource, limit: u64, run: impl FnOnce() -> T) -> T {
-    let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `before` is valid.
-    assert_eq!(unsafe { libc::getrlimit(resource, &raw mut before) }, 0);
-    let lower = libc::rlimit { rlim_cur: limit, ..before };
-    // SAFETY: `lower` is valid.
-    assert_eq!(unsafe { libc::setrlimit(resource, &raw const lower) }, 0);
-    let result = run();
-    // SAFETY: `before` is valid.
-    assert_eq!(unsafe { libc::setrlimit(resource, &raw const before) }, 0);
-    result
-}
-
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-type Resource = libc::__rlimit_resource_t;
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-type Resource = libc::c_int;
 
 /// Every way to make a table of so many bytes.
 fn all_ways(bytes: usize) -> Vec<(&'static str, Result<usize, Error>)> {
@@ -105,51 +89,6 @@ fn no_room_in_the_address_space(_: Context) -> Outcome {
         assert_eq!(result?, 8 << 20, "{what}");
     }
     Ok(())
-}
-
-/// A memory cgroup of the case's own, of which it is a member.
-#[cfg(target_os = "linux")]
-struct Group {
-    path: std::path::PathBuf,
-    /// Where the process came from.
-    before: std::path::PathBuf,
-}
-
-#[cfg(target_os = "linux")]
-impl Group {
-    fn enter(limit: u64) -> std::io::Result<Self> {
-        use std::path::{Path, PathBuf};
-        let groups = std::fs::read_to_string("/proc/self/cgroup")?;
-        let line = |wanted: &str| {
-            groups.lines().find_map(|line| {
-                let mut parts = line.splitn(3, ':').skip(1);
-                let (controllers, path) = (parts.next()?, parts.next()?);
-                let found = controllers.split(',').any(|one| one == wanted);
-                found.then(|| path.trim_start_matches('/').to_owned())
-            })
-        };
-        let (before, file) = match line("memory") {
-            Some(path) => (Path::new("/sys/fs/cgroup/memory").join(path), "memory.limit_in_bytes"),
-            None => {
-                let path: PathBuf = line("").unwrap_or_default().into();
-                (Path::new("/sys/fs/cgroup").join(path), "memory.max")
-            }
-        };
-        let path = before.join(format!("offspring-test-{}", std::process::id()));
-        std::fs::create_dir(&path)?;
-        let this = Self { path, before };
-        std::fs::write(this.path.join(file), limit.to_string())?;
-        std::fs::write(this.path.join("cgroup.procs"), std::process::id().to_string())?;
-        Ok(this)
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Drop for Group {
-    fn drop(&mut self) {
-        let _ = std::fs::write(self.before.join("cgroup.procs"), std::process::id().to_string());
-        let _ = std::fs::remove_dir(&self.path);
-    }
 }
 
 /// Such a group ends processes and says no word. So it is asked before.

@@ -9,9 +9,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-use nix::sys::resource::{Resource, getrlimit};
-
 use crate::unix::fd::{PrivateFd, duplicate};
+use crate::unix::limits::check_file_size;
 use crate::unix::shared::Wishes;
 use crate::unix::{checked, uninterrupted};
 
@@ -38,7 +37,7 @@ impl Object {
 
     /// Writes some bytes at `offset`, the end.
     pub(crate) fn append(&mut self, bytes: &[u8], offset: usize) -> io::Result<usize> {
-        check_limit(offset as u64 + bytes.len() as u64)?;
+        check_file_size(offset as u64 + bytes.len() as u64)?;
         self.0.write_at(bytes, offset as u64)
     }
 
@@ -51,7 +50,7 @@ impl Object {
     /// Gives the object `length` bytes of zeroes, and keeps it at that size for ever. Memory for the first
     /// `reserved` of them is there from the beginning; for the others, see [`make_present`].
     pub(crate) fn fixed(self, length: usize, reserved: usize) -> io::Result<OwnedFd> {
-        check_limit(length as u64)?;
+        check_file_size(length as u64)?;
         if length > reserved {
             self.0.set_len(length as u64)?;
         }
@@ -65,7 +64,7 @@ impl Object {
         if length == 0 {
             return Ok(());
         }
-        check_limit(length as u64)?;
+        check_file_size(length as u64)?;
         let end = libc::off_t::try_from(length).map_err(io::Error::other)?;
         uninterrupted(|| {
             // SAFETY: the call takes integers.
@@ -87,7 +86,7 @@ impl Blank {
         if wishes.huge_pages && length > 0 {
             // Where the system makes huge pages on request, they are made when a mapping with that wish is
             // touched, and not by reserving.
-            check_limit(length as u64)?;
+            check_file_size(length as u64)?;
             object.0.set_len(length as u64)?;
             super::huge::allocate(object.0.as_fd(), length);
         }
@@ -110,13 +109,6 @@ impl Blank {
 fn create(flags: libc::c_uint) -> io::Result<i32> {
     // SAFETY: the name ends with a zero and is copied.
     checked(unsafe { libc::memfd_create(c"offspring".as_ptr(), flags) })
-}
-
-/// The limit for the size of a file (`ulimit -f`) holds for memory too, and the kernel sends SIGXFSZ to
-/// who goes beyond it, which ends a process. So it is asked for before.
-pub(super) fn check_limit(end: u64) -> io::Result<()> {
-    let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
-    if end > limit { Err(io::Error::from_raw_os_error(libc::EFBIG)) } else { Ok(()) }
 }
 
 fn seal(fd: BorrowedFd<'_>, seals: i32) -> io::Result<()> {

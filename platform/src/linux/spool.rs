@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 
 use crate::unix::checked;
 use crate::unix::fd::lift;
+use crate::unix::limits::check_file_size;
 
 /// The bytes. All processes that have it see the same.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl Spool {
     ///
     /// When there is no memory.
     pub fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        super::shared::check_limit(at + bytes.len() as u64)?;
+        check_file_size(at + bytes.len() as u64)?;
         self.0.write_all_at(bytes, at)
     }
 

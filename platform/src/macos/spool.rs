@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 use crate::unix::fd::lift;
+use crate::unix::limits::check_file_size;
 use crate::unix::{checked, random};
 
 /// <sys/fcntl.h>: whole blocks only.
@@ -46,6 +47,7 @@ impl Spool {
     ///
     /// When there is no room.
     pub fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        check_file_size(at + bytes.len() as u64)?;
         self.0.write_all_at(bytes, at)
     }
 

@@ -70,7 +70,11 @@ pub fn lift(fd: OwnedFd) -> io::Result<OwnedFd> {
 pub fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     // SAFETY: F_DUPFD_CLOEXEC takes an open descriptor, which `BorrowedFd` guarantees, and an integer.
     let raw = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, LIFTED) };
-    let raw = super::checked(raw)?;
+    let raw = super::checked(raw).map_err(|error| match error.raw_os_error() {
+        // What the system says when not even the first number that is asked for is below the limit.
+        Some(libc::EINVAL) => io::Error::from_raw_os_error(libc::EMFILE),
+        _ => error,
+    })?;
     // SAFETY: the kernel just made this number for us, so nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }

@@ -27,6 +27,7 @@ use std::sync::atomic::{
 use memmap2::{MmapMut, MmapOptions};
 
 use super::fd::{duplicate, lift};
+use super::shared::{UNCHECKED, room_for};
 use crate::os;
 use crate::os::owner::Owner;
 
@@ -93,9 +94,12 @@ impl Region {
     ///
     /// # Errors
     ///
-    /// When the process or the system has no descriptor or no memory left.
+    /// When the process, the system or the memory cgroup has no descriptor or no memory left.
     pub fn new(tag: u64, bytes: usize) -> io::Result<Self> {
         let length = length(bytes)?;
+        if length > UNCHECKED {
+            room_for(length)?;
+        }
         let fd = lift(os::shared::Object::new()?.fixed(length, length)?)?;
         let this = Self::map(fd, bytes, length)?;
         // SAFETY: just made, and nobody else has it.

@@ -15,6 +15,7 @@ pub use file::{Identity, MappedFile, UnchangingFile};
 pub use frozen::{Frozen, Utf8};
 pub use part::{Lent, Part};
 pub use sealed::{Sealed, Unsealed};
+pub(crate) use sealed::{UNCHECKED, room_for};
 pub use words::Words;
 
 /// How a mapping shall be made. Both are wishes: a system that does not know them ignores them.
@@ -44,7 +45,7 @@ pub fn what_ran_out(error: &std::io::Error) -> Option<(&'static str, &'static st
         ),
         Some(libc::EMFILE) => (
             "this process has as many descriptors open as it may have",
-            "drop tables that are not needed, or raise the limit (`ulimit -n`)",
+            "drop tables, locks or queues that are not needed, or raise the limit (`ulimit -n`)",
         ),
         Some(libc::ENFILE) => (
             "the system has as many files open as it can have",

@@ -17,7 +17,7 @@ use crate::os;
 use crate::unix::fd::lift;
 
 /// Tables up to this size are made without asking how much memory there is, which takes longer.
-pub(super) const UNCHECKED: usize = 16 << 20;
+pub(crate) const UNCHECKED: usize = 16 << 20;
 /// After how many bytes it is asked again.
 const STEP: usize = 64 << 20;
 
@@ -26,7 +26,7 @@ const STEP: usize = 64 << 20;
 ///
 /// Neither says so by an error when memory is allocated: they end a process. Others may take what is
 /// there now, so this is no guarantee.
-pub(super) fn room_for(bytes: usize) -> io::Result<usize> {
+pub(crate) fn room_for(bytes: usize) -> io::Result<usize> {
     let room =
         os::memory::room().map_or(usize::MAX, |room| usize::try_from(room).unwrap_or(usize::MAX));
     if bytes > room {

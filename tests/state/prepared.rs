@@ -1,0 +1,142 @@
+//! The template of single processes by fork server makes globals once.
+
+use std::io::Write;
+use std::os::unix::process::parent_id;
+use std::path::{Path, PathBuf};
+
+use offspring::{Context, Global};
+
+use crate::harness::props::{Scratch, wait_for};
+use crate::harness::{Case, Outcome, eventually, leaks};
+use crate::{Told, cases, told};
+
+pub(super) const CASES: &[Case] = cases![on &[Context::ForkServer] =>
+    five_children_inherit_what_was_made_once,
+    what_is_set_later_is_made_in_another_template,
+    the_child_that_waits_has_it_too,
+    children_with_surroundings_of_their_own_make_their_own,
+    a_template_that_is_killed,
+];
+
+/// Where builders write down in which process they ran: all processes of a case have one such place.
+fn log() -> PathBuf {
+    std::env::temp_dir().join("made")
+}
+
+fn note() {
+    let mut file = std::fs::File::options().create(true).append(true).open(log()).expect("a log");
+    file.write_all(format!("{}\n", std::process::id()).as_bytes()).expect("there is room");
+}
+
+/// The processes in which builders ran, but this one.
+pub(super) fn makers() -> Vec<u32> {
+    let text = std::fs::read_to_string(log()).unwrap_or_default();
+    let all = text.lines().map(|line| line.parse().expect("a number"));
+    all.filter(|pid| *pid != std::process::id()).collect()
+}
+
+pub(super) fn forget() -> Outcome {
+    Ok(std::fs::remove_file(log())?)
+}
+
+pub(super) static NUMBER: Global<u64> = Global::new();
+static LATER: Global<u64> = Global::new();
+
+pub(super) fn number(n: u64) -> u64 {
+    note();
+    n
+}
+
+/// What the child finds, and whose child it is.
+pub(super) fn look(_: ()) -> Told<(u64, u32)> {
+    Ok((*told(NUMBER.get())?, parent_id()))
+}
+
+fn five_children_inherit_what_was_made_once(context: Context) -> Outcome {
+    NUMBER.set(7, number)?;
+    let mut templates = Vec::new();
+    for _ in 0..5 {
+        let (found, template) = context.process().start((), look)?.join()??;
+        assert_eq!(found, 7);
+        templates.push(template);
+    }
+    assert_eq!(makers(), [templates[0]], "made once, in the template");
+    assert!(templates.iter().all(|template| *template == templates[0]), "{templates:?}");
+    forget()
+}
+
+fn what_is_set_later_is_made_in_another_template(context: Context) -> Outcome {
+    NUMBER.set(7, number)?;
+    let gate = Scratch::new("gate");
+    let early = context.process().start(gate.path(), |gate: PathBuf| {
+        wait_for(&gate);
+        // This one is older than the other global.
+        (parent_id(), told(NUMBER.get()).copied(), told(LATER.get()).is_err())
+    })?;
+    LATER.set(8, number)?;
+    let both = |()| -> Told<_> { Ok((*told(NUMBER.get())?, *told(LATER.get())?, parent_id())) };
+    let mut templates = Vec::new();
+    for _ in 0..3 {
+        let (one, other, template) = context.process().start((), both)?.join()??;
+        assert_eq!((one, other), (7, 8));
+        templates.push(template);
+    }
+    templates.dedup();
+    gate.open();
+    let (first, found, unset) = early.join()?;
+    assert_eq!((found, unset), (Ok(7), true), "its template is the one it came from");
+    let [second] = templates[..] else { panic!("{templates:?}") };
+    assert_ne!(first, second);
+    assert_eq!(makers(), [first, second, second], "once for each template");
+    eventually("the first ends with its last child", || !leaks::is_alive(first));
+    forget()
+}
+
+/// One that was forked ahead, before there was a global, is not given to somebody who needs it.
+fn the_child_that_waits_has_it_too(context: Context) -> Outcome {
+    let plain = context.process().start((), |()| parent_id())?.join()?;
+    NUMBER.set(7, number)?;
+    for round in 0..3 {
+        let (found, template) = context.process().start((), look)?.join()??;
+        assert_eq!(found, 7);
+        assert_ne!(template, plain, "round {round}");
+    }
+    assert_eq!(makers().len(), 1);
+    forget()
+}
+
+static VARIABLE: Global<String> = Global::new();
+
+fn variable((): ()) -> String {
+    note();
+    std::env::var("OFFSPRING_TEST_VARIABLE").unwrap_or_default()
+}
+
+fn children_with_surroundings_of_their_own_make_their_own(context: Context) -> Outcome {
+    VARIABLE.set((), variable)?;
+    let find = |()| told(VARIABLE.get()).cloned();
+    assert_eq!(context.process().start((), find)?.join()??, "");
+    for value in ["one", "two"] {
+        let process = context.process().env("OFFSPRING_TEST_VARIABLE", value);
+        assert_eq!(process.start((), find)?.join()??, value);
+    }
+    let process = context.process().current_dir("/");
+    assert_eq!(process.start((), find)?.join()??, "");
+    assert_eq!(makers().len(), 4, "the template and three children");
+    forget()
+}
+
+fn a_template_that_is_killed(context: Context) -> Outcome {
+    NUMBER.set(7, number)?;
+    for round in 1..=3 {
+        let (found, template) = context.process().start((), look)?.join()??;
+        assert_eq!(found, 7);
+        let last = makers();
+        assert_eq!((last.len(), last.last()), (round, Some(&template)), "a new one made it");
+        // SAFETY: no memory is involved.
+        assert_eq!(unsafe { libc::kill(i32::try_from(template)?, libc::SIGKILL) }, 0);
+        eventually("it is gone", || !leaks::is_alive(template));
+    }
+    assert!(Path::new(&log()).exists());
+    forget()
+}
