@@ -73,3 +73,4 @@ pub use crate::pipe::{End, pipe};
 pub use crate::queue::{
     DEFAULT_BYTES, DEFAULT_CAPACITY, Iter, Receiver, SendError, Sender, queue, queue_of_bytes,
 };
+pub use crate::select::Selector;

@@ -14,6 +14,10 @@ mod kills;
 mod pipe;
 #[path = "channel/queue.rs"]
 mod queue;
+#[path = "channel/select.rs"]
+mod select;
+#[path = "channel/select_kills.rs"]
+mod select_kills;
 
 use std::process::ExitCode;
 
@@ -26,5 +30,9 @@ fn main() -> ExitCode {
         queue::PROCESSES,
         queue::FORKED,
         kills::CASES,
+        select::CASES,
+        select::PROCESSES,
+        select::FORKED,
+        select_kills::CASES,
     ])
 }

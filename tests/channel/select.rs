@@ -1,0 +1,518 @@
+//! Selectors: what is ready, in turns, with limits, and what is closed.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use offspring::channel::{End, Receiver, Selector, Sender, pipe, queue, queue_of_bytes};
+use offspring::{Context, ErrorKind, Process};
+
+use crate::harness::{Case, Outcome, PROCESSES as ISOLATED};
+
+pub(crate) const CASES: &[Case] = crate::cases![
+    everything_in_one_selector,
+    turns,
+    closed_is_ready,
+    limits_of_selectors,
+    room_in_queues,
+    room_in_pipes,
+    taken_by_somebody_else,
+    tasks_beside_a_queue,
+];
+
+pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
+    there_and_back_by_selectors,
+    several_processes_at_one_queue,
+    beside_others_that_just_receive,
+    senders_that_wait_for_room,
+    a_large_result,
+    a_process_that_is_killed,
+];
+
+pub(crate) const FORKED: &[Case] = crate::cases![on &[Context::Fork] => ends_of_a_closure];
+
+const SHORT: Duration = Duration::from_millis(30);
+const LONG: Duration = Duration::from_secs(60);
+
+type Ends = (Sender<u64>, Sender<String>, End<Vec<u8>, ()>);
+
+fn everything_in_one_selector(context: Context) -> Outcome {
+    const COUNT: u64 = 50;
+    let (numbers, number) = queue::<u64>(64)?;
+    let (words, word) = queue::<String>(64)?;
+    let (ours, theirs) = pipe::<(), Vec<u8>>()?;
+    let (mut reader, mut writer) = UnixStream::pair()?;
+    let pool = context.pool().workers(1).build()?;
+    let task = pool.submit(20u64, |(), n| n + 1)?;
+    let mut child =
+        context.process().start((numbers, words, theirs), |(numbers, words, end): Ends| {
+            for n in 0..COUNT {
+                numbers.send(n).unwrap();
+                words.send(n.to_string()).unwrap();
+                end.send(vec![1; 100]).unwrap();
+            }
+            COUNT
+        })?;
+    writer.write_all(b"x")?;
+
+    let (mut sum, mut text, mut bytes, mut seen) = (0, String::new(), 0, BTreeSet::new());
+    let mut selector = Selector::new();
+    let added = [
+        selector.receiver(&number),
+        selector.receiver(&word),
+        selector.pipe(&ours),
+        selector.process(&mut child),
+        selector.task(&task),
+        selector.readable(&reader),
+    ];
+    assert_eq!(added, [0, 1, 2, 3, 4, 5]);
+    while !selector.is_empty() {
+        let Some(ready) = selector.wait_timeout(LONG)? else {
+            return Err(format!("nothing comes of {selector:?}; ready were {seen:?}").into());
+        };
+        seen.insert(ready);
+        let closed = match ready {
+            0 => number.try_recv().map(|number| sum += number.unwrap_or(0)),
+            1 => word.try_recv().map(|word| text += &word.unwrap_or_default()),
+            2 => ours.try_recv().map(|some| bytes += some.unwrap_or_default().len()),
+            _ => Err(ErrorKind::Closed.into()),
+        };
+        match closed {
+            Err(error) if error.kind() == ErrorKind::Closed => selector.remove(ready),
+            other => other?,
+        }
+    }
+    drop(selector);
+    assert_eq!(sum, (0..COUNT).sum());
+    assert_eq!(text, (0..COUNT).map(|n| n.to_string()).collect::<String>());
+    assert_eq!(bytes as u64, COUNT * 100);
+    assert!(seen.into_iter().eq(0..6));
+    assert_eq!((child.join()?, task.join()?), (COUNT, 21));
+    let mut byte = [0];
+    reader.read_exact(&mut byte)?;
+    assert_eq!(byte, *b"x");
+    pool.shutdown()?;
+    Ok(())
+}
+
+fn turns(_: Context) -> Outcome {
+    let (first, one) = queue::<u64>(1000)?;
+    let (second, two) = queue::<u64>(1000)?;
+    let (ours, theirs) = pipe::<u64, u64>()?;
+    let (_open, never) = queue::<u64>(1)?;
+    for n in 0..100 {
+        first.send(n)?;
+        second.send(n)?;
+        theirs.send(n)?;
+    }
+    drop(second);
+    let take = |ready| match ready {
+        0 => one.try_recv().unwrap(),
+        1 => two.try_recv().unwrap(),
+        2 => ours.try_recv().unwrap(),
+        other => panic!("{other} is never ready"),
+    };
+    let mut selector = Selector::new();
+    selector.receiver(&one);
+    selector.receiver(&two);
+    selector.pipe(&ours);
+    selector.receiver(&never);
+    let mut counts = [0; 3];
+    for _ in 0..60 {
+        let ready = selector.wait()?;
+        assert!(take(ready).is_some(), "{ready}");
+        counts[ready] += 1;
+    }
+    assert_eq!(counts, [20; 3]);
+    // The same for selectors that are made anew.
+    let mut counts = [0; 3];
+    for _ in 0..60 {
+        let mut selector = Selector::new();
+        selector.receiver(&one);
+        selector.receiver(&two);
+        selector.pipe(&ours);
+        let ready = selector.try_wait()?.ok_or("something is ready")?;
+        assert!(take(ready).is_some(), "{ready}");
+        counts[ready] += 1;
+    }
+    assert!(counts.iter().all(|count| *count >= 10), "{counts:?}");
+    // One that always has something keeps nobody from seeing that another was closed.
+    while two.try_recv().is_ok() {}
+    let ready: BTreeSet<_> = (0..10).map(|_| selector.wait().unwrap()).collect();
+    assert!(ready.into_iter().eq(0..3));
+    Ok(())
+}
+
+fn closed_is_ready(context: Context) -> Outcome {
+    let (sender, inbox) = queue::<u64>(4)?;
+    let (outbox, receiver) = queue::<u64>(1)?;
+    let (ours, theirs) = pipe::<u64, u64>()?;
+    outbox.send(1)?;
+    {
+        let mut selector = Selector::new();
+        selector.receiver(&inbox);
+        selector.sender(&outbox);
+        selector.pipe(&ours);
+        assert_eq!(selector.try_wait()?, None);
+    }
+    let child = context.process().start((sender, receiver, theirs), |ends| {
+        let (sender, receiver, end): (Sender<u64>, Receiver<u64>, End<u64, u64>) = ends;
+        sender.send(7).unwrap();
+        drop((sender, receiver, end));
+    })?;
+    let mut selector = Selector::new();
+    selector.receiver(&inbox);
+    selector.sender(&outbox);
+    selector.pipe(&ours);
+    let mut message = None;
+    while !selector.is_empty() {
+        let ready = selector.wait_timeout(LONG)?.ok_or("nothing was closed")?;
+        let closed = match ready {
+            0 => match inbox.try_recv() {
+                Ok(some) => {
+                    message = message.or(some);
+                    continue;
+                }
+                Err(error) => error,
+            },
+            1 => outbox.try_send(2).unwrap_err().into(),
+            _ => ours.try_recv().unwrap_err(),
+        };
+        assert_eq!(closed.kind(), ErrorKind::Closed, "{ready}: {closed}");
+        // It stays so.
+        assert!(selector.try_wait()?.is_some());
+        selector.remove(ready);
+    }
+    assert_eq!(message, Some(7), "what was sent before comes first");
+    child.join()?;
+    Ok(())
+}
+
+fn limits_of_selectors(_: Context) -> Outcome {
+    let mut selector = Selector::new();
+    let error = selector.wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert!(error.to_string().contains("nothing to wait for"), "{error}");
+    let (sender, receiver) = queue::<u64>(4)?;
+    let (ours, theirs) = pipe::<u64, u64>()?;
+    assert_eq!(selector.receiver(&receiver), 0);
+    assert_eq!(selector.pipe(&ours), 1);
+    selector.remove(7);
+    assert_eq!(selector.len(), 2);
+    for _ in 0..3 {
+        assert_eq!(selector.try_wait()?, None);
+        assert_eq!(selector.wait_timeout(Duration::ZERO)?, None);
+        let start = Instant::now();
+        assert_eq!(selector.wait_timeout(SHORT)?, None);
+        assert!(start.elapsed() >= SHORT);
+        sender.send(1)?;
+        assert_eq!(selector.wait_timeout(Duration::MAX)?, Some(0));
+        assert_eq!(receiver.try_recv()?, Some(1));
+        theirs.send(2)?;
+        assert_eq!(selector.wait()?, 1);
+        assert_eq!(ours.try_recv()?, Some(2));
+    }
+    selector.remove(0);
+    sender.send(1)?;
+    assert_eq!(selector.try_wait()?, None, "removed");
+    selector.remove(1);
+    assert!(selector.is_empty());
+    Ok(())
+}
+
+fn room_in_queues(_: Context) -> Outcome {
+    let (small, from_small) = queue::<u64>(2)?;
+    let (large, from_large) = queue_of_bytes::<Vec<u8>>(100, 10_000)?;
+    let mut selector = Selector::new();
+    selector.sender(&small);
+    selector.sender(&large);
+    assert!(selector.try_wait()?.is_some());
+    (0..2).for_each(|n| small.try_send(n).unwrap());
+    (0..9).for_each(|_| large.try_send(vec![1; 1000]).unwrap());
+    assert_eq!(selector.try_wait()?, Some(1), "there are some bytes left");
+    // Who was refused waits for as much as that takes.
+    assert_eq!(large.try_send(vec![1; 3000]).unwrap_err().kind(), ErrorKind::Busy);
+    for _ in 0..3 {
+        assert_eq!(selector.wait_timeout(SHORT)?, None);
+        from_large.recv()?;
+    }
+    assert_eq!(selector.wait()?, 1);
+    large.try_send(vec![1; 3000])?;
+    assert_eq!(large.try_send(vec![1; 3000]).unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(selector.wait_timeout(SHORT)?, None);
+    from_small.recv()?;
+    assert_eq!(selector.wait()?, 0);
+    small.try_send(3)?;
+    assert_eq!(selector.try_wait()?, None);
+    Ok(())
+}
+
+fn room_in_pipes(_: Context) -> Outcome {
+    let (ours, theirs) = pipe::<Vec<u8>, ()>()?;
+    let mut selector = Selector::new();
+    selector.pipe_room(&ours);
+    let mut sent = 0;
+    while selector.try_wait()?.is_some() {
+        ours.try_send(vec![1; 1000])?;
+        sent += 1;
+    }
+    assert_eq!(ours.try_send(vec![1; 1000]).unwrap_err().kind(), ErrorKind::Busy);
+    for n in 0..sent {
+        assert_eq!(theirs.try_recv()?, Some(vec![1; 1000]), "{n} of {sent}");
+    }
+    assert_eq!(selector.wait()?, 0);
+    drop(theirs);
+    assert_eq!(selector.wait()?, 0);
+    assert_eq!(ours.try_send(vec![1]).unwrap_err().kind(), ErrorKind::Closed);
+    Ok(())
+}
+
+fn taken_by_somebody_else(context: Context) -> Outcome {
+    let (sender, receiver) = queue::<u64>(8)?;
+    let other = receiver.clone();
+    let mut selector = Selector::new();
+    selector.receiver(&other);
+    for n in 0..10 {
+        // So that somebody is known to have gone to sleep.
+        assert_eq!(selector.wait_timeout(Duration::from_millis(1))?, None);
+        sender.send(n)?;
+        assert_eq!(selector.try_wait()?, Some(0));
+        let taken = context
+            .process()
+            .start(receiver.clone(), |receiver: Receiver<u64>| receiver.try_recv().unwrap())?;
+        assert_eq!(taken.join()?, Some(n));
+        assert_eq!(other.try_recv()?, None);
+        assert_eq!(selector.try_wait()?, None, "{n}: it is gone");
+        assert_eq!(selector.wait_timeout(Duration::from_millis(1))?, None);
+    }
+    Ok(())
+}
+
+fn tasks_beside_a_queue(context: Context) -> Outcome {
+    const COUNT: u64 = 20;
+    let (sender, receiver) = queue::<u64>(64)?;
+    let pool = context.pool().workers(2).init(sender.clone(), |sender| sender).build()?;
+    let other = context.pool().workers(1).build()?;
+    let mut tasks = Vec::new();
+    for n in 0..COUNT {
+        tasks.push(pool.submit(n, |sender: &mut Sender<u64>, n| {
+            sender.send(n).unwrap();
+            2 * n
+        })?);
+    }
+    tasks.push(other.submit((), |(), ()| 2 * COUNT)?);
+    let mut selector = Selector::new();
+    tasks.iter().for_each(|task| drop(selector.task(task)));
+    let numbers = selector.receiver(&receiver);
+    let mut messages = BTreeSet::new();
+    while selector.len() > 1 || messages.len() < tasks.len() - 1 {
+        let ready = selector.wait_timeout(LONG)?.ok_or_else(|| format!("{messages:?}"))?;
+        if ready == numbers {
+            messages.extend(receiver.try_recv()?);
+        } else {
+            assert!(tasks[ready].is_done(), "{ready}");
+            selector.remove(ready);
+        }
+    }
+    assert!(messages.into_iter().eq(0..COUNT));
+    let all = tasks.into_iter().map(|task| task.join()).collect::<Result<Vec<_>, _>>()?;
+    assert!(all.into_iter().eq((0..=COUNT).map(|n| 2 * n)));
+    // A task that was joined meanwhile is ready.
+    let task = other.submit((), |(), ()| 5)?;
+    let joined = selector.task(&task);
+    assert_eq!(task.join()?, 5);
+    assert_eq!(selector.wait()?, joined);
+    drop(selector);
+    drop((sender, pool, other));
+    Ok(())
+}
+
+fn there_and_back_by_selectors(context: Context) -> Outcome {
+    let (there, inbox) = queue::<u64>(4)?;
+    let (answers, back) = queue::<u64>(4)?;
+    let (stop, stopped) = pipe::<(), ()>()?;
+    type Ends = (Receiver<u64>, Sender<u64>, End<(), ()>);
+    let child = context.process().start((inbox, answers, stopped), |ends: Ends| {
+        let (inbox, answers, stopped) = ends;
+        let mut selector = Selector::new();
+        selector.receiver(&inbox);
+        selector.pipe(&stopped);
+        let mut count = 0;
+        while selector.wait().unwrap() == 0 {
+            if let Some(number) = inbox.try_recv().unwrap() {
+                answers.send(number + 1).unwrap();
+                count += 1;
+            }
+        }
+        count
+    })?;
+    let mut selector = Selector::new();
+    selector.receiver(&back);
+    for n in 0..1000 {
+        there.send(n)?;
+        assert_eq!(selector.wait_timeout(LONG)?, Some(0), "{n}");
+        assert_eq!(back.try_recv()?, Some(n + 1));
+    }
+    stop.send(())?;
+    assert_eq!(child.join()?, 1000);
+    Ok(())
+}
+
+/// Takes what comes from two queues until both are closed.
+fn take_all((one, two): (Receiver<u64>, Receiver<u64>)) -> Vec<u64> {
+    let mut selector = Selector::new();
+    let ends = [&one, &two];
+    ends.iter().for_each(|end| drop(selector.receiver(end)));
+    let mut all = Vec::new();
+    while !selector.is_empty() {
+        let ready = selector.wait().unwrap();
+        match ends[ready].try_recv() {
+            Ok(number) => all.extend(number),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+                selector.remove(ready);
+            }
+        }
+    }
+    all
+}
+
+fn collect(children: Vec<Process<Vec<u64>>>) -> offspring::Result<Vec<u64>> {
+    let mut all = Vec::new();
+    for child in children {
+        all.extend(child.join()?);
+    }
+    all.sort_unstable();
+    Ok(all)
+}
+
+fn several_processes_at_one_queue(context: Context) -> Outcome {
+    let (first, one) = queue::<u64>(8)?;
+    let (second, two) = queue::<u64>(8)?;
+    let mut children = Vec::new();
+    for _ in 0..3 {
+        children.push(context.process().start((one.clone(), two.clone()), take_all)?);
+    }
+    drop((one, two));
+    for n in 0..3000 {
+        if n % 3 == 0 { first.send(n)? } else { second.send(n)? }
+    }
+    drop((first, second));
+    let all = collect(children)?;
+    assert!(all.iter().copied().eq(0..3000), "{} came", all.len());
+    Ok(())
+}
+
+fn beside_others_that_just_receive(context: Context) -> Outcome {
+    let (first, one) = queue::<u64>(2)?;
+    let (second, two) = queue::<u64>(2)?;
+    let mut children = vec![context.process().start((one.clone(), two.clone()), take_all)?];
+    for receiver in [one.clone(), two.clone()] {
+        children.push(context.process().start(receiver, |receiver: Receiver<u64>| {
+            receiver.iter().map(|number| number.unwrap()).collect()
+        })?);
+    }
+    drop((one, two));
+    for n in 0..2000 {
+        if n % 2 == 0 { first.send(n)? } else { second.send(n)? }
+    }
+    drop((first, second));
+    let all = collect(children)?;
+    assert!(all.iter().copied().eq(0..2000), "{} came", all.len());
+    Ok(())
+}
+
+fn senders_that_wait_for_room(context: Context) -> Outcome {
+    const COUNT: u64 = 1000;
+    let (first, one) = queue::<u64>(1)?;
+    let (second, two) = queue::<u64>(3)?;
+    let mut children = Vec::new();
+    for child in 0..2 {
+        let ends = (child, first.clone(), second.clone());
+        children.push(context.process().start(
+            ends,
+            |(child, first, second): (u64, Sender<u64>, Sender<u64>)| {
+                let mut selector = Selector::new();
+                selector.sender(&first);
+                selector.sender(&second);
+                let mut next = 0;
+                while next < COUNT {
+                    let ready = selector.wait().unwrap();
+                    let sent = [&first, &second][ready].try_send(child * COUNT + next);
+                    match sent.map_err(|refused| refused.kind()) {
+                        Ok(()) => next += 1,
+                        Err(kind) => assert_eq!(kind, ErrorKind::Busy),
+                    }
+                }
+                Vec::new()
+            },
+        )?);
+    }
+    drop((first, second));
+    let mut all = take_all((one, two));
+    all.extend(collect(children)?);
+    all.sort_unstable();
+    assert!(all.iter().copied().eq(0..2 * COUNT), "{} came", all.len());
+    Ok(())
+}
+
+fn a_large_result(context: Context) -> Outcome {
+    let (_open, receiver) = queue::<u64>(1)?;
+    let mut child = context.process().start((), |()| vec![7u8; 16 << 20])?;
+    let mut selector = Selector::new();
+    selector.receiver(&receiver);
+    selector.process(&mut child);
+    assert_eq!(selector.wait_timeout(LONG)?, Some(1));
+    drop(selector);
+    assert!(child.join()? == vec![7; 16 << 20]);
+    Ok(())
+}
+
+fn a_process_that_is_killed(context: Context) -> Outcome {
+    let (sender, receiver) = queue::<u64>(1)?;
+    let mut children = Vec::new();
+    for n in 0..3 {
+        let sender = sender.clone();
+        children.push(context.process().start(
+            (n, sender),
+            |(n, sender): (u64, Sender<u64>)| {
+                if n == 1 {
+                    sender.send(n).unwrap();
+                }
+                crate::harness::sleep_for_ever();
+            },
+        )?);
+    }
+    let victim = children[1].id();
+    let mut selector = Selector::new();
+    let queue = selector.receiver(&receiver);
+    let numbers: Vec<_> = children.iter_mut().map(|child| selector.process(child)).collect();
+    assert_eq!(selector.wait_timeout(LONG)?, Some(queue));
+    assert_eq!(receiver.try_recv()?, Some(1));
+    assert_eq!(selector.try_wait()?, None);
+    crate::harness::props::kill(victim, libc::SIGKILL);
+    assert_eq!(selector.wait_timeout(LONG)?, Some(numbers[1]));
+    drop(selector);
+    assert!(!children[1].is_alive());
+    assert!(children[0].is_alive() && children[2].is_alive());
+    Ok(())
+}
+
+fn ends_of_a_closure(_: Context) -> Outcome {
+    let (sender, receiver) = queue::<u64>(4)?;
+    let (answers, inbox) = queue::<u64>(4)?;
+    let mut outside = Selector::new();
+    outside.receiver(&inbox);
+    let child = offspring::fork::start(|| {
+        let mut selector = Selector::new();
+        selector.receiver(&receiver);
+        assert_eq!(selector.wait().unwrap(), 0);
+        answers.send(receiver.try_recv().unwrap().unwrap() + 1).unwrap();
+    })?;
+    sender.send(40)?;
+    assert_eq!(outside.wait_timeout(LONG)?, Some(0));
+    assert_eq!(inbox.try_recv()?, Some(41));
+    child.join()?;
+    Ok(())
+}
