@@ -71,14 +71,14 @@ const DOING: &str = "wait for several things";
 ///     while selector.len() > 0 {
 ///         let ready = selector.wait()?;
 ///         // Nothing may be there after all: then it waits again.
-///         let result = match ready {
+///         let taken = match ready {
 ///             0 => number.try_recv().map(|number| sum += number.unwrap_or(0)),
 ///             1 => word.try_recv().map(|word| text.extend(word)),
-///             _ => Err(ErrorKind::Closed.into()),
+///             _ => Ok(selector.remove(ready)),
 ///         };
-///         match result {
+///         match taken {
 ///             Err(error) if error.kind() == ErrorKind::Closed => selector.remove(ready),
-///             result => result?,
+///             taken => taken?,
 ///         }
 ///     }
 ///     drop(selector);

@@ -93,8 +93,12 @@ fn killed_while_they_send(context: Context) -> Outcome {
         let pids = [children[0].id(), children[1].id()];
         let ends = [&one, &two];
         let mut selector = Selector::new();
-        ends.iter().for_each(|end| drop(selector.receiver(end)));
-        children.iter_mut().for_each(|child| drop(selector.process(child)));
+        for end in ends {
+            selector.receiver(end);
+        }
+        for child in &mut children {
+            selector.process(child);
+        }
         let (mut next, mut killed) = ([0; 2], false);
         while !selector.is_empty() {
             let ready = selector.wait_timeout(LONG)?;
@@ -118,7 +122,7 @@ fn killed_while_they_send(context: Context) -> Outcome {
             }
             if !killed && next[0] + next[1] >= limit {
                 killed = true;
-                pids.map(|pid| crate::harness::props::kill(pid, libc::SIGKILL));
+                pids.iter().for_each(|pid| crate::harness::props::kill(*pid, libc::SIGKILL));
             }
         }
         assert!(killed && next[0] + next[1] >= limit, "round {round}: {next:?} of {limit}");
