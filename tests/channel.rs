@@ -16,6 +16,8 @@ mod pipe;
 mod queue;
 #[path = "channel/select.rs"]
 mod select;
+#[path = "channel/select_crowds.rs"]
+mod select_crowds;
 #[path = "channel/select_kills.rs"]
 mod select_kills;
 
@@ -31,8 +33,8 @@ fn main() -> ExitCode {
         queue::FORKED,
         kills::CASES,
         select::CASES,
-        select::PROCESSES,
-        select::FORKED,
+        select_crowds::CASES,
+        select_crowds::FORKED,
         select_kills::CASES,
     ])
 }
