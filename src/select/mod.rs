@@ -37,13 +37,14 @@ const DOING: &str = "wait for several things";
 ///
 /// # Cost
 ///
-/// No thread is started, and no descriptor opened. A call makes one system call if something is ready (none, if a
-/// queue whose turn it is has a message), and one more for each sleep. With a queue among the things, a sleep
-/// is at most 20 ms long: that is how late a wake-up comes that was lost with a process that died. Who sends to
-/// a queue makes one more system call when somebody has gone to sleep in a selector since the last one.
+/// No thread is started, and no descriptor opened. A call makes one system call if something is ready (none, if
+/// that is a queue whose turn it is), and one more for each sleep. Whoever sends to a queue, or receives, makes one
+/// more when somebody has gone to sleep in a selector for that queue since the last one.
 ///
-/// Tasks of a pool are driven by the thread that waits, as in [`Task::join`]. While another thread does that, this
-/// one looks at them every 5 ms.
+/// Whatever happens wakes the sleeper at once. Only where a wake-up can be lost with a process that dies does it
+/// look around by itself: every 20 ms with a queue among the things; every 5 ms where a task is, while another thread
+/// waits for tasks of the same pool; and on systems that have no descriptor for a child, every 5 ms for its end.
+/// Tasks of a pool are driven by the thread that waits, as in [`Task::join`].
 ///
 /// # Examples
 ///
