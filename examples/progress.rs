@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let results = pool.map_unordered(POWERS, |(), power| (power, distance(power)));
     // Drawn when a result comes, and only on a terminal. A bar that ticks by itself has a thread, and a pool
     // that is then built on Fork would be refused.
-    let style = ProgressStyle::with_template("{wide_bar} {pos} of {len}, {eta} left")?;
+    let style = ProgressStyle::with_template("{wide_bar} {pos} of {len}")?;
     let bar = ProgressBar::new(results.len() as u64).with_style(style);
     let bar = bar.with_finish(ProgressFinish::AndClear);
 
