@@ -64,9 +64,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn in_workers(context: Context) -> Result<(), Box<dyn Error>> {
-    let stands = context.is_isolated();
+    let may_break = context.is_isolated();
     let numbers: Vec<u16> =
-        (1..=PICTURES).filter(|number| stands || !BROKEN.contains(number)).collect();
+        (1..=PICTURES).filter(|number| may_break || !BROKEN.contains(number)).collect();
     let pool = context
         .pool()
         .task_timeout(Duration::from_secs(2)) // ends what runs for ever
@@ -101,7 +101,7 @@ fn in_workers(context: Context) -> Result<(), Box<dyn Error>> {
     assert_eq!(read, usize::from(PICTURES) - BROKEN.len());
     assert_eq!(replaced, failed, "each costs one worker");
     println!(
-        "{context}: {read} of {PICTURES} pictures were read; {replaced} workers broke and were replaced"
+        "{context}: {read} of {PICTURES} pictures were read, {replaced} workers broke and were replaced"
     );
     Ok(())
 }

@@ -212,7 +212,9 @@ impl Scratch {
     fn new() -> io::Result<Self> {
         let name = format!("offspring-database-{}", std::process::id());
         let directory = std::env::temp_dir().join(name);
-        fs::create_dir(&directory)?;
+        fs::create_dir(&directory).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", directory.display()))
+        })?;
         Ok(Self(directory))
     }
 }
