@@ -1,4 +1,10 @@
 //! Counts the on bits of all 16-bit numbers, with one shared table, on every context.
+//!
+//! ```sh
+//! cargo run --release --example bits
+//! ```
+//!
+//! You will see the same total from each context: half of all 16 times 65,536 bits.
 
 use offspring::{Context, SharedSlice};
 

@@ -1,5 +1,11 @@
-//! Producers, workers and a collector, in processes of their own, over bounded queues: the same on every
-//! context that has processes.
+//! Producers, workers and a collector, in processes of their own, over bounded queues.
+//!
+//! ```sh
+//! cargo run --release --example pipeline
+//! ```
+//!
+//! You will see the same answer from each context that has processes: that each of 2,000 numbers came through both
+//! queues once, and which of them takes most steps.
 
 use std::collections::BTreeMap;
 

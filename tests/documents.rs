@@ -174,3 +174,41 @@ fn the_pages_say_when_not_to_use_processes() {
         assert!(text.contains("threads"), "{page} names no alternative");
     }
 }
+
+/// The examples: their names, and their files that have `main`.
+fn examples() -> Vec<(String, PathBuf)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).expect("examples can be listed") {
+        let path = entry.expect("examples can be listed").path();
+        let name = path.file_stem().expect("it has a name").to_string_lossy().into_owned();
+        let main = if path.is_dir() { path.join("main.rs") } else { path };
+        // Folders without a `main.rs` hold what examples use.
+        if main.exists() {
+            found.push((name, main));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_example_says_what_one_will_see_and_is_run() {
+    let (run, page) = (read(".ci/run"), read("docs/architecture.md"));
+    let examples = examples();
+    assert!(examples.len() >= 9, "{examples:?}");
+    for (name, file) in examples {
+        let text = fs::read_to_string(&file).expect("the example can be read");
+        let (head, code): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.starts_with("//!"));
+        let (head, code) = (head.join("\n"), code.join("\n"));
+        let command = format!("--example {name}");
+        assert!(head.contains("You will see "), "{name}: its head does not say what one will see");
+        assert!(head.contains(&command), "{name}: its head does not say how it is run");
+        let checks = code.contains("assert") || code.contains("ExitCode::FAILURE");
+        assert!(checks, "{name}: it checks nothing");
+        let is_run = run.lines().filter(|line| line.trim_start().starts_with("cargo run "));
+        let mut is_run = is_run.map(|line| line.split_once("--example ").unwrap_or_default().1);
+        let is_run = is_run.any(|rest| rest.split_whitespace().next() == Some(&name));
+        assert!(is_run, "{name}: .ci/run does not run it");
+        assert!(page.contains(&format!("`{name}`")), "{name}: docs/architecture.md lacks it");
+    }
+}

@@ -1,0 +1,9 @@
+//! Compiles the C library.
+
+fn main() {
+    println!("cargo::rerun-if-changed=picture.c");
+    let mut build = cc::Build::new();
+    // As it is written: what an optimiser makes of errors is different from compiler to compiler.
+    build.opt_level(0);
+    build.file("picture.c").warnings(true).extra_warnings(true).compile("picture");
+}
