@@ -3,11 +3,13 @@
 use std::time::Instant;
 
 use super::{Ending, Message, Started, tell_surroundings};
+use crate::Context;
 use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::launch::message::{Bytes, Launch};
-use crate::launch::{self, DOING, Specification};
+use crate::launch::{self, DOING, Specification, failed};
 use crate::link::Kind;
+use crate::logging::{self, Attached};
 use crate::state::notice::{self, Known};
 use crate::supervisor::template::{self, Asked};
 
@@ -30,9 +32,12 @@ pub(super) fn start(
     told.environment = template::environment_since_start(limit)?;
     let mut sent = Encoded::default();
     tell_surroundings(&mut told, specification, &mut sent);
+    let logs = logging::attach(&mut told, &mut sent)
+        .map_err(|error| failed(Context::ForkServer, "the system refused", error))?;
     let message = launch::encode(&told, sent)?;
 
     let mut started = child(specification)?;
+    started.logs = logs;
     started.link.queue(Kind::Launch, 0, message);
     let mut known = Known::default();
     known.tell(&mut started.link, &mentions)?;
@@ -67,7 +72,8 @@ fn child(specification: &Specification) -> Result<Started, Error> {
         }
         let (pid, watch) = template::read_started(answer)?;
         let Asked { id, link, keeper, report } = asked;
-        return Ok(Started { pid, link, keeper, ending: Ending::Reported { id, report, watch } });
+        let ending = Ending::Reported { id, report, watch };
+        return Ok(Started { pid, link, keeper, ending, logs: Attached::default() });
     }
 }
 
@@ -80,5 +86,6 @@ fn waiting(mut spare: Asked, deadline: Option<Instant>) -> Option<Started> {
     if report.next().is_some() || report.is_at_end() {
         return None;
     }
-    Some(Started { pid, link, keeper, ending: Ending::Reported { id, report, watch } })
+    let ending = Ending::Reported { id, report, watch };
+    Some(Started { pid, link, keeper, ending, logs: Attached::default() })
 }
