@@ -220,7 +220,10 @@ fn deliver_all() {
         if entry.drain() {
             let mut owner = lock();
             owner.entries.retain(|other| !Arc::ptr_eq(other, &entry));
-            ACTIVE.store(!owner.entries.is_empty(), Ordering::Relaxed);
+            if owner.entries.is_empty() {
+                ACTIVE.store(false, Ordering::Relaxed);
+                owner.bell = None;
+            }
         }
     }
     DELIVERING.set(false);

@@ -23,7 +23,7 @@
 //! records of a task come before its result is given out; if another thread uses the same pool, they may still be
 //! in that one's hands. Where nobody waits, they stay where they are, 128 KiB for each child.
 //!
-//! A child that finds that full waits while this process reads. If nothing was read for 100 ms, it goes on, and
+//! A child that finds that full waits while this process reads. If nothing was read for 250 ms, it goes on, and
 //! drops what it cannot write until something is read again. So nothing is lost to a slow logger, and nobody waits
 //! for ever for one that does not come. What was dropped is counted: the next record that arrives behind is a
 //! warning with the target `offspring` that says how many. Texts of more than 16 KiB are cut, and say so.

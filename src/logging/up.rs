@@ -18,7 +18,7 @@ use super::ring::Ring;
 use super::{Source, bridge, down, line};
 
 /// How long a child waits for an owner who reads nothing, before it drops records.
-const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(250);
 /// How often it looks meanwhile.
 const STEP: Duration = Duration::from_micros(200);
 
