@@ -31,7 +31,7 @@ fn words(count: i32) -> Vec<String> {
 
 fn before_an_abort(context: Context) -> Outcome {
     collect();
-    let child = context.process().start((), |()| {
+    let child = context.process().start((), |()| -> () {
         last_words(50);
         std::process::abort();
     })?;
@@ -62,7 +62,7 @@ fn kill_self() -> ! {
 
 fn before_a_kill(context: Context) -> Outcome {
     collect();
-    let child = context.process().start((), |()| {
+    let child = context.process().start((), |()| -> () {
         last_words(10);
         kill_self();
     })?;
@@ -81,14 +81,14 @@ fn before_a_kill(context: Context) -> Outcome {
 
 fn before_an_exit_and_a_panic(context: Context) -> Outcome {
     collect();
-    let child = context.process().start((), |()| {
+    let child = context.process().start((), |()| -> () {
         last_words(3);
         // SAFETY: ends this process without a word.
         unsafe { libc::_exit(3) };
     })?;
     child.join().expect_err("it exits");
     assert_eq!(messages(), words(3));
-    let child = context.process().start((), |()| {
+    let child = context.process().start((), |()| -> () {
         last_words(3);
         panic!("on purpose");
     })?;
