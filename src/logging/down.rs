@@ -59,6 +59,19 @@ thread_local! {
     static DELIVERING: Cell<bool> = const { Cell::new(false) };
 }
 
+impl Owner {
+    fn remove(&mut self, entry: &Arc<Entry>) {
+        if self.generation != generation() {
+            return;
+        }
+        self.entries.retain(|other| !Arc::ptr_eq(other, entry));
+        if self.entries.is_empty() {
+            ACTIVE.store(false, Ordering::Relaxed);
+            self.bell = None;
+        }
+    }
+}
+
 fn lock() -> MutexGuard<'static, Owner> {
     // No code of the user runs under it.
     OWNER.lock().unwrap_or_else(PoisonError::into_inner)
@@ -74,8 +87,11 @@ pub(crate) struct Attached(Option<Arc<Entry>>);
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        if let Some(entry) = &self.0 {
-            entry.ended.store(true, Ordering::Release);
+        let Some(entry) = &self.0 else { return };
+        entry.ended.store(true, Ordering::Release);
+        if !entry.has_news() {
+            // Nothing is left to deliver, perhaps because it was never started: nobody need come by for it.
+            lock().remove(entry);
         }
     }
 }
@@ -218,12 +234,7 @@ fn deliver_all() {
     DELIVERING.set(true);
     for entry in due {
         if entry.drain() {
-            let mut owner = lock();
-            owner.entries.retain(|other| !Arc::ptr_eq(other, &entry));
-            if owner.entries.is_empty() {
-                ACTIVE.store(false, Ordering::Relaxed);
-                owner.bell = None;
-            }
+            lock().remove(&entry);
         }
     }
     DELIVERING.set(false);
@@ -244,12 +255,20 @@ impl Entry {
         })
     }
 
+    /// Whether there is something to do that no other thread is about.
     fn is_due(&self) -> bool {
-        self.try_lock().is_some_and(|reader| {
-            self.ended.load(Ordering::Acquire)
-                || (!reader.corrupt && reader.at != self.ring.end())
-                || reader.told != self.ring.dropped().load(Ordering::Relaxed)
-        })
+        self.try_lock()
+            .is_some_and(|reader| self.ended.load(Ordering::Acquire) || self.goes_on(&reader))
+    }
+
+    /// Whether the logger is to be told of something, or is being told.
+    fn has_news(&self) -> bool {
+        self.try_lock().is_none_or(|reader| self.goes_on(&reader))
+    }
+
+    fn goes_on(&self, reader: &Reader) -> bool {
+        (!reader.corrupt && reader.at != self.ring.end())
+            || reader.told != self.ring.dropped().load(Ordering::Relaxed)
     }
 
     /// Delivers what was there when it began. Whether nothing more will come.

@@ -122,6 +122,8 @@ fn of_tasks_when_the_pool_is_dropped(context: Context) -> Outcome {
     for drops in [false, true] {
         let said = Event::new()?;
         let pool = context.pool().workers(1).init(said.clone(), |said| said).build()?;
+        // From then on a task needs nobody who waits for it.
+        pool.ready(Duration::MAX)?;
         let task = |said: &mut Event, ()| -> () {
             last_words(4);
             said.set();
