@@ -62,6 +62,11 @@ mod hooks;
 mod inline;
 mod launch;
 mod link;
+#[cfg(feature = "log")]
+pub mod logging;
+#[cfg(not(feature = "log"))]
+#[path = "logging/absent.rs"]
+mod logging;
 mod pipe;
 pub mod pod;
 mod pool;

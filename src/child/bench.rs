@@ -22,6 +22,7 @@ use crate::launch::message::WorkerRole;
 use crate::link::bulk::{Receiver, Sender};
 use crate::link::lane::{HEAD, Head, LARGEST, Note, Status};
 use crate::link::{Frame, Kind, Link, Spin};
+use crate::logging::Levels;
 
 /// How often a worker looks at its own memory, at most.
 const LOOK: Duration = Duration::from_millis(10);
@@ -72,6 +73,7 @@ pub(super) struct Bench<'a> {
     pub(super) known: Known,
     /// What was captured when the pool was built.
     captured: Option<Arc<Set>>,
+    levels: Levels,
 }
 
 impl<'a> Bench<'a> {
@@ -118,6 +120,7 @@ impl<'a> Bench<'a> {
             state,
             known,
             captured: captured.map(|(_, set)| set),
+            levels: Levels::new(),
         }
     }
 
@@ -277,6 +280,7 @@ impl<'a> Bench<'a> {
 
     pub(super) fn run_taken(&mut self, head: Head, taken: Option<(Name, Vec<OwnedFd>)>) {
         self.output.clear();
+        self.levels.follow();
         if self.role.timed {
             // Not before: the argument comes when the owner has time to send it. There is no time of the last
             // task that could be taken for this one's.

@@ -12,6 +12,7 @@ use offspring_platform::{exit, fd, guardian, wait};
 use crate::Exit;
 use crate::function::Failure;
 use crate::link::Link;
+use crate::logging;
 
 /// On which side of the fork this is.
 pub(super) enum Copied {
@@ -33,8 +34,9 @@ pub(super) fn copy(link: &Link, bell: &Ringer) -> Result<Copied, Failure> {
         Failure::Function("this program never promised that it may be forked".into())
     })?;
     let kept = PrivateFd::new(fd::duplicate(link.borrow().map_err(fail)?).map_err(fail)?);
-    let kept =
-        vec![kept.map_err(fail)?, PrivateFd::new(bell.to_send().map_err(fail)?).map_err(fail)?];
+    let bell = PrivateFd::new(bell.to_send().map_err(fail)?).map_err(fail)?;
+    let mut kept = vec![kept.map_err(fail)?, bell];
+    kept.extend(logging::for_copy().map_err(fail)?);
     // What is buffered now would be printed by both.
     fork::flush_standard();
     let blocked = Blocked::all().map_err(fail)?;
@@ -58,6 +60,7 @@ pub(super) fn copy(link: &Link, bell: &Ringer) -> Result<Copied, Failure> {
             let mut kept = kept.into_iter();
             match (kept.next(), kept.next()) {
                 (Some(channel), Some(bell)) => {
+                    logging::copied(kept.next());
                     Ok(Copied::Copy(Box::new(Link::new(channel)), Ringer::kept(bell)))
                 }
                 _ => exit::now(exit::FELL_OUT),

@@ -33,6 +33,7 @@ use crate::hooks;
 use crate::launch::message::{Launch, Role, Standard};
 use crate::launch::{self, handover::Handover};
 use crate::link::{Frame, Kind, Link};
+use crate::logging;
 use crate::state::notice;
 
 /// Why a child does not run what it was asked to.
@@ -43,6 +44,7 @@ pub(crate) enum Refusal {
     Directory,
     Limits,
     Streams,
+    Logging,
     /// What is to run after a fork failed like this.
     Hook(String),
 }
@@ -59,6 +61,7 @@ impl Refusal {
             Self::Directory => launch::no_directory(directory),
             Self::Limits => "its memory could not be limited".to_owned(),
             Self::Streams => "its standard streams could not be set up".to_owned(),
+            Self::Logging => "it could not take over the way of its records".to_owned(),
             Self::Hook(text) => text,
         };
         Error::new(ErrorKind::Start, doing).detail(text)
@@ -162,7 +165,8 @@ pub(crate) fn enter_by_fork(
 
 /// The life of a child.
 pub(crate) fn live(birth: Birth<'_>) -> ! {
-    let Birth { mut link, lifeline: end, mut launch, descriptors, message, captured, .. } = birth;
+    let Birth { mut link, lifeline: end, mut launch, mut descriptors, message, captured, .. } =
+        birth;
     let (inherited, forked) = (birth.inherited, birth.forked);
     if lifeline::arm(end).is_err() {
         // A child that would outlive its owner must not live.
@@ -175,6 +179,13 @@ pub(crate) fn live(birth: Birth<'_>) -> ! {
     capture::disown();
     launch.place.take();
     program::set_name(&launch.name);
+    let worker = match &launch.role {
+        Role::Worker(role) => Some((role.index, role.generation)),
+        Role::Call { .. } | Role::Supervisor { .. } => None,
+    };
+    if logging::enter(&mut descriptors, launch.logs, worker).is_err() {
+        leave(&mut link, Refusal::Logging);
+    }
     if set_streams(launch.standard, &descriptors).is_err() {
         leave(&mut link, Refusal::Streams);
     }

@@ -9,6 +9,7 @@ use super::place::{DEEPEST, Place};
 use super::{DOING, failed, handover, waiters};
 use crate::Context;
 use crate::error::{Error, ErrorKind};
+use crate::logging;
 
 /// Both gates, after threads of our own that have nothing to do were sent away: the promise of the program's author, and the proof that there is one thread. Signals
 /// stay blocked until the fork, so that no handler can start a second thread in between.
@@ -19,6 +20,7 @@ pub(crate) fn check_fork() -> Result<(Permission, SingleThreaded, Blocked), Erro
         )
     })?;
     waiters::dismiss_idle();
+    logging::flush();
     fork::flush_standard();
     let blocked = Blocked::all().map_err(|error| failed(Context::Fork, "signals", error))?;
     let witness = SingleThreaded::check(&blocked).map_err(|why| {

@@ -33,6 +33,8 @@ pub(crate) struct Launch {
     pub(crate) memory_limit: Option<u64>,
     /// What runs in what is forked.
     pub(crate) hooks: Vec<Hook>,
+    /// Whether the last two descriptors are those by which its records reach its owner.
+    pub(crate) logs: bool,
     pub(crate) role: Role,
 }
 

@@ -80,6 +80,7 @@ pub(crate) fn prepare(
         directory: None,
         memory_limit: specification.memory_limit,
         hooks: hooks::all(),
+        logs: false,
         role,
     })
 }

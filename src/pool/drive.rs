@@ -16,6 +16,7 @@ use super::core::Core;
 use super::pace::SLOW;
 use super::shared::Shared;
 use crate::launch::waiters::{self, Waited};
+use crate::logging::{self, Bell};
 
 /// When a worker sleeps longer than expected, and others have nothing to do, its tasks are looked after
 /// again after this time.
@@ -52,6 +53,13 @@ impl Shared {
             self.wake(core);
             return self.lock();
         }
+        if logging::is_due(false) {
+            // The logger may take long, or wait for one of them: it is theirs to drive.
+            self.tell_followers(&core);
+            drop(core);
+            logging::deliver();
+            return self.lock();
+        }
         if core.ended {
             return core;
         }
@@ -74,6 +82,14 @@ impl Shared {
             (Some(timeout), Some(left)) => Some(timeout.min(left)),
             (timeout, left) => timeout.or(left),
         };
+        if logging::is_due(true) {
+            core.announce_awake();
+            // The logger may take long, or wait for one of them: it is theirs to drive.
+            self.tell_followers(&core);
+            drop(core);
+            logging::deliver();
+            return self.lock();
+        }
         core.driven = true;
         let watched = core.watched();
         drop(core);
@@ -129,7 +145,8 @@ impl Shared {
 
     /// Which of the watched are ready.
     pub(super) fn poll(&self, watched: &[Watched], timeout: Option<Duration>) -> Vec<Source> {
-        let mut interests = Vec::with_capacity(watched.len() + 1);
+        let logs = logging::bell();
+        let mut interests = Vec::with_capacity(watched.len() + 2);
         let mut sources = Vec::with_capacity(watched.len());
         for one in watched {
             if let Ok(fd) = one.socket.borrow() {
@@ -137,16 +154,22 @@ impl Shared {
                 sources.push(one.source);
             }
         }
-        if let Ok(bell) = self.listener.borrow() {
-            interests.push(Interest::readable(bell));
-        }
+        let own = interests.len();
+        interests.extend(self.listener.borrow().ok().map(Interest::readable));
+        let all = interests.len();
+        interests.extend(logs.as_ref().and_then(Bell::interest));
         if poll::wait(&mut interests, timeout).is_err() {
             // Out of memory: look at everything, a little later.
             std::thread::sleep(Duration::from_millis(1));
             return sources;
         }
-        if interests.last().is_some_and(Interest::can_read) {
+        if interests[own..all].iter().any(Interest::can_read) {
             self.listener.clear();
+        }
+        if let Some(logs) =
+            logs.as_ref().filter(|_| interests[all..].iter().any(Interest::can_read))
+        {
+            logs.clear();
         }
         sources
             .into_iter()

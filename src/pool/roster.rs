@@ -15,6 +15,7 @@ use crate::launch::message::{Role, WorkerRole};
 use crate::launch::place::Place;
 use crate::launch::{self, Specification, execute::Execute, gates};
 use crate::link::{Kind, Link, lane};
+use crate::logging;
 use crate::start::tell_surroundings;
 use crate::state::notice::Known;
 use crate::supervisor::protocol::Start;
@@ -49,6 +50,7 @@ impl Core {
         told.place = Place::of_worker(self.target);
         let mut sent = Encoded::default();
         tell_surroundings(&mut told, &settings.specification, &mut sent);
+        let logs = logging::attach(&mut told, &mut sent).map_err(fail)?;
         let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
         let (keeper, end) = lifeline::new().map_err(fail)?;
         let (rings, shared_rings) = ring::pair(lane::SIZES).map_err(fail)?;
@@ -97,6 +99,7 @@ impl Core {
         let mut worker =
             Worker::new(child, link, keeper, rings, must_greet_by, settings.most_tasks());
         worker.known = known;
+        worker.logs = logs;
         worker.tell_captured(settings.captured.as_ref());
         worker.link.queue(Kind::Arguments, 0, arguments);
         worker.link.flush().map_err(fail)?;

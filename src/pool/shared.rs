@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
 use crate::launch::{Specification, gates};
 use crate::link::Spin;
+use crate::logging;
 use crate::start::check_settings;
 use crate::state::notice::Known;
 use crate::state::{Mentions, registry};
@@ -114,6 +115,7 @@ impl Shared {
 
     /// The state. In a forked child, which has a copy of its parent's pool, that of a lost pool.
     pub(super) fn lock(&self) -> MutexGuard<'_, Core> {
+        logging::tell_level();
         // No user code runs under the lock, and every change under it is complete in itself.
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         if !core.supervisor.is_ours() {
@@ -182,13 +184,12 @@ impl Shared {
         self.wake(core);
     }
 
-    /// Releases the lock, and wakes those who wait for single tasks that have their outcomes.
+    /// Releases the lock, delivers records, and wakes those who wait for single tasks that have their outcomes.
     pub(super) fn wake(&self, mut core: MutexGuard<'_, Core>) {
-        if core.batches.to_wake.is_empty() {
-            return;
-        }
         let wakers = std::mem::take(&mut core.batches.to_wake);
         drop(core);
+        // Before whoever holds the outcomes gives them out.
+        logging::deliver();
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -297,5 +298,6 @@ impl Drop for Shared {
     fn drop(&mut self) {
         let core = self.core.get_mut().unwrap_or_else(PoisonError::into_inner);
         core.end("the pool was dropped");
+        logging::deliver();
     }
 }

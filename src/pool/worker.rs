@@ -17,6 +17,7 @@ use crate::capture::{Set, Told};
 use crate::link::bulk::{Receiver, Sender};
 use crate::link::lane::{HEAD, Head, Note, RESERVE, Status};
 use crate::link::{Kind, Link};
+use crate::logging::Attached;
 use crate::state::Mentions;
 use crate::state::notice::Known;
 
@@ -110,6 +111,8 @@ pub(super) struct Worker {
     pub(super) tellings: u64,
     /// What the task of the outcome that comes over the socket brought back.
     pub(super) brought: Option<Vec<u8>>,
+    /// Its records; when this goes, no more will come.
+    pub(super) logs: Attached,
 }
 
 impl Worker {
@@ -158,6 +161,7 @@ impl Worker {
             captured: Vec::new(),
             tellings: 0,
             brought: None,
+            logs: Attached::default(),
         }
     }
 

@@ -7,12 +7,15 @@ use offspring_platform::lifeline::Keeper;
 use offspring_platform::wait;
 
 use super::running::Running;
+use crate::logging::Attached;
 use crate::start::Ending;
 
 struct Detached {
     pid: i32,
     ending: Ending,
     _keeper: Option<Keeper>,
+    /// Its records still reach the logger.
+    _logs: Option<Attached>,
     generation: u64,
 }
 
@@ -20,9 +23,10 @@ static DETACHED: Mutex<Vec<Detached>> = Mutex::new(Vec::new());
 
 /// Takes over a child whose handle is given up.
 pub(super) fn keep(running: Running) {
-    let (keeper, ending, pid, exit) = running.let_go();
+    let (keeper, ending, pid, exit, logs) = running.let_go();
     if exit.is_none() {
-        let detached = Detached { pid, ending, _keeper: keeper, generation: fd::generation() };
+        let generation = fd::generation();
+        let detached = Detached { pid, ending, _keeper: keeper, _logs: logs, generation };
         DETACHED.lock().unwrap_or_else(PoisonError::into_inner).push(detached);
     }
 }

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Child, Process};
 use crate::error::Error;
+use crate::logging::{self, Bell};
 
 /// Several child processes of which all must succeed.
 ///
@@ -82,6 +83,11 @@ impl<R: DeserializeOwned + 'static> ProcessGroup<R> {
 /// Waits until at least one of them may have ended.
 fn wait_for_one<R>(processes: &mut [(usize, Process<R>)]) -> Result<(), Error> {
     let fail = |error| Error::system("wait for a group of processes", error);
+    if logging::is_due(true) {
+        logging::deliver();
+        return Ok(());
+    }
+    let bell = logging::bell();
     let mut timeout = None;
     let mut interests: Vec<Interest<'_>> = Vec::new();
     for (_, process) in &*processes {
@@ -95,5 +101,12 @@ fn wait_for_one<R>(processes: &mut [(usize, Process<R>)]) -> Result<(), Error> {
             Child::Inline(_) | Child::Gone => return Ok(()),
         }
     }
-    poll::wait(&mut interests, timeout).map_err(fail)
+    let own = interests.len();
+    interests.extend(bell.as_ref().and_then(Bell::interest));
+    poll::wait(&mut interests, timeout).map_err(fail)?;
+    if let Some(bell) = bell.as_ref().filter(|_| interests[own..].iter().any(Interest::can_read)) {
+        bell.clear();
+        logging::deliver();
+    }
+    Ok(())
 }

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Phase};
 use crate::inline::Answer;
+use crate::logging;
 use crate::{Context, Exit, codec};
 
 pub(crate) use beside::Watch;
@@ -243,6 +244,7 @@ impl<R: DeserializeOwned + 'static> Process<R> {
         };
         self.delivered = true;
         detached::collect();
+        logging::deliver();
         let (pid, context) = (self.pid_of_child(), error.context());
         let tell = |error: Error| {
             let error = error.of_process(pid).named(self.name());

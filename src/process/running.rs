@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::inline::Answer;
 use crate::launch::Specification;
 use crate::link::{Broken, Frame, Kind, Link};
+use crate::logging::{self, Attached, Bell};
 use crate::start::{Ending, Started};
 use crate::supervisor::protocol::{self, Exited};
 use crate::supervisor::template;
@@ -42,6 +43,8 @@ pub(crate) struct Running {
     pub(super) brought: Option<Brought>,
     broken: Option<Broken>,
     exit: Option<Exit>,
+    /// Its records, until it has ended.
+    logs: Option<Attached>,
     /// The process that made it. In a forked child this is a copy, and must not touch the other's child.
     generation: u64,
 }
@@ -56,7 +59,7 @@ impl Running {
         started: Started,
         captured: Option<Arc<Set>>,
     ) -> Self {
-        let Started { pid, link, keeper, ending } = started;
+        let Started { pid, link, keeper, ending, logs } = started;
         Self {
             context,
             pid,
@@ -71,6 +74,7 @@ impl Running {
             brought: None,
             broken: None,
             exit: None,
+            logs: Some(logs),
             generation: fd::generation(),
         }
     }
@@ -156,11 +160,22 @@ impl Running {
             return Ok(());
         }
         self.link.flush()?;
+        if logging::is_due(true) {
+            logging::deliver();
+            return self.look();
+        }
         let mut timeout = timeout;
-        let mut interests = Vec::with_capacity(2);
+        let bell = logging::bell();
+        let mut interests = Vec::with_capacity(3);
         self.interests(&mut interests, &mut timeout)?;
+        let own = interests.len();
+        interests.extend(bell.as_ref().and_then(Bell::interest));
         poll::wait(&mut interests, timeout)?;
+        let rung = interests[own..].iter().any(Interest::can_read);
         drop(interests);
+        if let Some(bell) = bell.filter(|_| rung) {
+            bell.clear();
+        }
         self.look()
     }
 
@@ -202,7 +217,9 @@ impl Running {
         if exit.is_some() {
             self.exit = exit;
             self.keeper = None;
+            self.logs = None;
         }
+        logging::deliver();
         Ok(())
     }
 
@@ -327,8 +344,8 @@ impl Running {
     }
 
     /// Lets go of a child that is to run on: it will still end with this process.
-    pub(super) fn let_go(self) -> (Option<Keeper>, Ending, i32, Option<Exit>) {
-        (self.keeper, self.ending, self.pid, self.exit)
+    pub(super) fn let_go(self) -> (Option<Keeper>, Ending, i32, Option<Exit>, Option<Attached>) {
+        (self.keeper, self.ending, self.pid, self.exit, self.logs)
     }
 
     /// What becomes readable when it has ended.

@@ -18,6 +18,7 @@ use crate::function::Inherited;
 use crate::launch::message::Launch;
 use crate::launch::{Specification, failed, gates};
 use crate::link::Link;
+use crate::logging;
 
 /// Starts a child.
 pub(super) fn start(
@@ -29,6 +30,7 @@ pub(super) fn start(
     let fail = |error| failed(Context::Fork, "the system refused", error);
     let mut sent = Encoded::default();
     tell_surroundings(&mut launch, specification, &mut sent);
+    let logs = logging::attach(&mut launch, &mut sent).map_err(fail)?;
     let (permission, witness, blocked) = gates::check_fork()?;
     let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
     let (keeper, end) = lifeline::new().map_err(fail)?;
@@ -38,6 +40,7 @@ pub(super) fn start(
             link: Link::new(ours),
             keeper,
             ending: Ending::Own { watch: Watch::child(pid).ok() },
+            logs,
         }),
         Side::Child(kept) => {
             let _bomb = exit::Bomb::arm();

@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::{Ending, Message, Started, tell_surroundings};
+use crate::Context;
 use crate::codec::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::launch::message::{Bytes, Launch};
-use crate::launch::{self, DOING, Specification};
+use crate::launch::{self, DOING, Specification, failed};
 use crate::link::Kind;
+use crate::logging::{self, Attached};
 use crate::state::Mentions;
 use crate::state::notice::{self, Known};
 use crate::supervisor::prepared;
@@ -35,8 +37,11 @@ pub(super) fn start(
     told.environment = template::environment_since_start(&home, limit)?;
     let mut sent = Encoded::default();
     tell_surroundings(&mut told, specification, &mut sent);
+    let logs = logging::attach(&mut told, &mut sent)
+        .map_err(|error| failed(Context::ForkServer, "the system refused", error))?;
     let message = launch::encode(&told, sent)?;
 
+    started.logs = logs;
     started.link.queue(Kind::Launch, 0, message);
     let mut known = Known::default();
     if let Home::Prepared(prepared) = &home {
@@ -104,7 +109,7 @@ fn child(home: &Home, limit: Duration) -> Result<Option<Started>, Error> {
     let (pid, watch) = template::read_started(answer)?;
     let Asked { id, link, keeper, report } = asked;
     let ending = Ending::Reported { id, report, watch, home: home.clone() };
-    Ok(Some(Started { pid, link, keeper, ending }))
+    Ok(Some(Started { pid, link, keeper, ending, logs: Attached::default() }))
 }
 
 /// Whether it could not be asked, as opposed to a lack of something here.
@@ -122,5 +127,5 @@ fn waiting(home: &Home, mut spare: Asked, deadline: Option<Instant>) -> Option<S
         return None;
     }
     let ending = Ending::Reported { id, report, watch, home: home.clone() };
-    Some(Started { pid, link, keeper, ending })
+    Some(Started { pid, link, keeper, ending, logs: Attached::default() })
 }

@@ -19,6 +19,7 @@ use crate::launch::message::{Bytes, EnvironmentChange, Launch, Role, Standard};
 use crate::launch::{self, DOING, Specification, Stream, gates};
 use crate::link::{Kind, Link};
 use crate::supervisor::template::Home;
+use crate::logging::Attached;
 
 /// A child that was started, and has not said anything yet.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(crate) struct Started {
     pub(crate) link: Link,
     pub(crate) keeper: Keeper,
     pub(crate) ending: Ending,
+    pub(crate) logs: Attached,
 }
 
 /// Where the end of a child becomes known.

@@ -15,17 +15,20 @@ use crate::launch::execute::{self, Run};
 use crate::launch::message::Launch;
 use crate::launch::{self, Specification, Stream, failed, no_directory};
 use crate::link::{Kind, Link};
+use crate::logging;
 use crate::state::notice::{self, Known};
 
 /// Starts a child.
 pub(super) fn start(
-    told: Launch,
+    mut told: Launch,
     specification: &Specification,
     mut message: Message<'_>,
 ) -> Result<Started, Error> {
     // Encoded before anything is started: it is the user's code.
     let mentions = notice::for_child(&mut message.arguments.mentions)?;
     let fail = |error| failed(Context::Spawn, "the program could not be run again", error);
+    let mut sent = Encoded::default();
+    let logs = logging::attach(&mut told, &mut sent).map_err(fail)?;
     let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
     let (keeper, end) = lifeline::new().map_err(fail)?;
     let mut standard = [Standard::Inherit; 3];
@@ -58,12 +61,12 @@ pub(super) fn start(
         let _ = lifeline::tie(end, pid, Consequence::Kill);
     }
     let mut link = Link::new(ours);
-    link.queue(Kind::Launch, 0, launch::encode(&told, Encoded::default())?);
+    link.queue(Kind::Launch, 0, launch::encode(&told, sent)?);
     let mut known = Known::default();
     known.tell(&mut link, &mentions)?;
     if let Some(set) = message.captured {
         known.tell(&mut link, set.mentions())?;
     }
     message.queue(&mut link);
-    Ok(Started { pid, link, keeper, ending: Ending::Own { watch } })
+    Ok(Started { pid, link, keeper, ending: Ending::Own { watch }, logs })
 }

@@ -24,6 +24,7 @@ use crate::launch::message::Role;
 use crate::launch::place::Place;
 use crate::launch::{self, Specification, execute, gates};
 use crate::link::{Kind, Link};
+use crate::logging;
 
 const DOING: &str = "start a supervisor";
 
@@ -81,6 +82,7 @@ impl Supervisor {
             Side::Parent(pid) => Ok(Self::of(pid, Link::new(ours), keeper)),
             Side::Child(kept) => {
                 let _bomb = exit::Bomb::arm();
+                logging::forget_inherited();
                 if inherited.is_none() {
                     fd::close_capturable();
                 }

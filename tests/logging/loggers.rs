@@ -1,0 +1,267 @@
+//! Whatever the logger of this process does: no deadlock, no lost result, and no child that waits for its locks.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+use log::{LevelFilter, Log, Metadata, Record, info};
+use offspring::{Context, ErrorKind, Pool, logging};
+
+use crate::harness::{Case, Outcome, PROCESSES};
+use crate::{Collect, cases, collect, messages};
+
+pub(super) const CASES: &[Case] = cases![on PROCESSES =>
+    one_that_panics,
+    one_that_logs,
+    one_that_uses_the_pool,
+    one_that_waits_for_who_waits_for_the_pool,
+    two_threads_and_one_pool,
+    another_logger_was_first,
+    none_at_all,
+];
+
+/// These may be started beside threads.
+pub(super) const FRESH: &[Case] = cases![on &[Context::Spawn, Context::ForkServer] =>
+    a_thread_that_logs_without_end,
+];
+
+pub(super) const FORK: &[Case] = cases![on &[Context::Fork] => a_thread_that_logs_keeps_forks_away, its_lock_is_held_at_the_fork];
+
+pub(super) const INLINE: &[Case] = cases![on &[Context::Inline] => another_logger_was_first];
+
+/// A logger that is a function.
+struct Call(fn(&Record<'_>));
+
+impl Log for Call {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        self.0(record);
+    }
+
+    fn flush(&self) {}
+}
+
+fn install(log: fn(&Record<'_>)) {
+    logging::init(LevelFilter::Info, Call(log)).expect("no other logger is there");
+}
+
+fn one_that_panics(context: Context) -> Outcome {
+    install(|record| {
+        Collect.log(record);
+        assert!(record.args().to_string() != "bad", "the logger panics");
+    });
+    let pool = context.pool().workers(1).build()?;
+    let task = |_: &mut (), word: String| info!("{word}");
+    for word in ["good", "bad", "bad", "fine"] {
+        pool.submit(word.to_owned(), task)?.join()?;
+    }
+    assert_eq!(messages(), ["good", "bad", "bad", "fine"]);
+    let child = context.process().start((), |()| info!("bad"))?;
+    child.join()?;
+    assert_eq!(messages(), ["bad"]);
+    Ok(())
+}
+
+fn one_that_logs(context: Context) -> Outcome {
+    thread_local! {
+        static INSIDE: Cell<bool> = const { Cell::new(false) };
+    }
+    install(|record| {
+        if !INSIDE.replace(true) {
+            info!("about {}", record.args());
+            INSIDE.set(false);
+        }
+        Collect.log(record);
+    });
+    context.process().start((), |()| info!("one"))?.join()?;
+    assert_eq!(messages(), ["about one", "one"]);
+    Ok(())
+}
+
+static POOL: OnceLock<Mutex<Option<Pool<()>>>> = OnceLock::new();
+
+fn one_that_uses_the_pool(context: Context) -> Outcome {
+    install(|record| {
+        if record.args().to_string().starts_with("task") {
+            let pool = POOL.get().expect("it is there").try_lock();
+            if let Some(pool) = pool.expect("nobody else has it").as_ref() {
+                let inner = |_: &mut (), ()| info!("inner");
+                let task = pool.submit((), inner).expect("there is room");
+                task.join().expect("it succeeds");
+            }
+        }
+        Collect.log(record);
+    });
+    let pool = context.pool().workers(2).build()?;
+    let other = context.pool().workers(1).build()?;
+    POOL.set(Mutex::new(Some(pool))).expect("set once");
+    for n in 0..10 {
+        other.submit(n, |_: &mut (), n: i32| info!("task {n}"))?.join()?;
+    }
+    // And when it ends.
+    let pool = POOL.get().and_then(|pool| pool.lock().unwrap().take());
+    drop(pool);
+    drop(other);
+    let mut found = messages();
+    assert_eq!(found.iter().filter(|message| *message == "inner").count(), 10, "{found:?}");
+    found.retain(|message| message != "inner");
+    assert_eq!(found, (0..10).map(|n| format!("task {n}")).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// One thread holds a lock that the logger wants, and waits for the pool; another delivers records.
+fn one_that_waits_for_who_waits_for_the_pool(context: Context) -> Outcome {
+    static OUTPUT: Mutex<()> = Mutex::new(());
+    install(|record| {
+        // Held by this very thread, if it delivers.
+        if !HAS_OUTPUT.get() {
+            drop(OUTPUT.lock().unwrap());
+        }
+        Collect.log(record);
+    });
+    let pool = context.pool().workers(2).build()?;
+    pool.ready(std::time::Duration::MAX)?;
+    let task = |_: &mut (), n: u64| info!("{n}");
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            for done in pool.map(0..300, task) {
+                done.expect("it succeeds");
+            }
+        });
+        for n in 300..600 {
+            let output = OUTPUT.lock().unwrap();
+            HAS_OUTPUT.set(true);
+            pool.submit(n, task).expect("there is room").join().expect("it succeeds");
+            HAS_OUTPUT.set(false);
+            drop(output);
+        }
+        other.join().expect("it ends");
+    });
+    drop(pool);
+    let mut found: Vec<u64> = messages().iter().map(|n| n.parse().expect("a number")).collect();
+    found.sort_unstable();
+    assert_eq!(found, (0..600).collect::<Vec<_>>());
+    Ok(())
+}
+
+thread_local! {
+    static HAS_OUTPUT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Each record once and in order, whichever thread delivers it.
+fn two_threads_and_one_pool(context: Context) -> Outcome {
+    collect();
+    let pool = context.pool().workers(1).build()?;
+    let task = |_: &mut (), _: u64| {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        (0..3).for_each(|_| info!("{}", COUNT.fetch_add(1, Ordering::Relaxed)));
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for done in pool.map(0..300, task) {
+                    done.expect("it succeeds");
+                }
+            });
+        }
+    });
+    drop(pool);
+    let found: Vec<u64> = messages().iter().map(|n| n.parse().expect("a number")).collect();
+    assert_eq!(found, (0..1800).collect::<Vec<_>>());
+    Ok(())
+}
+
+fn another_logger_was_first(context: Context) -> Outcome {
+    log::set_logger(&Collect)?;
+    log::set_max_level(LevelFilter::Info);
+    let error = logging::init(LevelFilter::Info, Collect).expect_err("there is one");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("offspring::logging::init"), "{error}");
+    // All else is as without the bridge.
+    assert_eq!(context.process().start(1, |n: i32| n + 1)?.join()?, 2);
+    assert!(messages().is_empty());
+    Ok(())
+}
+
+/// Whoever installs nothing has nothing: children log to nobody.
+fn none_at_all(context: Context) -> Outcome {
+    let task = |_: &mut (), ()| {
+        info!("to nobody");
+        std::fs::read_dir("/dev/fd").map(Iterator::count).ok()
+    };
+    let count = |context: Context| -> Result<_, Box<dyn std::error::Error>> {
+        let pool = context.pool().workers(1).build()?;
+        Ok(pool.submit((), task)?.join()?)
+    };
+    let without = count(context)?;
+    collect();
+    let with = count(context)?;
+    assert_eq!(messages(), ["to nobody"], "now it is one");
+    let more = with.zip(without).map(|(with, without)| with > without);
+    assert_eq!(more, Some(true), "descriptors are there for the bridge only");
+    Ok(())
+}
+
+/// AC62.
+fn a_thread_that_logs_without_end(context: Context) -> Outcome {
+    collect();
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let hammer = std::thread::spawn(|| {
+        while !STOP.load(Ordering::Relaxed) {
+            log::debug!(target: "hammer", "again");
+            crate::GOT.lock().unwrap().retain(|got| got.target != "hammer");
+        }
+    });
+    for n in 0..200 {
+        context.process().start(n, |n: i32| info!("{n}"))?.join()?;
+    }
+    STOP.store(true, Ordering::Relaxed);
+    hammer.join().expect("it ends");
+    let mut found = crate::got();
+    found.retain(|got| got.target != "hammer");
+    let found: Vec<_> = found.into_iter().map(|got| got.message).collect();
+    assert_eq!(found, (0..200).map(|n| n.to_string()).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// AC62: where the lock of another thread could be copied, there is no fork.
+fn a_thread_that_logs_keeps_forks_away(context: Context) -> Outcome {
+    collect();
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let hammer = std::thread::spawn(|| {
+        while !STOP.load(Ordering::Relaxed) {
+            info!("again");
+            crate::got();
+        }
+    });
+    for _ in 0..200 {
+        let error = context.process().start((), |()| ()).expect_err("there are two threads");
+        assert!(matches!(error.kind(), ErrorKind::Multithreaded { .. }), "{error}");
+    }
+    STOP.store(true, Ordering::Relaxed);
+    hammer.join().expect("it ends");
+    Ok(())
+}
+
+/// AC62: the copied lock is never asked for.
+fn its_lock_is_held_at_the_fork(context: Context) -> Outcome {
+    static LOCK: Mutex<()> = Mutex::new(());
+    install(|record| {
+        // What this process itself logs.
+        if logging::source().is_none() {
+            drop(LOCK.lock().unwrap());
+        }
+        Collect.log(record);
+    });
+    for n in 0..200 {
+        let held = LOCK.lock().unwrap();
+        let child = context.process().start(n, |n: i32| info!("{n}"))?;
+        drop(held);
+        child.join()?;
+    }
+    assert_eq!(messages(), (0..200).map(|n| n.to_string()).collect::<Vec<_>>());
+    Ok(())
+}
