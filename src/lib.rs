@@ -73,6 +73,8 @@ mod start;
 mod state;
 mod supervisor;
 pub mod sync;
+#[cfg(feature = "test")]
+pub mod testing;
 
 pub use capture::{CaptureGuard, capture, try_capture};
 pub use context::{Context, ParseContextError};
@@ -97,6 +99,8 @@ pub use shared::{
     SharedSlice, SharedSliceBuilder, SharedSliceMut, SharedStr, SharedValue,
 };
 pub use state::{Global, Shared};
+#[cfg(feature = "test")]
+pub use testing::test;
 
 /// The result of most calls in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
