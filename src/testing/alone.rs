@@ -41,7 +41,9 @@ pub(super) fn run(test: &Test, context: Option<Context>, started: Option<&Entere
     let leaks = LeakCheck::start();
     // A function without a context does not look at it.
     let context = context.unwrap_or_default();
-    let result = caught(|| catch_unwind(AssertUnwindSafe(|| (test.body)(context))));
+    let result = caught(|| {
+        catch_unwind(AssertUnwindSafe(|| __rust_begin_short_backtrace(test.body, context)))
+    });
     let came_out = match result {
         Err(panic) => Said::Panicked(panic.message().to_owned()),
         Ok(false) => Said::Refused,
@@ -53,6 +55,12 @@ pub(super) fn run(test: &Test, context: Option<Context>, started: Option<&Entere
     let left = if test.leak_check && as_wanted { leaks.finish() } else { Ok(()) };
     let said = left.err().map_or(came_out, |leaks| Said::Leaked(leaks.to_string()));
     finish(line.as_ref(), &said)
+}
+
+/// By this name std knows where a short backtrace ends.
+#[inline(never)]
+fn __rust_begin_short_backtrace(body: fn(Context) -> bool, context: Context) -> bool {
+    std::hint::black_box(body(context))
 }
 
 /// Ends this process with the test program. Not by the thread that this takes on some systems, which would

@@ -57,31 +57,36 @@ impl LeakCheck {
     ///
     /// # Errors
     ///
-    /// What is there and was not.
+    /// What is there and was not. A name in shared memory that another process uses is not this one's.
     ///
     /// # Platform notes
     ///
     /// macOS: names of shared memory cannot be listed.
     pub fn finish(&self) -> Result<(), Leaks> {
         let start = Instant::now();
+        let mut pause = Duration::from_millis(1);
         loop {
             let leaks = self.compare();
-            if leaks.0.is_empty() {
+            if leaks.0.0.is_empty() {
                 return Ok(());
             }
-            if start.elapsed() > GRACE {
-                return Err(leaks);
+            // Whoever returned had to collect its children.
+            if leaks.1 || start.elapsed() > GRACE {
+                return Err(leaks.0);
             }
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(50));
         }
     }
 
-    fn compare(&self) -> Leaks {
+    /// What there is more now, and whether waiting cannot help.
+    fn compare(&self) -> (Leaks, bool) {
         let now = Self::start();
         let mut leaks = Vec::new();
         let template = template::present();
         let mut children: BTreeSet<&Pid> = now.children.difference(&self.children).collect();
         let began = template.is_some_and(|(pid, _)| children.remove(&pid));
+        let final_already = !children.is_empty();
         let mut say = |what: &str, list: Vec<String>| {
             if !list.is_empty() {
                 leaks.push(format!("{what}: {}", list.join(", ")));
@@ -105,13 +110,15 @@ impl LeakCheck {
             more.retain(|descriptor| descriptor.contains(" -> /"));
         }
         say("descriptors", more.into_iter().cloned().collect());
-        say("shared memory", now.shared.difference(&self.shared).cloned().collect());
+        // Names are those of the whole machine. What another process uses is its own.
+        let names = now.shared.difference(&self.shared);
+        say("shared memory", names.filter(|name| !holdings::others_use(name)).cloned().collect());
         let threads = now.threads.saturating_sub(self.threads);
         if threads > 0 {
             let plural = if threads == 1 { "" } else { "s" };
             leaks.push(format!("{threads} thread{plural} still running"));
         }
-        Leaks(leaks)
+        (Leaks(leaks), final_already)
     }
 }
 

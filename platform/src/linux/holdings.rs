@@ -41,11 +41,32 @@ pub fn descriptors() -> BTreeSet<String> {
     .collect()
 }
 
-/// The names of shared memory and named semaphores that exist on the machine.
+/// Where shared memory and semaphores with a name are (shm_overview(7)).
+const SHARED: &str = "/dev/shm";
+
+/// The names of shared memory and semaphores that exist on the machine.
 #[must_use]
 pub fn shared_names() -> BTreeSet<String> {
-    let list = fs::read_dir("/dev/shm").into_iter().flatten().flatten();
+    let list = fs::read_dir(SHARED).into_iter().flatten().flatten();
     list.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Whether another process than this one maps what has such a name, or has it open.
+#[must_use]
+pub fn others_use(shared_name: &str) -> bool {
+    let path = format!("{SHARED}/{shared_name}");
+    let own = std::process::id();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let others = processes.filter(|entry| {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        pid.is_some_and(|pid| pid != own)
+    });
+    others.map(|entry| entry.path()).any(|process| {
+        let maps = fs::read(process.join("maps")).unwrap_or_default();
+        let mut files = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+        maps.split(|byte| *byte == b'\n').any(|line| line.ends_with(path.as_bytes()))
+            || files.any(|fd| fs::read_link(fd.path()).is_ok_and(|file| file.as_os_str() == &*path))
+    })
 }
 
 /// The processes of this user that have `name=value` in the environment they were started with. Those that

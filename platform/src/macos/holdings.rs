@@ -73,6 +73,12 @@ pub fn shared_names() -> BTreeSet<String> {
     BTreeSet::new()
 }
 
+/// Whether another process than this one uses what has such a name. Nothing asks here: there are no names.
+#[must_use]
+pub fn others_use(_shared_name: &str) -> bool {
+    false
+}
+
 /// The processes of this user that have `name=value` in the environment they were started with: the
 /// `KERN_PROCARGS2` of sysctl(3), which the system tells about processes of the same user.
 #[must_use]

@@ -79,6 +79,56 @@ fn the_test_program_is_a_program(_: Context) {
     assert!(list.contains("the_test_program_is_a_program::spawn: test"), "{list}");
 }
 
+/// What other constructors of the program do has been done, once, wherever the linker has put them.
+static REGISTERED: AtomicU32 = AtomicU32::new(0);
+
+#[cfg(target_os = "linux")]
+mod registers {
+    use super::{Ordering, REGISTERED};
+
+    extern "C" fn register() {
+        REGISTERED.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[used]
+    #[link_section = ".init_array.00200"]
+    static EARLY: extern "C" fn() = register;
+    #[used]
+    #[link_section = ".init_array"]
+    static LATE: extern "C" fn() = register;
+}
+
+#[cfg(target_os = "linux")]
+#[offspring::test]
+fn other_constructors_have_run(context: Context) -> offspring::Result<()> {
+    assert_eq!(REGISTERED.load(Ordering::Relaxed), 2);
+    let seen = context.process().start((), |()| REGISTERED.load(Ordering::Relaxed))?.join()?;
+    assert_eq!(seen, 2);
+    Ok(())
+}
+
+/// Behind all others of this file.
+#[cfg(target_os = "linux")]
+mod registers_last {
+    use super::{AtomicU32, Ordering};
+
+    pub(super) static LAST: AtomicU32 = AtomicU32::new(0);
+
+    extern "C" fn register() {
+        LAST.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[used]
+    #[link_section = ".init_array"]
+    static LAST_ENTRY: extern "C" fn() = register;
+}
+
+#[cfg(target_os = "linux")]
+#[offspring::test]
+fn the_last_constructor_has_run(_: Context) {
+    assert_eq!(registers_last::LAST.load(Ordering::Relaxed), 1);
+}
+
 #[offspring::test]
 fn a_thread_forbids_fork() {
     std::thread::scope(|scope| {

@@ -61,6 +61,7 @@ fn crashes(_: Context) {
 
 #[offspring::test(contexts(Inline))]
 fn overflows_the_stack(_: Context) {
+    #[allow(unconditional_recursion, reason = "that is the point")]
     fn deeper(n: u64) -> u64 {
         let room = std::hint::black_box([n; 1000]);
         deeper(n + 1) + room[3]
@@ -99,8 +100,10 @@ fn leaks_a_descriptor(_: Context) {
 
 #[offspring::test(contexts(Inline))]
 fn leaks_a_thread(_: Context) {
-    std::thread::spawn(|| loop {
-        std::thread::park();
+    std::thread::spawn(|| {
+        loop {
+            std::thread::park();
+        }
     });
 }
 
