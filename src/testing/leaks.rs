@@ -36,7 +36,7 @@ pub struct LeakCheck {
 }
 
 /// How long threads that were joined, and what a fork server collects, may take to be gone.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(5);
 
 impl LeakCheck {
     /// Takes note of what this process holds: children, open descriptors, threads, and the names of shared
@@ -53,7 +53,7 @@ impl LeakCheck {
     /// Compares with now.
     ///
     /// Children must have been collected, those that have ended as well. What the system does in its own time
-    /// (a thread that was joined is gone a moment later) is waited for, 2 s at most.
+    /// (a thread that was joined is gone a moment later) is waited for, 5 s at most.
     ///
     /// # Errors
     ///

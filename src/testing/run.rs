@@ -28,7 +28,7 @@ const TOKEN: &str = "OFFSPRING_TEST_TOKEN";
 
 /// How long what a test left behind may take to end. What the kernel ends with its owner takes milliseconds,
 /// and on a busy machine longer.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(5);
 
 /// One test function. Made by the attribute.
 #[derive(Debug)]

@@ -122,3 +122,11 @@ fn crashes_instead_of_a_panic(_: Context) {
 #[offspring::test(contexts(Inline))]
 #[should_panic]
 fn does_not_panic(_: Context) {}
+
+/// For whoever kills the test program meanwhile.
+#[offspring::test(contexts(Inline), ignore = "it has no end", timeout = "1h")]
+fn waits_for_ever(_: Context) {
+    loop {
+        std::thread::park();
+    }
+}
