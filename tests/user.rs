@@ -308,6 +308,22 @@ fn a_test_can_be_run_by_hand() {
     user.assert_nothing_is_left();
 }
 
+/// A program that a test or a child executes has their environment, and may be the same test program.
+#[cfg(target_os = "linux")]
+#[test]
+fn notes_for_others_are_not_obeyed() {
+    let user = User::new("notes");
+    let program = user.program("options");
+    for (name, value) in [("OFFSPRING_TEST", "1:two_contexts::fork"), ("OFFSPRING_CHILD", "1:0")] {
+        let mut command = user.command(&program);
+        let ended = command.args(["--exact", "constructors_run_once"]).env(name, value).output();
+        let ended = ended.expect("the test program runs");
+        assert!(ended.status.success(), "{name}={value}: {}", all_of(&ended));
+        assert_eq!(verdicts(&ended)["constructors_run_once"], "ok");
+    }
+    user.assert_nothing_is_left();
+}
+
 #[test]
 fn closed_standard_streams_are_harmless() {
     let user = User::new("closed");

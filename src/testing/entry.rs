@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use offspring_platform::entry::{self, Entered};
-use offspring_platform::{constructors, exit, runtime};
+use offspring_platform::{constructors, exit, program, runtime};
 
 use super::alone;
 use super::run::Test;
@@ -31,38 +31,52 @@ pub fn enter(test: Option<&'static Test>, constructor: extern "C" fn()) {
     if ENTERED.swap(true, Ordering::Relaxed) {
         return;
     }
-    let is_child = std::env::var_os(NOTE).is_some();
-    if !is_child && std::env::var_os(WANTED).is_none() {
+    let is_child = is_for_this_process(NOTE);
+    if !is_child && !is_for_this_process(WANTED) {
         crate::init();
         return;
     }
-    // Nothing unwinds from here into the loader.
-    let bomb = exit::Bomb::arm();
+    // Nothing unwinds from here into the loader, and nothing returns: the constructors would run again.
+    let _bomb = exit::Bomb::arm();
     if let Err(error) = runtime::prepare() {
         fail(&format!("this process cannot be prepared: {error}"));
     }
     constructors::run_later_than(constructor);
     crate::init();
-    if let Some((wanted, entered)) = entry::take_note(WANTED) {
-        run(&wanted.to_string_lossy(), &entered);
+    match entry::take_note(WANTED) {
+        Some((wanted, entered)) => run(&wanted.to_string_lossy(), &entered),
+        None => fail("this process was started as a child, and then was none"),
     }
-    // What it was, was for another process. It goes on as an ordinary one, whose constructors have run.
-    std::mem::forget(bomb);
 }
 
-/// Runs the test that is wanted. Returns if somebody else was meant, who started this process.
-fn run(wanted: &str, entered: &Entered) {
-    let (owner, label) = match wanted.split_once(':') {
-        Some((pid, label)) if pid.parse::<u32>().is_ok() => (pid.parse::<u32>().ok(), label),
-        _ => (None, wanted),
+/// Whether a note in the environment was written for this process, and not for another that it was inherited
+/// from. Both kinds begin with the pid of who wrote them; one that was written by hand does not.
+fn is_for_this_process(variable: &str) -> bool {
+    let Some(note) = std::env::var_os(variable).filter(|_| !program::is_privileged()) else {
+        return false;
     };
-    if owner.is_some_and(|owner| owner != std::os::unix::process::parent_id()) {
-        return;
+    match owner(&note.to_string_lossy()) {
+        Some((pid, _)) => pid == std::os::unix::process::parent_id(),
+        None => variable == WANTED,
     }
+}
+
+/// The pid at the beginning of a note, and what follows.
+fn owner(note: &str) -> Option<(u32, &str)> {
+    let (pid, rest) = note.split_once(':')?;
+    Some((pid.parse().ok()?, rest))
+}
+
+/// Runs the test that is wanted.
+fn run(wanted: &str, entered: &Entered) -> ! {
+    let (started, label) = match owner(wanted) {
+        Some((_, label)) => (Some(entered), label),
+        None => (None, wanted),
+    };
     let list: Vec<&'static Test> = tests().clone();
     let found = list.iter().find_map(|test| Some((*test, test.context_of(label)?)));
     match found {
-        Some((test, context)) => alone::run(test, context, owner.map(|_| entered)),
+        Some((test, context)) => alone::run(test, context, started),
         None => fail(&format!("{WANTED} is {wanted:?}, but no test of this program has that name")),
     }
 }

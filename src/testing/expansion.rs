@@ -69,8 +69,8 @@ macro_rules! __test_function {
     (@alone { $name:ident } { $($option:tt)* } { $($unused:tt)* } { $($cfg:tt)* }
         { $($attribute:tt)* } $($item:tt)*
     ) => {
-        #[::core::prelude::v1::test]
         $($cfg)*
+        #[::core::prelude::v1::test]
         $($attribute)*
         fn $name() {
             $($item)*

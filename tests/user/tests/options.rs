@@ -129,6 +129,14 @@ fn the_last_constructor_has_run(_: Context) {
     assert_eq!(registers_last::LAST.load(Ordering::Relaxed), 1);
 }
 
+/// In the test program itself. Once more by `tests/user.rs`, with notes that were written for others.
+#[cfg(target_os = "linux")]
+#[test]
+fn constructors_run_once() {
+    assert_eq!(REGISTERED.load(Ordering::Relaxed), 2);
+    assert_eq!(registers_last::LAST.load(Ordering::Relaxed), 1);
+}
+
 #[offspring::test]
 fn a_thread_forbids_fork() {
     std::thread::scope(|scope| {
