@@ -30,6 +30,7 @@ use crate::supervisor::template;
 #[must_use = "`finish` says what has leaked"]
 pub struct LeakCheck {
     children: BTreeSet<Pid>,
+    of_template: OfTemplate,
     descriptors: BTreeSet<String>,
     threads: usize,
     shared: BTreeSet<String>,
@@ -44,6 +45,7 @@ impl LeakCheck {
     pub fn start() -> Self {
         Self {
             children: own_children(),
+            of_template: of_template(),
             descriptors: holdings::descriptors(),
             threads: threads::count().unwrap_or(1),
             shared: holdings::shared_names(),
@@ -57,16 +59,20 @@ impl LeakCheck {
     ///
     /// # Errors
     ///
-    /// What is there and was not. A name in shared memory that another process uses is not this one's.
+    /// What is there and was not. The list of names in shared memory is that of the whole machine, and says of
+    /// none who made it. Those count that belong to this user and are used by no other process.
     ///
     /// # Platform notes
     ///
     /// macOS: names of shared memory cannot be listed.
     pub fn finish(&self) -> Result<(), Leaks> {
         let start = Instant::now();
+        // Only those that are there by now: what appears later is somebody else's.
+        let names = holdings::shared_names();
+        let names: BTreeSet<&String> = names.difference(&self.shared).collect();
         let mut pause = Duration::from_millis(1);
         loop {
-            let leaks = self.compare();
+            let leaks = self.compare(&names);
             if leaks.0.0.is_empty() {
                 return Ok(());
             }
@@ -80,7 +86,7 @@ impl LeakCheck {
     }
 
     /// What there is more now, and whether waiting cannot help.
-    fn compare(&self) -> (Leaks, bool) {
+    fn compare(&self, names: &BTreeSet<&String>) -> (Leaks, bool) {
         let now = Self::start();
         let mut leaks = Vec::new();
         let template = template::present();
@@ -93,16 +99,10 @@ impl LeakCheck {
             }
         };
         say("children that were not collected", children.into_iter().map(named).collect());
-        let mut grandchildren = Vec::new();
-        for child in &now.children {
-            let theirs = holdings::children_of(*child);
-            // One child of the template waits for the next start, and is nobody's yet.
-            let spare = template.is_some_and(|(pid, spare)| pid == *child && spare);
-            if theirs.len() > usize::from(spare) {
-                grandchildren.extend(theirs.iter().map(named));
-            }
+        if now.of_template.busy() > self.of_template.busy() {
+            let more = now.of_template.children.difference(&self.of_template.children);
+            say("children of the fork server", more.map(named).collect());
         }
-        say("children of children", grandchildren);
         let mut more = more(&self.descriptors, &now.descriptors);
         if began {
             // The template of the fork server started meanwhile. It is no leak, and what belongs to it cannot
@@ -110,9 +110,9 @@ impl LeakCheck {
             more.retain(|descriptor| descriptor.contains(" -> /"));
         }
         say("descriptors", more.into_iter().cloned().collect());
-        // Names are those of the whole machine. What another process uses is its own.
-        let names = now.shared.difference(&self.shared);
-        say("shared memory", names.filter(|name| !holdings::others_use(name)).cloned().collect());
+        let names =
+            names.iter().filter(|name| now.shared.contains(**name) && !holdings::others_use(name));
+        say("shared memory", names.map(|name| (*name).clone()).collect());
         let threads = now.threads.saturating_sub(self.threads);
         if threads > 0 {
             let plural = if threads == 1 { "" } else { "s" };
@@ -133,6 +133,26 @@ impl fmt::Display for Leaks {
 }
 
 impl std::error::Error for Leaks {}
+
+/// The children of the template of the fork server.
+#[derive(Debug, Default)]
+struct OfTemplate {
+    children: BTreeSet<Pid>,
+    /// One of them waits for the next start, and is nobody's yet.
+    spare: bool,
+}
+
+impl OfTemplate {
+    /// How many are not that one.
+    fn busy(&self) -> usize {
+        self.children.len().saturating_sub(usize::from(self.spare))
+    }
+}
+
+fn of_template() -> OfTemplate {
+    let Some((pid, spare)) = template::present() else { return OfTemplate::default() };
+    OfTemplate { children: holdings::children_of(pid), spare }
+}
 
 fn own_children() -> BTreeSet<Pid> {
     Pid::try_from(std::process::id()).map(holdings::children_of).unwrap_or_default()

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 
 use crate::unix::wait::Pid;
 
@@ -44,11 +45,16 @@ pub fn descriptors() -> BTreeSet<String> {
 /// Where shared memory and semaphores with a name are (shm_overview(7)).
 const SHARED: &str = "/dev/shm";
 
-/// The names of shared memory and semaphores that exist on the machine.
+/// The names of shared memory and semaphores that this user has on the machine.
 #[must_use]
 pub fn shared_names() -> BTreeSet<String> {
+    // SAFETY: no memory is involved.
+    let own = unsafe { libc::geteuid() };
     let list = fs::read_dir(SHARED).into_iter().flatten().flatten();
-    list.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    // Directories are other things of other programs.
+    list.filter(|entry| entry.metadata().is_ok_and(|data| data.is_file() && data.uid() == own))
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 /// Whether another process than this one maps what has such a name, or has it open.

@@ -130,3 +130,10 @@ fn waits_for_ever(_: Context) {
         std::thread::park();
     }
 }
+
+/// It maps nothing any more: the name is what is left.
+#[cfg(target_os = "linux")]
+#[offspring::test(contexts(Inline))]
+fn leaks_shared_memory(_: Context) {
+    std::fs::write(format!("/dev/shm/leaked-by-a-test-{}", std::process::id()), "text").unwrap();
+}
