@@ -34,6 +34,12 @@
 //!
 //! The module [`fork`] is for what only fork can do: closures that capture, and inputs that need no serde.
 //!
+//! # Tests
+//!
+//! With the feature `test`, `#[offspring::test]` makes of one function a test for each context, under `cargo test` and
+//! `cargo nextest`. Each runs in a process of its own with one thread, so Fork works there. The module `testing`
+//! has more.
+//!
 //! # When not to use processes
 //!
 //! A pool of threads shares memory for free, and starts and feeds its workers faster. Processes pay
