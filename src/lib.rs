@@ -34,6 +34,12 @@
 //!
 //! The module [`fork`] is for what only fork can do: closures that capture, and inputs that need no serde.
 //!
+//! # Tests
+//!
+//! With the feature `test`, `#[offspring::test]` makes of one function a test for each context, under `cargo test` and
+//! `cargo nextest`. Each runs in a process of its own with one thread, so Fork works there. The module `testing`
+//! has more.
+//!
 //! # When not to use processes
 //!
 //! A pool of threads shares memory for free, and starts and feeds its workers faster. Processes pay
@@ -79,6 +85,8 @@ mod start;
 mod state;
 mod supervisor;
 pub mod sync;
+#[cfg(feature = "test")]
+pub mod testing;
 
 pub use capture::{CaptureGuard, capture, try_capture};
 pub use context::{Context, ParseContextError};
@@ -103,6 +111,8 @@ pub use shared::{
     SharedSlice, SharedSliceBuilder, SharedSliceMut, SharedStr, SharedValue,
 };
 pub use state::{Global, Shared};
+#[cfg(feature = "test")]
+pub use testing::test;
 
 /// The result of most calls in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -23,6 +23,8 @@
 //!   is told which. Linux with glibc: a robust mutex, whose owner is a thread, and the kernel says when it ends.
 //!   Elsewhere: the number of a process and when it began, and whoever waits asks whether it lives (`life`).
 //! * [`peer`]: who is at the other end of a socket.
+//! * [`constructors`]: code that runs before `main`, for tests.
+//! * [`holdings`]: the children, descriptors and names in shared memory that a process has.
 //!
 //! Shared by all POSIX systems, in `unix`:
 //!
@@ -30,6 +32,7 @@
 //! * [`socket`]: stream sockets that carry descriptors.
 //! * [`region`]: memory of fixed size that several processes write, without references to plain data.
 //! * [`lock`]: the lock of a region, on top of `owner`.
+//! * [`runtime`]: what std sets up before `main`, for a process that never gets there.
 //! * [`waiting`]: sleeping for something that others do, in a way that no death of one can break.
 //! * [`clock`], [`entry`], [`poll`], [`wait`], [`signal`], [`fork`], [`exit`], [`environment`], [`limits`], [`locale`],
 //!   [`random`].
@@ -57,11 +60,12 @@ mod macos;
 use macos as os;
 
 pub use os::{
-    affinity, bell, guardian, image, lifeline, memory, park, program, spool, threads, watch,
+    affinity, bell, constructors, guardian, holdings, image, lifeline, memory, park, program,
+    spool, threads, watch,
 };
 pub use unix::{
     clock, descriptors, entry, environment, exit, fd, fork, limits, locale, lock, peer, poll,
-    random, region, shared, signal, socket, spawn, wait, waiting,
+    random, region, runtime, shared, signal, socket, spawn, wait, waiting,
 };
 
 pub use fork::allow_fork;

@@ -47,6 +47,29 @@ pub(crate) fn run(run: &Run<'_>) -> io::Result<i32> {
     })
 }
 
+/// Runs the program as the process of a test, which finds channel and lifeline where a child does.
+#[cfg(feature = "test")]
+pub(crate) fn run_test(
+    arguments: &[OsString],
+    environment: &[(OsString, OsString)],
+    standard: [Standard<'_>; 3],
+    handed: [BorrowedFd<'_>; 2],
+) -> io::Result<i32> {
+    let name = std::env::args_os().next();
+    let arguments = name.iter().chain(arguments).map(|text| c_string(text));
+    let environment = environment.iter().filter(|(name, _)| name != NOTE);
+    spawn::spawn(&Start {
+        program: program::path()?,
+        arguments: &arguments.collect::<io::Result<Vec<_>>>()?,
+        environment: &environment
+            .map(|(name, value)| pair(name, value))
+            .collect::<io::Result<Vec<_>>>()?,
+        directory: None,
+        standard,
+        handed: &handed,
+    })
+}
+
 /// What a supervisor must know to run the program as a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Execute {

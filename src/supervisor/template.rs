@@ -111,6 +111,14 @@ fn with<T>(
     }
 }
 
+/// The template of this process, and whether it has been asked for the child of the next start.
+#[cfg(feature = "test")]
+pub(crate) fn present() -> Option<(i32, bool)> {
+    let place = lock();
+    let template = place.as_ref().filter(|template| template.supervisor.is_ours())?;
+    Some((template.supervisor.pid, template.spare.is_some()))
+}
+
 /// What changed in this process's environment since the template was started.
 pub(crate) fn environment_since_start(
     home: &Home,

@@ -2,8 +2,10 @@
 
 pub mod affinity;
 pub mod bell;
+pub mod constructors;
 pub(crate) mod descriptors;
 pub mod guardian;
+pub mod holdings;
 pub(crate) mod huge;
 pub mod image;
 #[cfg(any(test, not(target_env = "gnu"), offspring_force_portable))]
@@ -17,6 +19,7 @@ pub mod program;
 pub(crate) mod shared;
 pub(crate) mod spawn;
 pub mod spool;
+pub(crate) mod stack;
 pub mod threads;
 pub mod watch;
 

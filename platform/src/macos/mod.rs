@@ -5,9 +5,11 @@
 
 pub mod affinity;
 pub mod bell;
+pub mod constructors;
 pub(crate) mod descriptors;
 mod ffi;
 pub mod guardian;
+pub mod holdings;
 pub(crate) mod huge;
 pub mod image;
 mod kqueue;
@@ -19,6 +21,7 @@ pub mod program;
 pub(crate) mod shared;
 pub(crate) mod spawn;
 pub mod spool;
+pub(crate) mod stack;
 pub mod threads;
 pub mod watch;
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod announce;
 pub mod clock;
+mod constructor;
 pub mod descriptors;
 pub mod entry;
 pub mod environment;
@@ -18,6 +19,7 @@ pub mod peer;
 pub mod poll;
 pub mod random;
 pub mod region;
+pub mod runtime;
 pub mod shared;
 pub mod signal;
 pub mod socket;

@@ -137,6 +137,25 @@ pub fn deaf() {
 
 extern "C" fn do_nothing(_signal: i32) {}
 
+/// A write to a pipe or socket that nobody reads is an error, and does not end the process: as std has it from
+/// `main` on.
+pub fn ignore_pipe() {
+    set_disposition(libc::SIGPIPE, libc::SIG_IGN);
+}
+
+/// Back to what a signal does by itself. May be called in a handler.
+pub(crate) fn forget_handler(number: i32) {
+    set_disposition(number, libc::SIG_DFL);
+}
+
+/// Has the kernel end this process by SIGALRM when so much time has passed, in whole seconds, rounded up.
+/// Children do not inherit that.
+pub fn end_after(time: std::time::Duration) {
+    let seconds = u32::try_from(time.as_secs().saturating_add(1)).unwrap_or(u32::MAX);
+    // SAFETY: no memory is involved.
+    unsafe { libc::alarm(seconds) };
+}
+
 fn set_disposition(number: i32, handler: libc::sighandler_t) {
     // SAFETY: all zeroes is a valid `sigaction`: default handler, no flags, empty mask.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };

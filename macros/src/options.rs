@@ -1,0 +1,157 @@
+//! What stands in the parentheses of the attribute.
+
+use proc_macro::{Delimiter, Ident, Span, TokenStream, TokenTree};
+
+use crate::failure::Failure;
+
+const KNOWN: &str = "use `contexts(Fork, Spawn, ForkServer, Inline)`, `timeout = \"30s\"`, \
+                     `leak_check = false`, `should_panic`, `ignore` or `ignore = \"reason\"`";
+
+/// Of one minute, like that of other runners: reached by a deadlock, and by little else.
+const DEFAULT_TIMEOUT_MS: u64 = 60_000;
+
+/// The names of the tests that a function becomes, each with its variant of `Context`.
+const CONTEXTS: [&str; 4] = ["fork Fork", "spawn Spawn", "fork_server ForkServer", "inline Inline"];
+
+/// The options of one test function.
+pub(crate) struct Options {
+    /// Where they were chosen, and which.
+    pub(crate) contexts: Option<(Span, Vec<&'static str>)>,
+    pub(crate) timeout_ms: u64,
+    pub(crate) leak_check: bool,
+    pub(crate) should_panic: bool,
+    /// The reason, as a literal.
+    pub(crate) ignore: Option<String>,
+}
+
+/// Every context there is.
+pub(crate) fn all() -> Vec<&'static str> {
+    CONTEXTS.to_vec()
+}
+
+impl Options {
+    pub(crate) fn read(arguments: TokenStream) -> Result<Self, Failure> {
+        let mut options = Self {
+            contexts: None,
+            timeout_ms: DEFAULT_TIMEOUT_MS,
+            leak_check: true,
+            should_panic: false,
+            ignore: None,
+        };
+        let mut seen: Vec<String> = Vec::new();
+        for part in parts(arguments) {
+            let Some(TokenTree::Ident(name)) = part.first() else {
+                let span = part.first().map_or_else(Span::call_site, TokenTree::span);
+                return Err(Failure::at(span, KNOWN));
+            };
+            let text = name.to_string();
+            if seen.contains(&text) {
+                return Err(Failure::at(name.span(), "this option is there twice"));
+            }
+            match (text.as_str(), &part[1..]) {
+                ("contexts", [TokenTree::Group(list)])
+                    if list.delimiter() == Delimiter::Parenthesis =>
+                {
+                    options.contexts = Some((name.span(), contexts(name, list.stream())?));
+                }
+                ("timeout", [equals, value]) if is_equals(equals) => {
+                    options.timeout_ms = milliseconds(value)?;
+                }
+                ("leak_check", [equals, TokenTree::Ident(value)]) if is_equals(equals) => {
+                    options.leak_check = match value.to_string().as_str() {
+                        "true" => true,
+                        "false" => false,
+                        _ => return Err(Failure::at(value.span(), "use `true` or `false`")),
+                    };
+                }
+                ("should_panic", []) => options.should_panic = true,
+                ("ignore", []) => options.ignore = Some("\"\"".to_owned()),
+                ("ignore", [equals, TokenTree::Literal(reason)]) if is_equals(equals) => {
+                    options.ignore = Some(reason.to_string());
+                }
+                _ => return Err(Failure::at(name.span(), KNOWN)),
+            }
+            seen.push(text);
+        }
+        Ok(options)
+    }
+}
+
+/// What stands between commas.
+fn parts(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
+    let mut parts = vec![Vec::new()];
+    for token in tokens {
+        if matches!(&token, TokenTree::Punct(comma) if comma.as_char() == ',') {
+            parts.push(Vec::new());
+        } else if let Some(last) = parts.last_mut() {
+            last.push(token);
+        }
+    }
+    parts.retain(|part| !part.is_empty());
+    parts
+}
+
+fn is_equals(token: &TokenTree) -> bool {
+    matches!(token, TokenTree::Punct(sign) if sign.as_char() == '=')
+}
+
+/// `Fork, Spawn`, in any spelling that `Context` itself reads. Fork may be written `unsafe(Fork)`.
+fn contexts(option: &Ident, list: TokenStream) -> Result<Vec<&'static str>, Failure> {
+    let wrong = "use Fork (or unsafe(Fork)), Spawn, ForkServer or Inline";
+    let mut chosen = Vec::new();
+    for part in parts(list) {
+        let (name, promised) = match part.as_slice() {
+            [TokenTree::Ident(name)] => (name.clone(), false),
+            [TokenTree::Ident(word), TokenTree::Group(inner)] if word.to_string() == "unsafe" => {
+                let inner: Vec<TokenTree> = inner.stream().into_iter().collect();
+                let [TokenTree::Ident(name)] = inner.as_slice() else {
+                    return Err(Failure::at(word.span(), wrong));
+                };
+                (name.clone(), true)
+            }
+            other => {
+                let span = other.first().map_or_else(Span::call_site, TokenTree::span);
+                return Err(Failure::at(span, wrong));
+            }
+        };
+        let plain = name.to_string().replace('_', "").to_ascii_lowercase();
+        let found = CONTEXTS.iter().find(|context| {
+            let variant = context.split(' ').nth(1).unwrap_or_default();
+            variant.to_ascii_lowercase() == plain && (!promised || plain == "fork")
+        });
+        let Some(found) = found else { return Err(Failure::at(name.span(), wrong)) };
+        if chosen.contains(found) {
+            return Err(Failure::at(name.span(), "this context is there twice"));
+        }
+        chosen.push(*found);
+    }
+    if chosen.is_empty() {
+        return Err(Failure::at(option.span(), "at least one context is needed"));
+    }
+    Ok(chosen)
+}
+
+/// `"30s"`, in milliseconds.
+fn milliseconds(value: &TokenTree) -> Result<u64, Failure> {
+    let wrong = || {
+        Failure::at(
+            value.span(),
+            "a time limit is a text like \"500ms\", \"30s\", \"5min\" or \"1h\"",
+        )
+    };
+    let text = value.to_string();
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).ok_or_else(wrong)?;
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let number: u64 = digits.trim_end().parse().map_err(|_| wrong())?;
+    let unit = match &text[digits.len()..] {
+        "ms" => 1,
+        "s" => 1000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    match number.checked_mul(unit) {
+        None | Some(0) => Err(wrong()),
+        Some(milliseconds) => Ok(milliseconds),
+    }
+}

@@ -1,0 +1,228 @@
+//! A test as the test program sees it: it starts the process of the test, waits, and judges.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use offspring_platform::descriptors;
+use offspring_platform::fd::PrivateFd;
+use offspring_platform::holdings;
+use offspring_platform::lifeline::{self, Consequence};
+use offspring_platform::poll::{self, Interest};
+use offspring_platform::signal::Signal;
+use offspring_platform::spawn::Standard;
+use offspring_platform::wait::{self, Exit, Pid};
+use offspring_platform::watch::{self, Watch};
+
+use super::entry::WANTED;
+use super::line::{self, Said};
+use super::output::Output;
+use crate::Context;
+use crate::launch::execute;
+
+/// Tells the processes of one test from all others on the machine: it is inherited by all they start.
+const TOKEN: &str = "OFFSPRING_TEST_TOKEN";
+
+/// How long what a test left behind may take to end. What the kernel ends with its owner takes milliseconds,
+/// and on a busy machine longer.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// One test function. Made by the attribute.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct Test {
+    /// Its module path and name.
+    pub path: &'static str,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// Whether it fails when it leaves something behind.
+    pub leak_check: bool,
+    /// Whether it fails when it does *not* panic.
+    pub should_panic: bool,
+    /// Promises that the process may be forked.
+    pub promise: fn(),
+    /// The function; whether it succeeded. One that takes no context ignores it.
+    pub body: fn(Context) -> bool,
+}
+
+/// How the process of a test ended.
+struct Ended {
+    /// `None`: it was killed, because its time was up.
+    exit: Option<Exit>,
+    said: Option<Said>,
+    survivors: Vec<String>,
+}
+
+impl Test {
+    /// The name of the test, as the test program lists it.
+    pub(super) fn label(&self, context: Option<Context>) -> String {
+        let path = self.path.split_once("::").map_or(self.path, |(_, path)| path);
+        match context {
+            None => path.to_owned(),
+            Some(Context::ForkServer) => format!("{path}::fork_server"),
+            Some(context) => format!("{path}::{context}"),
+        }
+    }
+
+    /// Which context the label says, if it is one of this test's.
+    pub(super) fn context_of(&self, label: &str) -> Option<Option<Context>> {
+        let mut all = Context::ALL.into_iter().map(Some).chain([None]);
+        all.find(|context| self.label(*context) == label)
+    }
+
+    /// The body of the `#[test]` function. Panics, in silence, when the test has failed.
+    pub fn run(&self, context: Option<Context>) {
+        let label = self.label(context);
+        let outcome = Output::new().and_then(|output| {
+            let ended = self.in_own_process(&label, &output)?;
+            output.show()?;
+            Ok(ended)
+        });
+        let why = match outcome {
+            Err(error) => format!("it could not be run: {error}"),
+            Ok(ended) => match self.judge(ended) {
+                Ok(None) => return,
+                // What `#[should_panic]` of the test program looks at.
+                Ok(Some(message)) => resume_unwind(Box::new(message)),
+                Err(why) => why,
+            },
+        };
+        tell(&format!("{label} failed: {why}"));
+        if !self.should_panic {
+            resume_unwind(Box::new(why));
+        }
+        // The test program, which expects a panic, says that there was none.
+    }
+
+    /// `Ok` with the message of the panic, if it was to panic and has; `Err` with what is wrong.
+    fn judge(&self, ended: Ended) -> Result<Option<String>, String> {
+        let Some(exit) = ended.exit else {
+            return Err(format!("no end after {:?}, so it was killed", self.timeout));
+        };
+        let message = match (ended.said, self.should_panic) {
+            (None, _) if exit == Exit::Code(0) => {
+                return Err(
+                    "its process exited, with status 0, before the function returned".into()
+                );
+            }
+            (None, _) => return Err(format!("its process ended with {exit}")),
+            (Some(Said::Leaked(leaks)), _) => return Err(format!("it leaks: {leaks}")),
+            (Some(Said::Refused), _) => return Err("it returned an error".into()),
+            (Some(Said::Panicked(message)), false) => return Err(panicked(&message)),
+            (Some(Said::Panicked(message)), true) => Some(message),
+            (Some(Said::Passed), true) => return Err("it did not panic".into()),
+            (Some(Said::Passed), false) if matches!(exit, Exit::Code(0) | Exit::Unknown) => None,
+            (Some(Said::Passed), false) => {
+                return Err(format!("the function returned, then its process ended with {exit}"));
+            }
+        };
+        if self.leak_check && !ended.survivors.is_empty() {
+            return Err(format!(
+                "it leaks: processes that outlive it: {}",
+                ended.survivors.join(", ")
+            ));
+        }
+        Ok(message)
+    }
+
+    fn in_own_process(&self, label: &str, output: &Output) -> io::Result<Ended> {
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        let own = std::process::id();
+        let token: OsString = format!("{own}-{}", RUNS.fetch_add(1, Ordering::Relaxed)).into();
+        let (ours, theirs) = descriptors::socket_pair()?;
+        let (keeper, end) = lifeline::new()?;
+        let mut environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+        environment.retain(|(name, _)| name != WANTED && name != TOKEN);
+        environment.push((WANTED.into(), format!("{own}:{label}").into()));
+        environment.push((TOKEN.into(), token.clone()));
+        let stream = output.file().map_or(Standard::Inherit, |file| Standard::Open(file.as_fd()));
+        let pid = execute::run_test(
+            // Should it come to `main` all the same, then it lists the tests and runs none.
+            &["--list".into()],
+            &environment,
+            [Standard::Null, stream, stream],
+            [theirs.borrow()?, end.borrow()?],
+        )?;
+        if let Ok(end) = end.borrow() {
+            // Until it ties itself. On systems where only it can do that, nothing happens.
+            let _ = lifeline::tie(end, pid, Consequence::Kill);
+        }
+        drop((theirs, end));
+        let ended = wait_for(pid, &ours, Instant::now().checked_add(self.timeout));
+        drop(keeper);
+        let (exit, said) = ended?;
+        // For one that has failed, it does not matter whether they would have ended.
+        let patient = matches!(said, Some(Said::Passed | Said::Panicked(_)));
+        let survivors = end_survivors(&token, patient);
+        Ok(Ended { exit, said, survivors })
+    }
+}
+
+/// The first line of a message says it here; all of it is in the output.
+fn panicked(message: &str) -> String {
+    format!("it panicked: {}", message.lines().next().unwrap_or_default())
+}
+
+#[expect(clippy::print_stderr, reason = "the test program captures it")]
+fn tell(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Waits for the end of a child, and hears what it says. Kills it when its time is up.
+fn wait_for(
+    pid: Pid,
+    line: &PrivateFd,
+    deadline: Option<Instant>,
+) -> io::Result<(Option<Exit>, Option<Said>)> {
+    /// Where the end of a child cannot be waited for, somebody has to look.
+    const LOOK: Duration = Duration::from_millis(5);
+    let watch = Watch::child(pid).ok();
+    let mut heard = Vec::new();
+    let mut is_open = true;
+    loop {
+        if let Some(exit) = wait::try_reap(pid)? {
+            line::hear(line, &mut heard)?;
+            return Ok((Some(exit), Said::read(&heard)));
+        }
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            // Not collected yet, so the number is its own.
+            watch::signal_own_child(pid, Signal::Kill)?;
+            wait::reap(pid)?;
+            return Ok((None, None));
+        }
+        let mut interests = Vec::new();
+        interests.extend(watch.as_ref().map(|watch| Interest::readable(watch.as_fd())));
+        let line_fd = line.borrow()?;
+        interests.extend(is_open.then(|| Interest::readable(line_fd)));
+        let pause =
+            if watch.is_some() { left } else { Some(left.map_or(LOOK, |left| left.min(LOOK))) };
+        poll::wait(&mut interests, pause)?;
+        is_open = is_open && line::hear(line, &mut heard)?;
+    }
+}
+
+/// Ends the processes that the test has left behind, and says which. `patient`: those that are about to end
+/// are given time.
+fn end_survivors(token: &OsString, patient: bool) -> Vec<String> {
+    let start = Instant::now();
+    loop {
+        let left = holdings::with_variable(TOKEN, token);
+        if left.is_empty() {
+            return Vec::new();
+        }
+        if !patient || start.elapsed() > GRACE {
+            let names = left.iter().map(|pid| format!("{pid} ({})", holdings::name_of(*pid)));
+            let names = names.collect();
+            for pid in left {
+                // Found by what only processes of this test have, a moment ago.
+                let _ = offspring_platform::signal::send(pid, Signal::Kill);
+            }
+            return names;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
