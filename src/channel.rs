@@ -27,10 +27,17 @@
 //!
 //! An end of a queue takes three descriptors, one of a pipe takes one.
 //!
+//! # Waiting for several
+//!
+//! A [`Selector`] waits for any of several queues (for a message, or for room), pipes, processes, tasks of pools
+//! and other descriptors, of whatever types, and tells which is ready. No thread is started for that, and nothing
+//! turns round and round.
+//!
 //! # Cost
 //!
 //! A message is written into memory that all ends share, and read from it: about six system calls for both.
-//! Who waits sleeps, and looks around 50 times in a second.
+//! Who waits sleeps, and looks around 50 times in a second. A sender makes one system call more when somebody
+//! has gone to sleep in a selector since the last one, and so does a receiver when somebody waits there for room.
 //!
 //! # Examples
 //!
@@ -73,3 +80,4 @@ pub use crate::pipe::{End, pipe};
 pub use crate::queue::{
     DEFAULT_BYTES, DEFAULT_CAPACITY, Iter, Receiver, SendError, Sender, queue, queue_of_bytes,
 };
+pub use crate::select::Selector;

@@ -67,6 +67,7 @@ pub mod pod;
 mod pool;
 mod process;
 mod queue;
+mod select;
 mod sendable;
 mod shared;
 mod start;

@@ -14,6 +14,12 @@ mod kills;
 mod pipe;
 #[path = "channel/queue.rs"]
 mod queue;
+#[path = "channel/select.rs"]
+mod select;
+#[path = "channel/select_crowds.rs"]
+mod select_crowds;
+#[path = "channel/select_kills.rs"]
+mod select_kills;
 
 use std::process::ExitCode;
 
@@ -26,5 +32,9 @@ fn main() -> ExitCode {
         queue::PROCESSES,
         queue::FORKED,
         kills::CASES,
+        select::CASES,
+        select_crowds::CASES,
+        select_crowds::FORKED,
+        select_kills::CASES,
     ])
 }

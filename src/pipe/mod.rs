@@ -1,5 +1,7 @@
 //! A pipe between two processes that carries messages in both directions.
 
+mod beside;
+
 use std::any::type_name;
 use std::fmt;
 use std::io;
@@ -14,6 +16,8 @@ use offspring_platform::poll::{self, Interest};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub(crate) use beside::Watch;
 
 use crate::codec;
 use crate::codec::descriptors::Carried;
@@ -32,6 +36,8 @@ const KEPT: usize = 64;
 /// was not received yet.
 pub struct End<A, B> {
     link: Mutex<Link>,
+    /// Why nothing can be received any more, found out while this end was waited for.
+    fault: Mutex<Option<Broken>>,
     messages: PhantomData<fn(A) -> B>,
 }
 
@@ -81,13 +87,27 @@ where
     make().map_err(|error| Error::system("make a pipe", error))
 }
 
+/// How long to wait for room.
+#[derive(Debug, Clone, Copy)]
+enum Patience {
+    /// Not at all, before the message is begun.
+    None,
+    Until(Instant),
+    Endless,
+}
+
 const SENDING: &str = "send a message through a pipe";
 const RECEIVING: &str = "receive a message from a pipe";
 
 impl<A, B> End<A, B> {
     fn new(socket: OwnedFd) -> io::Result<Self> {
         let link = Link::new(PrivateFd::capturable(socket)?);
-        Ok(Self { link: Mutex::new(link), messages: PhantomData })
+        Ok(Self { link: Mutex::new(link), fault: Mutex::new(None), messages: PhantomData })
+    }
+
+    /// To wait for a message beside other things, or for room.
+    pub(crate) fn watch(&self, for_room: bool) -> Watch<'_> {
+        Watch::new(&self.link, &self.fault, for_room)
     }
 
     fn link(&self) -> MutexGuard<'_, Link> {
@@ -103,7 +123,20 @@ impl<A: Serialize + 'static, B> End<A, B> {
     ///
     /// [`SendError`], with the message; of the kind [`ErrorKind::Closed`] when the other end is gone.
     pub fn send(&self, message: A) -> Result<(), SendError<A>> {
-        self.send_until(message, None)
+        self.send_until(message, Patience::Endless)
+    }
+
+    /// Sends a message if the system takes the beginning of it at once.
+    ///
+    /// That is all of it up to 2 KiB. Of a larger one, the rest may have to wait until the other end receives, as
+    /// with [`End::send`].
+    ///
+    /// # Errors
+    ///
+    /// As [`End::send`]; of the kind [`ErrorKind::Busy`] when nothing was sent, since the other end does not
+    /// receive.
+    pub fn try_send(&self, message: A) -> Result<(), SendError<A>> {
+        self.send_until(message, Patience::None)
     }
 
     /// Sends a message; waits for so long at most.
@@ -116,10 +149,11 @@ impl<A: Serialize + 'static, B> End<A, B> {
     /// As [`End::send`], and [`ErrorKind::TimedOut`].
     pub fn send_timeout(&self, message: A, limit: Duration) -> Result<(), SendError<A>> {
         // A limit beyond all clocks is none.
-        self.send_until(message, Instant::now().checked_add(limit))
+        let until = Instant::now().checked_add(limit);
+        self.send_until(message, until.map_or(Patience::Endless, Patience::Until))
     }
 
-    fn send_until(&self, message: A, limit: Option<Instant>) -> Result<(), SendError<A>> {
+    fn send_until(&self, message: A, patience: Patience) -> Result<(), SendError<A>> {
         let encoded = match codec::encode(&message) {
             Ok(encoded) => encoded,
             Err(error) => {
@@ -128,10 +162,17 @@ impl<A: Serialize + 'static, B> End<A, B> {
             }
         };
         // With a limit, nothing is begun before there is room for the beginning.
-        let begun = match limit {
-            Some(_) => self.flush(limit, true),
-            None => Ok(()),
+        let (begun, limit) = match patience {
+            Patience::Endless => (Ok(()), None),
+            Patience::Until(limit) => (self.flush(Some(limit), true), Some(limit)),
+            Patience::None => (self.flush(Some(Instant::now()), true), None),
         };
+        let begun = begun.map_err(|error| match patience {
+            Patience::None if error.kind() == ErrorKind::TimedOut => {
+                Error::new(ErrorKind::Busy, SENDING).detail("the other end does not receive")
+            }
+            _ => error,
+        });
         let sent = begun.and_then(|()| {
             self.link().queue(Kind::Task, 0, encoded);
             self.flush(limit, false)
@@ -160,7 +201,8 @@ impl<A: Serialize + 'static, B> End<A, B> {
             let mut interest = [Interest::writable_and_readable(socket, reads)];
             let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
             poll::wait(&mut interest, left).map_err(system)?;
-            can_write = interest[0].can_write();
+            // Who is gone takes everything, and then that is told.
+            can_write = interest[0].can_write() || interest[0].has_hung_up();
             if !can_write && left.is_some_and(|left| left.is_zero()) {
                 let error = Error::new(ErrorKind::TimedOut, SENDING);
                 if room {
@@ -218,6 +260,8 @@ impl<A, B: DeserializeOwned + 'static> End<A, B> {
             let socket = {
                 let mut link = self.link();
                 if link.waiting() == 0 && link.is_open() {
+                    let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    fault.map_or(Ok(()), Err).map_err(|broken| broke(broken, RECEIVING))?;
                     link.fill().map_err(|broken| broke(broken, RECEIVING))?;
                 }
                 if let Some(frame) = link.next() {

@@ -25,8 +25,8 @@ const LINGER: Duration = Duration::from_millis(100);
 
 /// Something the driver waits for.
 pub(super) struct Watched {
-    source: Source,
-    socket: Arc<PrivateFd>,
+    pub(super) source: Source,
+    pub(super) socket: Arc<PrivateFd>,
     write: bool,
 }
 
@@ -79,14 +79,34 @@ impl Shared {
         drop(core);
         let since = now();
         let ready = self.poll(&watched, timeout);
-        let mut core = self.lock();
+        let core = self.end_turn(self.lock(), since, &ready);
+        self.tell_followers(&core);
+        core
+    }
+
+    /// After a sleep that began at this time: takes note of what happened.
+    pub(super) fn end_turn<'a>(
+        &'a self,
+        mut core: MutexGuard<'a, Core>,
+        since: u64,
+        ready: &[Source],
+    ) -> MutexGuard<'a, Core> {
         core.driven = false;
         core.learn(since);
         core.announce_awake();
-        core.hear(&ready);
+        core.hear(ready);
         core.look();
-        self.tell_followers(&core);
         core
+    }
+
+    /// What to poll: as many as are watched, without those that are no descriptor of this process, and then what
+    /// wakes the driver.
+    pub(super) fn interests<'a>(&'a self, watched: &'a [Watched], into: &mut Vec<Interest<'a>>) {
+        let sockets = watched.iter().filter_map(|one| {
+            one.socket.borrow().ok().map(|fd| Interest::readable_and_writable(fd, one.write))
+        });
+        into.extend(sockets);
+        into.extend(self.listener.borrow().ok().map(Interest::readable));
     }
 
     /// Sleeps until the thread that drives has news.
@@ -215,7 +235,7 @@ impl Core {
 
     /// Tells the workers to ring the bell. `None` if one has something to say already; else for how long
     /// to sleep at most.
-    fn announce_sleep(&mut self) -> Option<Option<Duration>> {
+    pub(super) fn announce_sleep(&mut self) -> Option<Option<Duration>> {
         let mut patient = false;
         let mut silent = true;
         for slot in &mut self.slots {

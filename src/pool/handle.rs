@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 
 use super::batch::{BatchId, From, Large, Outcome, Outcomes, What};
+use super::beside::Watch;
 use super::core::Core;
 use super::shared::Shared;
 use crate::Context;
@@ -134,6 +135,14 @@ impl<R> Task<R> {
             Place::Pool { shared, batch } => shared.is_done(*batch),
             Place::Done(_) => true,
             Place::Taken => false,
+        }
+    }
+
+    /// To wait for it beside other things; `None` when there is nothing to wait for.
+    pub(crate) fn watch(&self) -> Option<Watch> {
+        match &self.place {
+            Place::Pool { shared, batch } => Some(Watch::new(shared.clone(), *batch)),
+            Place::Done(_) | Place::Taken => None,
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod back;
 mod batch;
+mod beside;
 mod builder;
 mod bulk;
 mod core;
@@ -36,6 +37,7 @@ use crate::Context;
 use crate::error::{Error, ErrorKind};
 use crate::function;
 
+pub(crate) use beside::{Turn, Watch};
 pub use builder::PoolBuilder;
 pub use handle::Task;
 pub(crate) use inherited::{Indexed, Landed, index_of};

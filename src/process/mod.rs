@@ -1,5 +1,6 @@
 //! One child process that runs one function.
 
+mod beside;
 mod builder;
 mod detached;
 mod group;
@@ -18,6 +19,7 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::inline::Answer;
 use crate::{Context, Exit, codec};
 
+pub(crate) use beside::Watch;
 pub(crate) use builder::start_inherited;
 pub use builder::{ProcessBuilder, Stdio};
 pub use group::ProcessGroup;
@@ -161,6 +163,14 @@ impl<R> Process<R> {
                 running.stop(grace).map_err(|error| Error::system("stop a child", error))
             }
             Child::Inline(_) | Child::Gone => Ok(Exit::Code(0)),
+        }
+    }
+
+    /// To wait for its end beside other things; `None` when there is nothing to wait for.
+    pub(crate) fn watch(&mut self) -> Option<Watch<'_>> {
+        match &mut self.child {
+            Child::Running(running) => Some(Watch::new(running)),
+            Child::Inline(_) | Child::Gone => None,
         }
     }
 

@@ -15,7 +15,7 @@
 //! Bytes lie in a spool, memory that is written and read by calls and given back when it was read.
 //! Descriptors go through the socket pair, before their message counts, marked with the number of the attempt
 //! to send it. Those of attempts that came to nothing are recognised by their number, and closed by the
-//! receiver that meets them.
+//! receiver that meets them. `bell.rs` uses the same sockets to wake those who poll them.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -45,11 +45,16 @@ pub(super) const ROOM: usize = 1;
 pub(super) const FINISHED: usize = 2;
 /// Not zero when descriptors may lie in the socket that belong to no message.
 const STRAY: usize = 3;
+/// Not zero when somebody polls the socket, for messages or for room.
+pub(super) const POLLED_FOR_ITEMS: usize = 4;
+pub(super) const POLLED_FOR_ROOM: usize = 5;
 
 /// The longest sleep without a look, at the queue and at whether the other side is gone.
 pub(super) const SLICE: Duration = Duration::from_millis(20);
 /// How long to wait for the lock at least: others hold it while they copy a message.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// And those who wait for other things beside the queue.
+const LITTLE_PATIENCE: Duration = Duration::from_millis(1);
 /// No message lies beyond this place; a queue that never was empty on the way there is full until it is.
 const END: u64 = 1 << 40;
 /// When memory is given back.
@@ -175,7 +180,20 @@ impl Core {
         doing: &'static str,
     ) -> Result<Option<Held<'_>>, Error> {
         let least = Instant::now() + PATIENCE;
-        match self.region.lock(limit.map(|limit| limit.max(least))) {
+        self.lock_until(limit.map(|limit| limit.max(least)), doing)
+    }
+
+    /// Takes the lock, if nobody has it for longer than a copy takes.
+    pub(super) fn lock_soon(&self, doing: &'static str) -> Result<Option<Held<'_>>, Error> {
+        self.lock_until(Some(Instant::now() + LITTLE_PATIENCE), doing)
+    }
+
+    fn lock_until(
+        &self,
+        limit: Option<Instant>,
+        doing: &'static str,
+    ) -> Result<Option<Held<'_>>, Error> {
+        match self.region.lock(limit) {
             Ok(held) => {
                 if self.region.is_poisoned() {
                     // The last owner died with it. The state is whole; what it sent ahead is not counted.
@@ -217,10 +235,15 @@ impl Core {
             }
             return Some(state);
         }
-        let fits = state.messages < self.capacity()
-            && state.bytes.saturating_add(length) <= self.most_bytes()
-            && state.tail.saturating_add(length) < END;
-        fits.then_some(state)
+        self.fits(&state, length).then_some(state)
+    }
+
+    /// Whether so many bytes fit behind what is there.
+    pub(super) fn fits(&self, state: &State, length: u64) -> bool {
+        state.messages == 0
+            || (state.messages < self.capacity()
+                && state.bytes.saturating_add(length) <= self.most_bytes()
+                && state.tail.saturating_add(length) < END)
     }
 
     /// Gives back memory of what was taken, now and then. Only with the lock.

@@ -1,5 +1,6 @@
 //! A bounded queue between any number of processes on both sides.
 
+mod bell;
 mod core;
 mod receiver;
 mod refused;
@@ -11,6 +12,7 @@ use offspring_platform::fd::PrivateFd;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use bell::Watch;
 pub use receiver::{Iter, Receiver};
 pub use refused::SendError;
 pub use sender::Sender;

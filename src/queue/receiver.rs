@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offspring_platform::fd::PrivateFd;
-use offspring_platform::socket;
 use offspring_platform::waiting::{self, Whom};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::core::{self, Core, FINISHED, Head, ITEMS, ROOM, SLICE, State};
+use super::bell::{self, Watch};
+use super::core::{
+    self, Core, FINISHED, Head, ITEMS, POLLED_FOR_ITEMS, POLLED_FOR_ROOM, ROOM, SLICE, State,
+};
 use super::sender::{End, arrived, ticket};
 use crate::codec;
 use crate::error::{Error, ErrorKind};
@@ -67,6 +69,11 @@ impl<T> Receiver<T> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// To wait for messages beside other things.
+    pub(crate) fn watch(&self) -> Watch<'_> {
+        Watch::for_items(&self.core, &self.end)
     }
 
     /// Says that one of the messages that were received is done; for those who wait in
@@ -166,7 +173,7 @@ impl<T: DeserializeOwned + 'static> Receiver<T> {
             if self.core.may_have_stray() {
                 self.core.set_stray(false);
                 // No message has descriptors: these belong to none.
-                while drop_stray(socket).map_err(system)? {}
+                self.core.silence(POLLED_FOR_ITEMS, socket).map_err(system)?;
                 waiting::made_room(self.core.region.word(ROOM), Whom::All);
             }
             // Senders need the lock to send: whoever is gone now has sent nothing that is not counted.
@@ -195,6 +202,7 @@ impl<T: DeserializeOwned + 'static> Receiver<T> {
         self.core.give_back();
         drop(held);
         waiting::made_room(self.core.region.word(ROOM), Whom::All);
+        self.core.ring(POLLED_FOR_ROOM, socket);
         if state.messages > 1 {
             // More than one sender may have woken the same receiver.
             waiting::made_room(self.core.region.word(ITEMS), Whom::One);
@@ -208,29 +216,12 @@ impl<T: DeserializeOwned + 'static> Receiver<T> {
     }
 }
 
-/// Receives what is marked with one number; `None` when nothing is there.
-fn receive_marked(socket: BorrowedFd<'_>) -> io::Result<Option<(u64, Vec<OwnedFd>)>> {
-    let (mut mark, mut fds) = ([0; 8], Vec::new());
-    match socket::receive(socket, &mut mark, &mut fds) {
-        Ok(8) => Ok(Some((u64::from_ne_bytes(mark), fds))),
-        Ok(0) => Ok(None),
-        Ok(_) => Err(io::Error::other("a mark was cut short")),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Closes descriptors that belong to no message. False: there are none.
-fn drop_stray(socket: BorrowedFd<'_>) -> io::Result<bool> {
-    Ok(receive_marked(socket)?.is_some())
-}
-
 /// The descriptors of a message, without those of attempts before it that came to nothing.
 fn receive_descriptors(socket: BorrowedFd<'_>, head: Head) -> io::Result<Vec<OwnedFd>> {
     let wanted = usize::try_from(head.descriptors).unwrap_or(usize::MAX);
     let mut all = Vec::new();
     while all.len() < wanted {
-        match receive_marked(socket)? {
+        match bell::receive_marked(socket)? {
             Some((mark, fds)) if mark == head.attempt => all.extend(fds),
             Some((mark, _)) if mark < head.attempt => {}
             _ => return Err(io::Error::other("descriptors are missing")),

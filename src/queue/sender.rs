@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use offspring_platform::fd::PrivateFd;
@@ -13,7 +14,8 @@ use offspring_platform::waiting::{self, Whom};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::core::{self, Core, FINISHED, Head, ITEMS, ROOM, SLICE, State};
+use super::bell::Watch;
+use super::core::{self, Core, FINISHED, Head, ITEMS, POLLED_FOR_ITEMS, ROOM, SLICE, State};
 use super::refused::SendError;
 use super::travel::{put, put_end, take};
 use crate::codec::descriptors::Carried;
@@ -38,11 +40,15 @@ pub(super) struct End {
     core: Core,
     /// Who may wait to see that this is closed.
     others: usize,
+    /// How many bytes the last message had for which there was no room; those who wait for room beside other
+    /// things wait for that much.
+    pub(super) refused: AtomicU64,
 }
 
 impl End {
     pub(super) fn new(socket: PrivateFd, core: &Core, others: usize) -> Self {
-        Self { socket: Some(socket), core: core.clone(), others }
+        let refused = AtomicU64::new(0);
+        Self { socket: Some(socket), core: core.clone(), others, refused }
     }
 
     pub(super) fn socket(&self) -> io::Result<&PrivateFd> {
@@ -110,6 +116,11 @@ impl<T> Sender<T> {
     /// As [`Sender::join`].
     pub fn join_timeout(&self, limit: Duration) -> Result<bool, Error> {
         self.join_until(Some(Instant::now().checked_add(limit)).flatten())
+    }
+
+    /// To wait for room beside other things.
+    pub(crate) fn watch(&self) -> Watch<'_> {
+        Watch::for_room(&self.core, &self.end)
     }
 
     fn join_until(&self, limit: Option<Instant>) -> Result<bool, Error> {
@@ -200,9 +211,13 @@ impl<T: Serialize + 'static> Sender<T> {
             finished(self.attempt(&encoded, limit))
         };
         let error = match sent {
-            Some(Ok(())) => return Ok(()),
+            Some(Ok(())) => {
+                self.end.refused.store(0, Ordering::Relaxed);
+                return Ok(());
+            }
             Some(Err(error)) => error,
             None => {
+                self.end.refused.store(encoded.bytes.len() as u64, Ordering::Relaxed);
                 let kind = if wait { ErrorKind::TimedOut } else { ErrorKind::Busy };
                 let state = self.core.state();
                 Error::new(kind, DOING).detail(format!(
@@ -273,6 +288,7 @@ impl<T: Serialize + 'static> Sender<T> {
         });
         drop(_held);
         waiting::made_room(self.core.region.word(ITEMS), Whom::One);
+        self.core.ring(POLLED_FOR_ITEMS, socket);
         Ok(Attempt::Sent)
     }
 }

@@ -11,6 +11,7 @@ pub(crate) const CASES: &[Case] = crate::cases![
     what_was_not_received_travels_with_the_end,
     an_end_through_a_pipe,
     times_of_pipes,
+    tried_without_room,
     gone_ends,
 ];
 
@@ -118,6 +119,30 @@ fn times_of_pipes(_: Context) -> Outcome {
     assert_eq!(refused.kind(), ErrorKind::TimedOut, "{refused}");
     assert!(refused.to_string().contains("closed"), "{refused}");
     assert_eq!(theirs.recv().unwrap_err().kind(), ErrorKind::Died);
+    Ok(())
+}
+
+fn tried_without_room(_: Context) -> Outcome {
+    let (ours, theirs) = pipe::<Vec<u8>, ()>()?;
+    let mut sent = 0;
+    let refused = loop {
+        match ours.try_send(vec![2; 1000]) {
+            Ok(()) => sent += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(sent > 0, "there was no room at all");
+    assert_eq!(refused.kind(), ErrorKind::Busy, "{refused}");
+    assert_eq!(refused.into_message(), vec![2; 1000]);
+    for n in 0..sent {
+        assert_eq!(theirs.try_recv()?, Some(vec![2; 1000]), "{n} of {sent}");
+    }
+    assert_eq!(theirs.try_recv()?, None, "what was refused was not begun");
+    ours.try_send(vec![3])?;
+    assert_eq!(theirs.recv()?, [3]);
+    drop(theirs);
+    let refused = ours.try_send(vec![4]).unwrap_err();
+    assert_eq!((refused.kind(), refused.into_message()), (ErrorKind::Closed, vec![4]));
     Ok(())
 }
 

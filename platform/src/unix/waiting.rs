@@ -1,7 +1,8 @@
 //! Waiting for other processes, with a limit, and in a way that no death of one can break.
 //!
 //! Two forms. [`until`] repeats an attempt until it succeeds, and those who make room say [`made_room`].
-//! [`changed`] waits until a counter has changed, and those who have news say [`notify`].
+//! [`changed`] waits until a counter has changed, and those who have news say [`notify`]. Who sleeps in another
+//! way, for several things at once, says [`will_sleep`], and is woken by those to whom [`must_wake`] says yes.
 //!
 //! Nobody sleeps longer than a *slice* without a look. A process can be killed after it changed what
 //! others wait for and before it woke them, and a wake-up can go to one that is being killed: then
@@ -10,7 +11,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::announce::{ANNOUNCED, announce, must_wake};
+use super::announce::{self, ANNOUNCED, announce};
 use crate::os::park;
 
 /// The longest sleep of those whose wake-up can only be lost with a process that dies.
@@ -62,6 +63,17 @@ pub fn made_room(word: &AtomicU32, whom: Whom) {
     if must_wake(word) {
         wake(word, whom);
     }
+}
+
+/// Says that somebody will sleep in a way of its own, and must be woken. To be followed by a last look.
+pub fn will_sleep(word: &AtomicU32) {
+    announce(word);
+}
+
+/// After something was given: whether somebody has said [`will_sleep`] since the last yes.
+#[must_use]
+pub fn must_wake(word: &AtomicU32) -> bool {
+    announce::must_wake(word)
 }
 
 /// Waits until `counter` is not `seen` any more. False: the limit has passed, and it still is.
