@@ -16,6 +16,7 @@ mod feeding;
 mod growth;
 mod inherited;
 mod plan;
+mod queues;
 mod sharing;
 mod starts;
 mod system;
@@ -56,6 +57,7 @@ fn main() -> Outcome<()> {
     feeding::measure(&plan, &printer)?;
     sharing::measure(&plan, &printer)?;
     inherited::measure(&plan, &printer)?;
+    queues::measure(&plan, &printer)?;
     bits::measure(&plan, &printer)?;
     growth::measure(&plan, &printer)?;
     count::measure(&plan, &printer)

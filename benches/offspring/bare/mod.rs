@@ -7,6 +7,7 @@ pub(crate) mod copy;
 pub(crate) mod exec;
 pub(crate) mod memory;
 pub(crate) mod passing;
+pub(crate) mod pipe;
 pub(crate) mod process;
 pub(crate) mod ring;
 pub(crate) mod server;
