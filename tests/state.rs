@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 fn main() -> ExitCode {
     harness::main(&[
         counts::CASES,
+        counts::FORK,
         globals::CASES,
         globals::PROCESSES,
         hooks::CASES,

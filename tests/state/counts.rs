@@ -13,8 +13,8 @@ pub(super) const CASES: &[Case] = cases![on harness::PROCESSES =>
     a_global_is_encoded_once_and_decoded_once_in_each_worker,
     a_shared_object_is_encoded_once_and_decoded_once_in_each_worker,
     arguments_of_an_initialiser_are_encoded_once_and_decoded_once_in_each_worker,
-    inherited_inputs_are_not_encoded,
 ];
+pub(super) const FORK: &[Case] = cases![on &[Context::Fork] => inherited_inputs_are_not_encoded];
 
 /// A value that writes down who encodes and who decodes it, in the directory of the case.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,10 +125,7 @@ fn arguments_of_an_initialiser_are_encoded_once_and_decoded_once_in_each_worker(
 }
 
 /// What only Fork can do.
-fn inherited_inputs_are_not_encoded(context: Context) -> Outcome {
-    if context != Context::Fork {
-        return Ok(assert!(!context.inherits_memory()));
-    }
+fn inherited_inputs_are_not_encoded(_: Context) -> Outcome {
     let (encoded, decoded) = (encodings(), decodings());
     let items: Vec<Counted> = (0..TASKS).map(Counted).collect();
     let factor = Counted(7);
