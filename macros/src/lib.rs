@@ -47,7 +47,7 @@ fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream, Fail
         attributes.extend(parse(&format!("#[ignore = {reason}]"))?);
     }
     let shape = if function.takes_context { "context" } else { "alone" };
-    let contexts: String = contexts.iter().map(|context| format!("{context} ")).collect();
+    let contexts = contexts.join(" ");
     // The user's own tokens keep their places, so that the compiler points at them.
     let inner: TokenStream = [
         parse(&format!("@{shape}"))?,

@@ -80,6 +80,7 @@ fn the_test_program_is_a_program(_: Context) {
 }
 
 /// What other constructors of the program do has been done, once, wherever the linker has put them.
+#[cfg(target_os = "linux")]
 static REGISTERED: AtomicU32 = AtomicU32::new(0);
 
 #[cfg(target_os = "linux")]
