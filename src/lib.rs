@@ -31,6 +31,7 @@
 //! the ends of a [`channel`] as further ends. Nothing else: no other static, no thread, no open file (except
 //! by fork, which copies all of those but the threads). State that is neither, a log level or what a library is
 //! configured to, crosses when it is registered with [`capture`](fn@capture).
+//! What a child logs comes back by itself with the feature `log`: module `logging`.
 //!
 //! The module [`fork`] is for what only fork can do: closures that capture, and inputs that need no serde.
 //!

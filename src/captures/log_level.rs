@@ -9,7 +9,9 @@ use crate::error::Error;
 /// Tasks find the [maximum level](log::max_level) of the `log` crate that this process has at the moment when they
 /// are submitted. When they have changed it, that is undone. Needs the feature `log`.
 ///
-/// It says only what is recorded: where records go is up to the logger that the child has.
+/// It says only what is recorded: where records go is up to the logger that the child has. With
+/// [`logging::init`](crate::logging::init) children have this process's level anyway: then this is for the exact
+/// moment, and what is above the level that counts here now is not recorded.
 ///
 /// # Errors
 ///

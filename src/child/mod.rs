@@ -1,6 +1,6 @@
 //! What every child does first, whatever started it, and how it ends.
 //!
-//! The order is the same on every context: inherit or receive; lifeline; signals and exit handlers;
+//! The order is the same on every context: inherit or receive; lifeline; signals and exit handlers; log bridge;
 //! standard streams; environment, directory and limits; hooks, if it was forked; hello; then the user's code; then flush and
 //! leave by `_exit`.
 

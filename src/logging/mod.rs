@@ -69,7 +69,7 @@ use crate::error::Error;
 
 /// Installs `logger` as the logger of this process and, by way of this process, of its children.
 ///
-/// As [`log::set_boxed_logger`] and [`log::set_max_level`], so in the place of the logger's own `init`. Costs
+/// As `log::set_boxed_logger` and [`log::set_max_level`], so in the place of the logger's own `init`. Costs
 /// nothing while nothing is logged, but a descriptor and 128 KiB of shared memory for each child that is started later;
 /// those that run already are not connected.
 ///

@@ -232,8 +232,8 @@ impl<S> PoolBuilder<S> {
     /// that replace others.
     ///
     /// What a worker does is in the same order on every context: it inherits or receives what it is to be;
-    /// ties its life to that of its owner; sets up signals, standard streams, environment, directory and
-    /// limits; says hello; decodes these arguments; makes its state; and is ready.
+    /// ties its life to that of its owner; sets up signals, the way of its log records, standard streams,
+    /// environment, directory and limits; says hello; decodes these arguments; makes its state; and is ready.
     pub fn init<A, T, F>(self, arguments: A, function: F) -> PoolBuilder<T>
     where
         A: Serialize + DeserializeOwned + 'static,
