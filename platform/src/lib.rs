@@ -1,7 +1,9 @@
 //! What an operating system must supply, so that `offspring` can run on it.
 //!
 //! Nothing outside this crate is `unsafe`, and nothing outside it names an operating system. `unix`
-//! holds what POSIX systems share; `linux` and `macos` hold the rest under the same names:
+//! holds what POSIX systems share. The rest is in `linux`, and under the same names in `portable`, for
+//! systems that have no more than POSIX, beside what `macos` does in its own way. With
+//! `--cfg offspring_force_portable` Linux takes `portable`, too (`forced`), so that it is tested:
 //!
 //! * [`threads`]: is this the only thread of the process? Never says yes when it is not.
 //! * [`spawn`]: runs our own program again with exactly the descriptors listed, at a cost that does
@@ -46,10 +48,18 @@ pub mod function;
 pub mod ring;
 mod unix;
 
+#[cfg(any(target_os = "macos", offspring_force_portable))]
+mod portable;
+
 #[cfg(target_os = "linux")]
 mod linux;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 use linux as os;
+
+#[cfg(all(target_os = "linux", offspring_force_portable))]
+mod forced;
+#[cfg(all(target_os = "linux", offspring_force_portable))]
+use forced as os;
 
 #[cfg(target_os = "macos")]
 mod macos;
