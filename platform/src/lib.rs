@@ -33,6 +33,7 @@
 //! * [`region`]: memory of fixed size that several processes write, without references to plain data.
 //! * [`lock`]: the lock of a region, on top of `owner`.
 //! * [`waiting`]: sleeping for something that others do, in a way that no death of one can break.
+//! * [`alone`]: may this thread touch what only one may touch?
 //! * [`clock`], [`entry`], [`poll`], [`wait`], [`signal`], [`fork`], [`exit`], [`environment`], [`limits`], [`locale`],
 //!   [`random`].
 //!
@@ -70,8 +71,8 @@ pub use os::{
     affinity, bell, guardian, image, lifeline, memory, park, program, spool, threads, watch,
 };
 pub use unix::{
-    clock, descriptors, entry, environment, exit, fd, fork, limits, locale, lock, peer, poll,
-    random, region, shared, signal, socket, spawn, wait, waiting,
+    alone, clock, descriptors, entry, environment, exit, fd, fork, limits, locale, lock, peer,
+    poll, random, region, shared, signal, socket, spawn, wait, waiting,
 };
 
 pub use fork::allow_fork;

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::TOKEN;
@@ -22,7 +21,7 @@ impl Snapshot {
             children: children_of(std::process::id()),
             descriptors: descriptors(),
             threads: fs::read_dir("/proc/self/task").map_or(0, Iterator::count),
-            shared: names(Path::new("/dev/shm")),
+            shared: shared_memory(),
         }
     }
 
@@ -148,9 +147,12 @@ pub fn descriptors_of(process: impl std::fmt::Display) -> BTreeSet<String> {
     found
 }
 
-fn names(directory: &Path) -> BTreeSet<String> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+/// Shared memory that has a name of ours, which it loses at once: only the portable way needs one. Other
+/// programs of the machine have theirs beside it.
+fn shared_memory() -> BTreeSet<String> {
+    let entries = fs::read_dir("/dev/shm").into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with("os.")).collect()
 }
 
 /// Processes anywhere on the machine that belong to a run of a case, after it has ended.
