@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::TOKEN;
 
+/// How the memory that processes share begins in `/proc/<pid>/maps`: it lost its name, or never had one.
+pub const SHARED_MEMORY: &str =
+    if cfg!(offspring_force_portable) { "/dev/shm/os." } else { "/memfd:offspring" };
+
 /// What this process holds at one moment.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Snapshot {

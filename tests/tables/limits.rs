@@ -12,9 +12,10 @@ pub(crate) const HERE: &[Case] = crate::cases![on &[Context::Inline] =>
     // macOS accepts the limit, and does not enforce it.
     #[cfg(target_os = "linux")]
     no_room_in_the_address_space,
-    #[cfg(target_os = "linux")]
+    // The portable way asks nobody how much memory there is, and cannot reserve it.
+    #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
     a_full_memory_cgroup,
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
     all_of_it_is_really_there,
 ];
 
@@ -108,14 +109,14 @@ fn no_room_in_the_address_space(_: Context) -> Outcome {
 }
 
 /// A memory cgroup of the case's own, of which it is a member.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 struct Group {
     path: std::path::PathBuf,
     /// Where the process came from.
     before: std::path::PathBuf,
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 impl Group {
     fn enter(limit: u64) -> std::io::Result<Self> {
         use std::path::{Path, PathBuf};
@@ -144,7 +145,7 @@ impl Group {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 impl Drop for Group {
     fn drop(&mut self) {
         let _ = std::fs::write(self.before.join("cgroup.procs"), std::process::id().to_string());
@@ -153,7 +154,7 @@ impl Drop for Group {
 }
 
 /// Such a group ends processes and says no word. So it is asked before.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 fn a_full_memory_cgroup(_: Context) -> Outcome {
     let group = match Group::enter(192 << 20) {
         Ok(group) => group,
@@ -183,7 +184,7 @@ fn a_full_memory_cgroup(_: Context) -> Outcome {
 }
 
 /// Sparse memory would be found missing when it is touched, by SIGBUS.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 fn all_of_it_is_really_there(_: Context) -> Outcome {
     use std::os::unix::fs::MetadataExt;
     const BYTES: usize = 40_000_001;

@@ -23,6 +23,7 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use memmap2::MmapOptions;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::fstat;
 
 pub(crate) use crate::os::leaf::{is_memory, not_for_children};
@@ -51,7 +52,8 @@ impl Object {
     pub(crate) fn append(&mut self, bytes: &[u8], _offset: usize) -> io::Result<usize> {
         if self.pieces.last().is_none_or(|piece| piece.len() == PIECE) {
             let mut piece = Vec::new();
-            piece.try_reserve_exact(PIECE).map_err(|_| io::ErrorKind::OutOfMemory)?;
+            let no_memory = |_| io::Error::from_raw_os_error(libc::ENOMEM);
+            piece.try_reserve_exact(PIECE).map_err(no_memory)?;
             self.pieces.push(piece);
         }
         let Some(piece) = self.pieces.last_mut() else { return Ok(0) };
@@ -149,7 +151,15 @@ fn open(name: &CString, flags: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
+/// The limit for the size of files (`ulimit -f`). Whoever goes beyond it with a file is ended by a signal;
+/// for memory, systems differ in whether it holds. So it is asked for before.
+pub(super) fn check_limit(end: u64) -> io::Result<()> {
+    let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
+    if end > limit { Err(io::Error::from_raw_os_error(libc::EFBIG)) } else { Ok(()) }
+}
+
 fn set_size(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
+    check_limit(length as u64)?;
     let end = libc::off_t::try_from(length).map_err(io::Error::other)?;
     Ok(nix::unistd::ftruncate(fd, end)?)
 }

@@ -47,6 +47,7 @@ impl Spool {
     ///
     /// When there is no room.
     pub fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        super::shared::check_limit(at + bytes.len() as u64)?;
         self.0.write_all_at(bytes, at)
     }
 
