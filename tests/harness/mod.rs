@@ -41,6 +41,11 @@ pub const PROCESSES: &[Context] = &[Context::Fork, Context::Spawn, Context::Fork
 pub const IN_CHILDREN: &[Context] =
     if lifeline::IS_A_THREAD { &[Context::Spawn, Context::ForkServer] } else { PROCESSES };
 
+/// What a child on a context uses to start its own: the same where it can.
+pub fn in_a_child(context: Context) -> Context {
+    if lifeline::IS_A_THREAD && context == Context::Fork { Context::Spawn } else { context }
+}
+
 /// Lists functions as cases. `cases![on CONTEXTS => a, b]`; without `on`, all four contexts. One that not
 /// every system has may carry the same `#[cfg(…)]` here as its function.
 #[macro_export]
