@@ -1,7 +1,9 @@
 //! What an operating system must supply, so that `offspring` can run on it.
 //!
 //! Nothing outside this crate is `unsafe`, and nothing outside it names an operating system. `unix`
-//! holds what POSIX systems share; `linux` and `macos` hold the rest under the same names:
+//! holds what POSIX systems share. The rest is in `linux`, and under the same names in `portable`, for
+//! systems that have no more than POSIX, beside what `macos` does in its own way. With
+//! `--cfg offspring_force_portable` Linux takes `portable`, too (`forced`), so that it is tested:
 //!
 //! * [`threads`]: is this the only thread of the process? Never says yes when it is not.
 //! * [`spawn`]: runs our own program again with exactly the descriptors listed, at a cost that does
@@ -34,6 +36,7 @@
 //! * [`lock`]: the lock of a region, on top of `owner`.
 //! * [`runtime`]: what std sets up before `main`, for a process that never gets there.
 //! * [`waiting`]: sleeping for something that others do, in a way that no death of one can break.
+//! * [`alone`]: may this thread touch what only one may touch?
 //! * [`clock`], [`entry`], [`poll`], [`wait`], [`signal`], [`fork`], [`exit`], [`environment`], [`limits`], [`locale`],
 //!   [`random`].
 //!
@@ -49,10 +52,18 @@ pub mod function;
 pub mod ring;
 mod unix;
 
+#[cfg(any(target_os = "macos", offspring_force_portable))]
+mod portable;
+
 #[cfg(target_os = "linux")]
 mod linux;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 use linux as os;
+
+#[cfg(all(target_os = "linux", offspring_force_portable))]
+mod forced;
+#[cfg(all(target_os = "linux", offspring_force_portable))]
+use forced as os;
 
 #[cfg(target_os = "macos")]
 mod macos;
@@ -64,8 +75,8 @@ pub use os::{
     spool, threads, watch,
 };
 pub use unix::{
-    clock, descriptors, entry, environment, exit, fd, fork, limits, locale, lock, peer, poll,
-    random, region, runtime, shared, signal, socket, spawn, wait, waiting,
+    alone, clock, descriptors, entry, environment, exit, fd, fork, limits, locale, lock, peer,
+    poll, random, region, runtime, shared, signal, socket, spawn, wait, waiting,
 };
 
 pub use fork::allow_fork;

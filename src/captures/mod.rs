@@ -33,14 +33,14 @@ pub use locale::locale;
 pub use log_level::log_level;
 pub use seed::seed;
 
+use offspring_platform::alone::Alone;
 use offspring_platform::signal::Blocked;
-use offspring_platform::threads::SingleThreaded;
 
 /// Runs what may only be done while there is one thread.
-fn alone<T>(what: &str, run: impl FnOnce(&SingleThreaded) -> T) -> Result<T, String> {
+fn alone<T>(what: &str, run: impl FnOnce(&Alone) -> T) -> Result<T, String> {
     let blocked =
         Blocked::all().map_err(|error| format!("signals could not be blocked: {error}"))?;
-    match SingleThreaded::check(&blocked) {
+    match Alone::check(&blocked) {
         Ok(witness) => Ok(run(&witness)),
         Err(_) => Err(format!("{what} while other threads run in this process")),
     }

@@ -7,7 +7,7 @@ use offspring_platform::fd::PrivateFd;
 use offspring_platform::fork::{self, Permission, Side};
 use offspring_platform::signal::{self, Blocked};
 use offspring_platform::threads::SingleThreaded;
-use offspring_platform::{exit, fd, guardian, wait};
+use offspring_platform::{exit, fd, guardian, lifeline, wait};
 
 use crate::Exit;
 use crate::function::Failure;
@@ -22,9 +22,9 @@ pub(super) enum Copied {
     Copy(Box<Link>, Ringer),
 }
 
-/// Whether workers of this program may be copied.
+/// Whether workers of this program may be copied, and can be: not where their lifeline is a thread.
 pub(super) fn is_possible() -> bool {
-    Permission::promised().is_some()
+    Permission::promised().is_some() && !lifeline::IS_A_THREAD
 }
 
 /// Makes a copy of this worker, and waits for its end.

@@ -22,7 +22,7 @@ use offspring_platform::entry::Entered;
 use offspring_platform::environment::Change;
 use offspring_platform::fd::{self, PrivateFd};
 use offspring_platform::{
-    environment, exit, fork, lifeline, limits, program, signal, threads::SingleThreaded,
+    alone::Alone, environment, exit, fork, lifeline, limits, program, signal,
 };
 
 use crate::capture::{self, Set};
@@ -248,7 +248,7 @@ fn set_streams(standard: [Standard; 3], sent: &[OwnedFd]) -> io::Result<()> {
 fn set_surroundings(launch: &Launch) -> Result<(), Refusal> {
     if !launch.environment.is_empty() {
         let blocked = signal::Blocked::all().map_err(|_| Refusal::Environment)?;
-        let witness = SingleThreaded::check(&blocked).map_err(|_| Refusal::Environment)?;
+        let witness = Alone::check(&blocked).map_err(|_| Refusal::Environment)?;
         let changes: Vec<Change> = launch.environment.iter().cloned().map(Into::into).collect();
         environment::apply(&changes, &witness);
     }

@@ -97,15 +97,6 @@ enum Patience {
     Endless,
 }
 
-/// How long to wait for room.
-#[derive(Debug, Clone, Copy)]
-enum Patience {
-    /// Not at all, before the message is begun.
-    None,
-    Until(Instant),
-    Endless,
-}
-
 const SENDING: &str = "send a message through a pipe";
 const RECEIVING: &str = "receive a message from a pipe";
 

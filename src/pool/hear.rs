@@ -329,7 +329,7 @@ impl Core {
         true
     }
 
-    fn hear_supervisor(&mut self) {
+    pub(super) fn hear_supervisor(&mut self) {
         let Some(link) = &mut self.supervisor.link else { return };
         let whole = link.flush().is_ok() && link.fill().is_ok();
         let reports: Vec<Frame> = std::iter::from_fn(|| link.next()).collect();

@@ -18,8 +18,8 @@ use crate::function::Inherited;
 use crate::launch::message::{Bytes, EnvironmentChange, Launch, Role, Standard};
 use crate::launch::{self, DOING, Specification, Stream, gates};
 use crate::link::{Kind, Link};
-use crate::supervisor::template::Home;
 use crate::logging::Attached;
+use crate::supervisor::template::Home;
 
 /// A child that was started, and has not said anything yet.
 #[derive(Debug)]

@@ -230,7 +230,8 @@ pub(crate) fn read_started(frame: Option<Frame>) -> Result<(i32, Option<Watch>),
         Kind::Started => {
             let started = codec::decode_own::<Started>(&frame.bytes)
                 .map_err(|error| fail(ErrorKind::Protocol).caused_by(error))?;
-            Ok((started.pid, frame.descriptors.into_iter().next().map(Watch::received)))
+            let watch = frame.descriptors.into_iter().next().map(Watch::received).transpose();
+            Ok((started.pid, watch.map_err(|error| fail(ErrorKind::Protocol).caused_by(error))?))
         }
         Kind::NotStarted => {
             let why = codec::decode_own::<NotStarted>(&frame.bytes)

@@ -3,7 +3,7 @@
 use offspring::Context;
 
 use crate::cases;
-use crate::harness::{Case, Outcome};
+use crate::harness::{self, Case, Outcome};
 use crate::{capture_level, level, set_level};
 
 pub(super) const CASES: &[Case] = cases![
@@ -146,7 +146,7 @@ fn the_initialiser_and_the_end_of_a_worker(context: Context) -> Outcome {
 fn levels_below() -> Vec<i64> {
     let mut found = Vec::new();
     // A fork server would outlive the case on Inline.
-    for context in [Context::Inline, Context::Fork, Context::Spawn] {
+    for context in [Context::Inline, harness::in_a_child(Context::Fork), Context::Spawn] {
         let child = context.process().start((), |()| level());
         found.push(child.and_then(offspring::Process::join).unwrap_or(-1));
         let results = context.pool().workers(1).build().map(|pool| {
@@ -176,6 +176,7 @@ fn pools_and_processes_in_a_task(context: Context) -> Outcome {
 /// AC42: three deep, and again without once the capture is gone.
 fn a_pool_in_a_task_of_a_task(context: Context) -> Outcome {
     fn below(context: Context) -> i64 {
+        let context = harness::in_a_child(context);
         let pool = context.pool().workers(1).build().unwrap();
         pool.submit(context, |_: &mut (), context: Context| {
             let pool = context.pool().workers(1).build().unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::harness::leaks::{Snapshot, descendants_of};
+use crate::harness::leaks::{SHARED_MEMORY, Snapshot, descendants_of};
 
 /// What there was before.
 pub(crate) struct Before {
@@ -15,7 +15,7 @@ pub(crate) struct Before {
 /// The memory that processes share: it has no name, and is mapped.
 fn shared_memory() -> usize {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("this is Linux");
-    maps.lines().filter(|line| line.contains("/memfd:")).count()
+    maps.lines().filter(|line| line.contains(SHARED_MEMORY)).count()
 }
 
 impl Before {

@@ -141,7 +141,10 @@ fn replace(context: Context, way: &str) -> Outcome {
         let mut program: Command = at_path(&command("replaced"), &copy);
         program.arg(context.to_string()).arg(way).arg(when);
         run(&mut program).expect_success(when);
-        assert!(!temporary("trace").exists(), "foreign code ran");
+        // A program that is run again by its path is what has taken its place; only what came of it is checked.
+        if !cfg!(offspring_force_portable) {
+            assert!(!temporary("trace").exists(), "foreign code ran");
+        }
         if copy.exists() {
             fs::remove_file(copy)?;
         }

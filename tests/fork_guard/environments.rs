@@ -12,8 +12,12 @@ use crate::harness::{Case, Outcome};
 use crate::{assert_refused, cases};
 
 pub(crate) const CASES: &[Case] = cases![on &[Context::Fork] =>
+    // The portable way knows the path of the program from there.
+    #[cfg(not(offspring_force_portable))]
     without_proc,
     without_unshare,
+    // The portable way knows the path of the program from there.
+    #[cfg(not(offspring_force_portable))]
     without_unshare_and_proc,
 ];
 
@@ -88,6 +92,7 @@ fn run(expected: &str, unshare: bool, proc: bool) -> Outcome {
     Ok(())
 }
 
+#[cfg(not(offspring_force_portable))]
 fn without_proc(_: Context) -> Outcome {
     run("allowed", true, false)
 }
@@ -97,6 +102,7 @@ fn without_unshare(_: Context) -> Outcome {
 }
 
 /// Nobody knows how many threads there are: then there is no fork.
+#[cfg(not(offspring_force_portable))]
 fn without_unshare_and_proc(_: Context) -> Outcome {
     run("unknown", false, false)
 }

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::TOKEN;
+
+/// How the memory that processes share begins in `/proc/<pid>/maps`: it lost its name, or never had one.
+pub const SHARED_MEMORY: &str =
+    if cfg!(offspring_force_portable) { "/dev/shm/os." } else { "/memfd:offspring" };
 
 /// What this process holds at one moment.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,7 +37,7 @@ impl Snapshot {
             },
             descriptors: descriptors(),
             threads: fs::read_dir("/proc/self/task").map_or(0, Iterator::count),
-            shared: names(Path::new("/dev/shm")),
+            shared: shared_memory(),
         }
     }
 
@@ -179,9 +182,12 @@ pub fn descriptors_of(process: impl std::fmt::Display) -> BTreeSet<String> {
     found
 }
 
-fn names(directory: &Path) -> BTreeSet<String> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+/// Shared memory that has a name of ours, which it loses at once: only the portable way needs one. Other
+/// programs of the machine have theirs beside it.
+fn shared_memory() -> BTreeSet<String> {
+    let entries = fs::read_dir("/dev/shm").into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with("os.")).collect()
 }
 
 /// Processes anywhere on the machine that belong to a run of a case, after it has ended.

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use offspring::Context;
+use offspring_platform::lifeline;
 
 /// What a case returns: `Err` and panics fail it.
 pub type Outcome = Result<(), Box<dyn Error>>;
@@ -36,6 +37,15 @@ pub struct Case {
 
 /// All contexts that have a process of their own.
 pub const PROCESSES: &[Context] = &[Context::Fork, Context::Spawn, Context::ForkServer];
+
+/// Contexts that a child with its lifeline can use in its turn: where the lifeline is a thread, no fork.
+pub const IN_CHILDREN: &[Context] =
+    if lifeline::IS_A_THREAD { &[Context::Spawn, Context::ForkServer] } else { PROCESSES };
+
+/// What a child on a context uses to start its own: the same where it can.
+pub fn in_a_child(context: Context) -> Context {
+    if lifeline::IS_A_THREAD && context == Context::Fork { Context::Spawn } else { context }
+}
 
 /// Lists functions as cases. `cases![on CONTEXTS => a, b]`; without `on`, all four contexts. One that not
 /// every system has may carry the same `#[cfg(…)]` here as its function.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::cases;
 use crate::harness::{self, Case, Outcome};
 
-pub(crate) const CASES: &[Case] = cases![on harness::PROCESSES =>
+/// On those contexts on which a child can start another.
+pub(crate) const CASES: &[Case] = cases![on harness::IN_CHILDREN =>
     processes_without_end,
     pools_without_end,
     mixed_without_end,
@@ -43,7 +44,8 @@ fn by_pool((context, levels): (Context, u32)) -> Deepest {
 
 /// Process, pool, process, ... on one context after the other.
 fn by_turns((first, levels): (usize, u32)) -> Deepest {
-    let context = harness::PROCESSES[(first + levels as usize) % 3];
+    let contexts = harness::IN_CHILDREN;
+    let context = contexts[(first + levels as usize) % contexts.len()];
     let result = if levels % 2 == 0 {
         context.process().start((first, levels + 1), by_turns).and_then(Process::join)
     } else {
@@ -73,7 +75,7 @@ fn pools_without_end(context: Context) -> Outcome {
 }
 
 fn mixed_without_end(context: Context) -> Outcome {
-    let first = harness::PROCESSES.iter().position(|one| *one == context).expect("one of them");
+    let first = harness::IN_CHILDREN.iter().position(|one| *one == context).expect("one of them");
     check(&by_turns((first, 0)));
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use offspring::{Context, ErrorKind, Process};
+use offspring_platform::lifeline;
 
 use crate::cases;
 use crate::harness::leaks::{descendants_of, is_alive};
@@ -55,11 +56,22 @@ fn inner(context: Context, pool: bool) -> Result<(Vec<Told>, u32), String> {
     Ok((told, std::process::id()))
 }
 
+/// Where the lifeline of a child is a thread, a child cannot fork, and says so.
+fn refuses_to_fork(outer: Context, inner: Context) -> bool {
+    lifeline::IS_A_THREAD && outer.is_isolated() && inner == Context::Fork
+}
+
 fn check_pairs(outer: Context) -> Outcome {
     for inner_context in Context::ALL {
         for inner_pool in [false, true] {
             let label = format!("{inner_context} (pool: {inner_pool}) in {outer}");
             let sent = (inner_context, inner_pool);
+            if refuses_to_fork(outer, inner_context) {
+                let child = outer.process().start(sent, |(context, pool)| inner(context, pool))?;
+                let text = child.join()?.expect_err(&label);
+                assert!(text.contains("Multithreaded"), "{label}: {text}");
+                continue;
+            }
             let check = |how: &str, result: Result<(Vec<Told>, u32), String>| {
                 let (told, pid) = result.unwrap_or_else(|error| panic!("{label} {how}: {error}"));
                 assert_eq!(pid != std::process::id(), outer.is_isolated(), "{label} {how}");
@@ -105,8 +117,8 @@ fn every_pair_inline(_: Context) -> Outcome {
 }
 
 fn three_generations(context: Context) -> Outcome {
-    for middle in harness::PROCESSES {
-        for last in harness::PROCESSES {
+    for middle in harness::IN_CHILDREN {
+        for last in harness::IN_CHILDREN {
             let child = context.process().start((*middle, *last), |(middle, last)| {
                 let child = middle.process().start(last, |last| {
                     let child = last.process().start(5u32, |n| n + 1).map_err(text)?;
@@ -147,7 +159,7 @@ fn expect_gone(what: &str, pids: &[u32]) {
 }
 
 fn killed_outer_ends_inner_process(context: Context) -> Outcome {
-    for inner in harness::PROCESSES {
+    for inner in harness::IN_CHILDREN {
         let (ours, theirs) = UnixStream::pair()?;
         let builder = context.process().stdout(OwnedFd::from(theirs));
         let outer = builder.start(*inner, |inner| {
@@ -174,7 +186,7 @@ fn killed_outer_ends_inner_process(context: Context) -> Outcome {
 }
 
 fn killed_outer_ends_inner_pool(context: Context) -> Outcome {
-    for inner in harness::PROCESSES {
+    for inner in harness::IN_CHILDREN {
         let (ours, theirs) = UnixStream::pair()?;
         let builder = context.process().stdout(OwnedFd::from(theirs));
         let outer = builder.start(*inner, |inner| {
@@ -200,7 +212,7 @@ fn killed_outer_ends_inner_pool(context: Context) -> Outcome {
 }
 
 fn killed_worker_ends_its_children(context: Context) -> Outcome {
-    for inner in harness::PROCESSES {
+    for inner in harness::IN_CHILDREN {
         let pool = context.pool().workers(1).build()?;
         let path = crate::tools::temporary("pids");
         let mut results = pool.map([Some((*inner, path.clone())), None], |(), sent| {
@@ -226,7 +238,7 @@ fn killed_worker_ends_its_children(context: Context) -> Outcome {
 }
 
 fn inner_outlives_nothing_when_the_outer_returns(context: Context) -> Outcome {
-    for inner in harness::PROCESSES {
+    for inner in harness::IN_CHILDREN {
         let outer = context.process().start(*inner, |inner| {
             let child = inner.process().start((), sleep).expect("it starts");
             let detached = inner.process().start((), sleep).expect("it starts");

@@ -20,6 +20,8 @@ pub(crate) fn main() -> ExitCode {
             killed_while_starting,
             killed_while_its_children_work,
             killed_after_its_supervisors,
+            // Nothing in the kernel continues them elsewhere.
+            #[cfg(not(offspring_force_portable))]
             killed_while_its_supervisors_are_stopped,
             killed_with_its_process_group,
             stopped_and_then_killed,
@@ -84,6 +86,7 @@ fn killed_after_its_supervisors(context: Context) -> Outcome {
     Ok(())
 }
 
+#[cfg(not(offspring_force_portable))]
 fn killed_while_its_supervisors_are_stopped(context: Context) -> Outcome {
     let mut warden = Warden::new("killed_while_its_supervisors_are_stopped", context);
     for _ in 0..rounds() {

@@ -18,7 +18,7 @@ pub(crate) const HOW: &str = "ORPHANS_HOW";
 /// The first line of an owner.
 pub(crate) const BEGUN: &str = "begun";
 /// How many lines tell that every child is in its state.
-pub(crate) const STATES: usize = 10;
+pub(crate) const STATES: usize = 2 * ALL.len();
 
 /// The line of one that has bred.
 pub(crate) const BRED: &str = "bred";
@@ -35,12 +35,21 @@ enum State {
     Spinning,
     /// With every signal blocked.
     Deaf,
+    #[cfg_attr(offspring_force_portable, expect(dead_code, reason = "see `ALL`"))]
     Stopped,
     /// Sends its owner more than any buffer holds.
     Writing,
 }
 
-const ALL: [State; 5] = [State::Idle, State::Spinning, State::Deaf, State::Stopped, State::Writing];
+const ALL: &[State] = &[
+    State::Idle,
+    State::Spinning,
+    State::Deaf,
+    State::Writing,
+    // Nobody can end it in the portable way if its supervisor is gone, or it has none.
+    #[cfg(not(offspring_force_portable))]
+    State::Stopped,
+];
 
 /// One line, whole, on standard output, which children share with their owner.
 fn say(line: &str) {
@@ -94,7 +103,8 @@ pub(crate) fn main() -> ExitCode {
         return breed(context);
     }
     let children: Vec<_> = ALL
-        .into_iter()
+        .iter()
+        .copied()
         .map(|state| context.process().start(('p', state), be).expect("a child starts"))
         .collect();
     let pool = context.pool().workers(ALL.len()).build().expect("a pool starts");
@@ -119,7 +129,7 @@ pub(crate) fn main() -> ExitCode {
 
 /// Occupies four workers for ever, and the fifth with one large result after the other.
 fn drive(pool: &Pool<()>, panic: &AtomicBool) {
-    let states = ALL.into_iter().chain(std::iter::repeat(State::Writing));
+    let states = ALL.iter().copied().chain(std::iter::repeat(State::Writing));
     let tasks = states.map(|state| ('w', state));
     for result in pool.map_unordered(tasks, |(), task| be(task)) {
         assert!(!panic.load(Ordering::Relaxed), "as told");

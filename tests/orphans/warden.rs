@@ -178,6 +178,7 @@ impl Owner {
         }
     }
 
+    #[cfg(not(offspring_force_portable))]
     pub(crate) fn read_until_bred(&mut self) {
         self.read_until_begun();
         assert_eq!(self.read_line(), owner::BRED);

@@ -16,6 +16,7 @@ pub(crate) const CASES: &[Case] = crate::cases![on PROCESSES =>
     drop_ends_wedged_tasks,
     drop_while_unwinding,
     drop_before_any_worker_is_up,
+    first_workers_that_end_at_once,
     shutdown_waits_for_running_tasks,
     a_lost_supervisor_is_an_error,
     a_lost_supervisor_of_a_busy_pool,
@@ -192,4 +193,43 @@ fn a_stopped_supervisor_does_not_keep_a_pool_alive(context: Context) -> Outcome 
     drop(pool);
     assert!(!harness::leaks::is_alive(supervisor));
     Ok(())
+}
+
+/// With one processor for all, what becomes of the first worker is often known when the pool is greeted by its
+/// supervisor.
+fn first_workers_that_end_at_once(context: Context) -> Outcome {
+    #[cfg(target_os = "linux")]
+    on_one_processor()?;
+    for round in 0..30 {
+        let builder = context.pool().workers(1).restart_budget(0);
+        let pool = builder.try_init((), |()| Err::<(), _>("not today".to_owned())).build()?;
+        let error = match pool.submit((), |(), ()| ()) {
+            Ok(task) => task.join().expect_err("no worker comes up").to_string(),
+            Err(error) => error.to_string(),
+        };
+        assert!(error.contains("not today"), "round {round}: {error}");
+    }
+    Ok(())
+}
+
+/// Keeps this process, and those that it starts, on one processor.
+#[cfg(target_os = "linux")]
+fn on_one_processor() -> std::io::Result<()> {
+    // SAFETY: all zeroes is a valid, empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    let size = size_of_val(&set);
+    // SAFETY: the set has that size.
+    let asked = unsafe { libc::sched_getaffinity(0, size, &raw mut set) };
+    // SAFETY: the numbers are below the size of the set.
+    let first = (0..1024).find(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) });
+    let (0, Some(first)) = (asked, first) else { return Err(std::io::Error::last_os_error()) };
+    // SAFETY: all zeroes is a valid, empty set.
+    let mut one: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: below the size of the set.
+    unsafe { libc::CPU_SET(first, &mut one) };
+    // SAFETY: the set has that size.
+    match unsafe { libc::sched_setaffinity(0, size, &raw const one) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
 }

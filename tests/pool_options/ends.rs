@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use offspring::{Context, ErrorKind, Report, Reuse, SharedSlice};
+use offspring_platform::lifeline;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::harness::{self, Case, Outcome};
@@ -92,7 +93,7 @@ fn values_of_those_that_were_replaced(context: Context) -> Outcome {
         let left = left(&report);
         let sum: u64 = left.iter().map(|(_, count)| count).sum();
         // Where each task runs in a copy of a worker, nothing is left of it in the worker.
-        let copies = setting == 2 && cfg!(target_os = "linux") && context.is_isolated();
+        let copies = setting == 2 && !lifeline::IS_A_THREAD && context.is_isolated();
         assert_eq!(sum, if copies { 0 } else { 40 }, "setting {setting}: {left:?}");
         if context.is_isolated() {
             let expected = report.replaced() + 2;

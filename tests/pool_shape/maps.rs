@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use offspring::{Context, Pool};
 
-use crate::harness::{Case, Outcome, PROCESSES as ISOLATED, leaks};
+use crate::harness::{self, Case, Outcome, PROCESSES as ISOLATED, leaks};
 use crate::pids;
 
 pub(crate) const CASES: &[Case] = crate::cases![
@@ -227,6 +227,7 @@ fn nest((context, levels, n): (Context, u32, u64)) -> u64 {
         return n;
     }
     let pool = context.pool().workers(2).build().expect("a pool in a task");
+    let context = harness::in_a_child(context);
     let inputs = [(context, levels - 1, 2 * n), (context, levels - 1, 2 * n + 1)];
     let mapped = pool.map(inputs, |(), sent| nest(sent)).sum::<Result<u64, _>>();
     let submitted = pool.submit((context, 0, n), |(), sent| nest(sent)).expect("it is taken");

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Pair;
-use crate::harness::{Case, Outcome, PROCESSES as ISOLATED};
+use crate::harness::{self, Case, Outcome, PROCESSES as ISOLATED};
 
 pub(crate) const CASES: &[Case] = crate::cases![
     every_kind_of_element_travels,
@@ -117,6 +117,7 @@ fn two_levels_deep(context: Context) -> Outcome {
         (context, shared),
         |(context, shared): (Context, SharedSlice<u64>)| {
             // What was received is sent on, and what comes back is too.
+            let context = harness::in_a_child(context);
             let pool =
                 context.pool().workers(2).init(shared.clone(), |shared| shared).build().unwrap();
             let sums = pool.map([shared.clone(), shared], |state, shared| {

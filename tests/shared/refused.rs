@@ -118,7 +118,7 @@ fn refused<T>(what: &str, received: io::Result<T>) {
 }
 
 fn hostile_descriptors(_: Context) -> Outcome {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
     sealed::hostile_tables()?;
     for (what, stranger) in strangers() {
         refused(what, Sealed::receive(stranger, 4096));
@@ -138,7 +138,7 @@ fn hostile_words(_: Context) -> Outcome {
     words.words()[3].store(9, std::sync::atomic::Ordering::Relaxed);
     let received = Words::receive(fd.as_fd(), 4)?;
     assert_eq!(received.words()[3].load(std::sync::atomic::Ordering::Relaxed), 9);
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
     sealed::hostile_words(fd.as_fd());
     for (what, stranger) in strangers() {
         refused(what, Words::receive(stranger.as_fd(), 4));
@@ -147,7 +147,7 @@ fn hostile_words(_: Context) -> Outcome {
 }
 
 /// Memory of Linux, whose seals say what can still happen to it.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 mod sealed {
     use std::fs::File;
     use std::io;

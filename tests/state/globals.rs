@@ -192,6 +192,7 @@ fn grandchildren_find_it_too(context: Context) -> Outcome {
             if first {
                 apply(1)?;
             }
+            let context = harness::in_a_child(context);
             let inner = told(context.process().start(7, apply))?;
             let outer = told(inner.join())?;
             let pool = told(context.pool().workers(1).build())?;

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use offspring::{Context, ErrorKind, Reuse};
+use offspring_platform::lifeline;
 
 use crate::cases;
 use crate::harness::{self, Case, Outcome};
@@ -111,7 +112,7 @@ fn copies_of_a_worker_run_them(context: Context) -> Outcome {
     let pool = context.pool().workers(1).reuse(Reuse::PerTask).build()?;
     for answer in pool.map(0..3, |(), _: u32| (PID.load(Ordering::SeqCst), std::process::id())) {
         let (noted, own) = answer?;
-        if is_forked(context) || cfg!(target_os = "linux") {
+        if is_forked(context) || !lifeline::IS_A_THREAD {
             assert_eq!(noted, own, "in this very process");
         }
     }

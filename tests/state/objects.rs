@@ -168,6 +168,7 @@ fn a_handle_is_passed_on(context: Context) -> Outcome {
     let object = Shared::new(Recipe { factor: 6 }, Table::make)?;
     let pool = context.pool().workers(1).build()?;
     let answer = pool.submit((context, object), |(), (context, object)| {
+        let context = harness::in_a_child(context);
         let child =
             told(context.process().start((object.clone(), 7), |(object, n)| apply(&object, n)))?;
         let in_process = told(child.join())??.0;

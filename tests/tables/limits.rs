@@ -15,9 +15,10 @@ pub(crate) const HERE: &[Case] = crate::cases![on &[Context::Inline] =>
     // macOS accepts the limit, and does not enforce it.
     #[cfg(target_os = "linux")]
     no_room_in_the_address_space,
-    #[cfg(target_os = "linux")]
+    // The portable way asks nobody how much memory there is, and cannot reserve it.
+    #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
     a_full_memory_cgroup,
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
     all_of_it_is_really_there,
 ];
 
@@ -92,7 +93,7 @@ fn no_room_in_the_address_space(_: Context) -> Outcome {
 }
 
 /// Such a group ends processes and says no word. So it is asked before.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 fn a_full_memory_cgroup(_: Context) -> Outcome {
     let group = match Group::enter(192 << 20) {
         Ok(group) => group,
@@ -122,7 +123,7 @@ fn a_full_memory_cgroup(_: Context) -> Outcome {
 }
 
 /// Sparse memory would be found missing when it is touched, by SIGBUS.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 fn all_of_it_is_really_there(_: Context) -> Outcome {
     use std::os::unix::fs::MetadataExt;
     const BYTES: usize = 40_000_001;

@@ -101,6 +101,7 @@ fn handed_on_to_a_child_of_the_child(context: Context) -> Outcome {
             (context, part),
             |(context, mut part): (Context, SharedPart<u64>)| {
                 part.as_mut_slice()[0] = 77;
+                let context = harness::in_a_child(context);
                 let inner = context.process().start(part, |mut part: SharedPart<u64>| {
                     let found = part.as_mut_slice()[0];
                     fill(&mut part);

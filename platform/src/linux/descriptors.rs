@@ -1,8 +1,9 @@
 //! Pipes and sockets that are born with close-on-exec.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
+pub(crate) use super::peer::peer_user;
 use crate::unix::checked;
 
 /// Never block, never raise SIGPIPE.
@@ -29,21 +30,4 @@ pub(crate) fn socket_pair() -> io::Result<[i32; 2]> {
     // SAFETY: `ends` has room for two numbers.
     checked(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) })?;
     Ok(ends)
-}
-
-/// The user who made the other end of a socket.
-pub(crate) fn peer_user(socket: BorrowedFd<'_>) -> io::Result<u32> {
-    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
-    let mut length = size_of_val(&credentials) as libc::socklen_t;
-    // SAFETY: `credentials` and `length` are valid places of the sizes stated.
-    checked(unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            (&raw mut credentials).cast(),
-            &raw mut length,
-        )
-    })?;
-    Ok(credentials.uid)
 }

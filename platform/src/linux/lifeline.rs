@@ -22,6 +22,11 @@ pub struct Keeper(#[expect(dead_code, reason = "held, never used")] PrivateFd);
 /// Whether an armed lifeline is a thread of the child, which then cannot be forked.
 pub const IS_A_THREAD: bool = false;
 
+/// Whether an armed lifeline is a thread of this process now.
+pub(crate) fn is_running_thread() -> bool {
+    IS_A_THREAD
+}
+
 /// What happens to the child when its owner is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consequence {

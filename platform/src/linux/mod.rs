@@ -1,27 +1,43 @@
-//! What Linux supplies.
+//! What Linux supplies. With `--cfg offspring_force_portable`, only what `forced` needs of it.
 
-pub mod affinity;
-pub mod bell;
+pub(crate) mod children;
 pub mod constructors;
-pub(crate) mod descriptors;
-pub mod guardian;
 pub mod holdings;
-pub(crate) mod huge;
 pub mod image;
+pub(crate) mod inherit;
 #[cfg(any(test, not(target_env = "gnu"), offspring_force_portable))]
 pub(crate) mod life;
+pub mod park;
+pub(crate) mod peer;
+pub(crate) mod process;
+pub(crate) mod stack;
+pub mod threads;
+
+#[cfg(not(offspring_force_portable))]
+pub mod affinity;
+#[cfg(not(offspring_force_portable))]
+pub mod bell;
+#[cfg(not(offspring_force_portable))]
+pub(crate) mod descriptors;
+#[cfg(not(offspring_force_portable))]
+pub mod guardian;
+#[cfg(not(offspring_force_portable))]
+pub(crate) mod huge;
+#[cfg(not(offspring_force_portable))]
 pub mod lifeline;
+#[cfg(not(offspring_force_portable))]
 pub mod memory;
 #[cfg(all(target_env = "gnu", not(offspring_force_portable)))]
 pub(crate) mod owner;
-pub mod park;
+#[cfg(not(offspring_force_portable))]
 pub mod program;
+#[cfg(not(offspring_force_portable))]
 pub(crate) mod shared;
+#[cfg(not(offspring_force_portable))]
 pub(crate) mod spawn;
+#[cfg(not(offspring_force_portable))]
 pub mod spool;
-pub(crate) mod stack;
-pub mod threads;
+#[cfg(not(offspring_force_portable))]
 pub mod watch;
-
-#[cfg(not(all(target_env = "gnu", not(offspring_force_portable))))]
+#[cfg(all(not(target_env = "gnu"), not(offspring_force_portable)))]
 pub(crate) use crate::unix::owner_word as owner;

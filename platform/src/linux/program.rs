@@ -7,7 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use crate::os::image::Image;
+use super::image::Image;
+pub use super::process::{is_privileged, set_name};
 
 /// Follows the running program itself, also when its file was replaced or deleted meanwhile.
 const SELF: &CStr = c"/proc/self/exe";
@@ -72,20 +73,4 @@ pub fn identity() -> &'static [u8] {
         }
         identity
     })
-}
-
-/// Whether the program runs with more rights than the user who started it: then nothing in its
-/// environment may be believed.
-#[must_use]
-pub fn is_privileged() -> bool {
-    // SAFETY: no memory is involved.
-    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
-}
-
-/// Names this process in `ps` and `top`; the first 15 bytes count.
-pub fn set_name(name: &str) {
-    let mut bytes: Vec<u8> = name.bytes().filter(|byte| *byte != 0).take(15).collect();
-    bytes.push(0);
-    // SAFETY: the name ends with a zero, and is copied.
-    unsafe { libc::prctl(libc::PR_SET_NAME, bytes.as_ptr()) };
 }

@@ -28,9 +28,12 @@ impl Watch {
     }
 
     /// Takes over a watch that the parent of the process made and sent.
-    #[must_use]
-    pub fn received(fd: OwnedFd) -> Self {
-        Self(fd)
+    ///
+    /// # Errors
+    ///
+    /// None on this system; elsewhere watches cannot be sent.
+    pub fn received(fd: OwnedFd) -> io::Result<Self> {
+        Ok(Self(fd))
     }
 
     /// Whether watches can be sent to other processes on this system.

@@ -1,28 +1,19 @@
-//! What macOS supplies.
+//! What macOS supplies: what `portable` has, and what only macOS can do.
 //!
 //! Written against Apple's headers and manual pages, and the published sources of the kernel (xnu),
 //! of dyld and of libpthread, which the comments name where they were needed.
 
-pub mod affinity;
-pub mod bell;
 pub mod constructors;
-pub(crate) mod descriptors;
 mod ffi;
-pub mod guardian;
 pub mod holdings;
-pub(crate) mod huge;
 pub mod image;
-mod kqueue;
+pub(crate) mod leaf;
 pub(crate) mod life;
-pub mod lifeline;
-pub mod memory;
 pub mod park;
-pub mod program;
-pub(crate) mod shared;
-pub(crate) mod spawn;
-pub mod spool;
+pub(crate) mod queue;
 pub(crate) mod stack;
 pub mod threads;
-pub mod watch;
 
+pub use crate::portable::{affinity, bell, guardian, lifeline, memory, program, spool, watch};
+pub(crate) use crate::portable::{descriptors, huge, shared, spawn};
 pub(crate) use crate::unix::owner_word as owner;

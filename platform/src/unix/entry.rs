@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::io;
 
 use crate::os::program::is_privileged;
-use crate::os::threads::SingleThreaded;
 
+use super::alone::Alone;
 use super::environment::{self, Change};
 use super::fd::{self, PrivateFd};
 use super::signal::Blocked;
@@ -53,7 +53,7 @@ pub fn take_note(variable: &str) -> Option<(OsString, Entered)> {
     // With a second thread already running the variable has to stay. A process started from here
     // would find it, and see that the descriptors it names are not there.
     if let Ok(blocked) = Blocked::all() {
-        if let Ok(witness) = SingleThreaded::check(&blocked) {
+        if let Ok(witness) = Alone::check(&blocked) {
             environment::apply(&[Change::Remove(variable.into())], &witness);
         }
     }

@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use crate::os::threads::SingleThreaded;
+use super::alone::Alone;
 
 /// One change of the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub fn is_value(value: &OsStr) -> bool {
 }
 
 /// Makes the changes, in order; those with an impossible name or value are left out.
-pub fn apply(changes: &[Change], _witness: &SingleThreaded) {
+pub fn apply(changes: &[Change], _witness: &Alone) {
     for change in changes {
         match change {
             Change::Clear => {

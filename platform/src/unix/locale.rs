@@ -7,11 +7,11 @@
 
 use std::ffi::{CStr, CString};
 
-use crate::os::threads::SingleThreaded;
+use super::alone::Alone;
 
 /// The names of all categories, in the form that [`change`] takes.
 #[must_use]
-pub fn current(_witness: &SingleThreaded) -> Vec<u8> {
+pub fn current(_witness: &Alone) -> Vec<u8> {
     // SAFETY: a null pointer asks, and changes nothing; no other thread can call it meanwhile.
     let name = unsafe { libc::setlocale(libc::LC_ALL, std::ptr::null()) };
     if name.is_null() {
@@ -26,7 +26,7 @@ pub fn current(_witness: &SingleThreaded) -> Vec<u8> {
 
 /// Sets all categories. False if the system does not have them; then nothing has changed.
 #[must_use]
-pub fn change(name: &[u8], _witness: &SingleThreaded) -> bool {
+pub fn change(name: &[u8], _witness: &Alone) -> bool {
     let Ok(name) = CString::new(name) else { return false };
     // SAFETY: the text ends with zero and lives until the call returns; no other thread can use the locale.
     let set = unsafe { libc::setlocale(libc::LC_ALL, name.as_ptr()) };

@@ -1,5 +1,6 @@
 //! What Linux and macOS do alike.
 
+pub mod alone;
 pub(crate) mod announce;
 pub mod clock;
 mod constructor;

@@ -6,14 +6,15 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
+use crate::os::leaf;
 use crate::unix::fd::lift;
 use crate::unix::limits::check_file_size;
-use crate::unix::{checked, random};
+use crate::unix::random;
 
-/// <sys/fcntl.h>: whole blocks only.
+/// Whole blocks only, on macOS (<sys/fcntl.h>).
 const BLOCK: u64 = 4096;
 
 /// The bytes. All processes that have it see the same.
@@ -64,22 +65,13 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// What `F_PUNCHHOLE` reports, fcntl(2).
+    /// What the system reports.
     pub fn release(&self, from: u64, to: u64) -> io::Result<()> {
         let (first, last) = (from.next_multiple_of(BLOCK), to / BLOCK * BLOCK);
         if first >= last {
             return Ok(());
         }
-        let signed = |place| libc::off_t::try_from(place).map_err(io::Error::other);
-        let hole = libc::fpunchhole_t {
-            fp_flags: 0,
-            reserved: 0,
-            fp_offset: signed(first)?,
-            fp_length: signed(last - first)?,
-        };
-        // SAFETY: `hole` is valid and only read.
-        checked(unsafe { libc::fcntl(self.0.as_raw_fd(), libc::F_PUNCHHOLE, &raw const hole) })?;
-        Ok(())
+        leaf::punch_hole(self.0.as_fd(), first, last - first)
     }
 }
 

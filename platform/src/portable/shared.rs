@@ -25,7 +25,9 @@ use memmap2::MmapOptions;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::fstat;
 
+pub(crate) use crate::os::leaf::{is_memory, not_for_children};
 use crate::unix::fd::{PrivateFd, duplicate};
+use crate::unix::limits::check_file_size;
 use crate::unix::shared::Wishes;
 use crate::unix::{checked, random};
 
@@ -50,7 +52,8 @@ impl Object {
     pub(crate) fn append(&mut self, bytes: &[u8], _offset: usize) -> io::Result<usize> {
         if self.pieces.last().is_none_or(|piece| piece.len() == PIECE) {
             let mut piece = Vec::new();
-            piece.try_reserve_exact(PIECE).map_err(|_| io::ErrorKind::OutOfMemory)?;
+            let no_memory = |_| io::Error::from_raw_os_error(libc::ENOMEM);
+            piece.try_reserve_exact(PIECE).map_err(no_memory)?;
             self.pieces.push(piece);
         }
         let Some(piece) = self.pieces.last_mut() else { return Ok(0) };
@@ -149,6 +152,7 @@ fn open(name: &CString, flags: i32) -> io::Result<OwnedFd> {
 }
 
 fn set_size(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
+    check_file_size(length as u64)?;
     let end = libc::off_t::try_from(length).map_err(io::Error::other)?;
     Ok(nix::unistd::ftruncate(fd, end)?)
 }
@@ -183,33 +187,16 @@ pub(crate) fn identity(fd: BorrowedFd<'_>) -> io::Result<[u64; 2]> {
     Ok([u64::try_from(status.st_size).unwrap_or(0), status.st_ino])
 }
 
-/// Whether this is memory, and not a file that has a place on a file system.
-pub(crate) fn is_memory(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    Ok(fstat(fd)?.st_mode & libc::S_IFMT == 0)
-}
-
 /// Makes sure that a received object cannot shrink below `length` bytes.
 pub(crate) fn verify_fixed(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> {
-    let status = fstat(fd)?;
-    // Files, pipes and sockets have a type. Shared memory has none (xnu, `pshm_stat`), and its size
-    // cannot be set a second time.
-    if status.st_mode & libc::S_IFMT != 0 {
+    if !is_memory(fd)? {
         return Err(invalid("what was received is not shared memory, so it could change".into()));
     }
     // Whole pages: more than `length` is normal.
-    let actual = usize::try_from(status.st_size).unwrap_or(0);
+    let actual = usize::try_from(fstat(fd)?.st_size).unwrap_or(0);
     if actual < length {
         return Err(invalid(format!("the memory received has {actual} bytes, not {length}")));
     }
-    Ok(())
-}
-
-/// Keeps a mapping from forked children.
-pub(crate) fn not_for_children(base: *mut u8, length: usize) -> io::Result<()> {
-    /// `VM_INHERIT_NONE`, <mach/vm_inherit.h>.
-    const NONE: libc::c_int = 2;
-    // SAFETY: changes what a later fork copies, and nothing in this process.
-    checked(unsafe { super::ffi::minherit(base.cast(), length, NONE) })?;
     Ok(())
 }
 

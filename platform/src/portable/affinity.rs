@@ -1,4 +1,4 @@
-//! On which processor a process runs: the system decides that alone.
+//! On which processor a process runs: left to the system, which on macOS decides that alone.
 
 use std::io;
 

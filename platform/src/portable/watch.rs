@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::kqueue::{Kqueue, event, happened};
+use crate::os::queue::Queue;
 use crate::unix::signal::{self, Signal};
 use crate::unix::wait::Pid;
 
@@ -15,33 +15,29 @@ use crate::unix::wait::Pid;
 ///
 /// In a forked child of the process that made it, a watch is dead: `signal` fails and `as_fd` panics.
 #[derive(Debug)]
-pub struct Watch(Kqueue);
+pub struct Watch(Queue);
 
 impl Watch {
     /// Watches a process. The caller must be its parent and not have collected it.
     ///
     /// # Errors
     ///
-    /// What `kqueue(2)` and `kevent(2)` report.
+    /// What the system reports.
     pub fn child(pid: Pid) -> io::Result<Self> {
-        let queue = Kqueue::new()?;
-        let identity = usize::try_from(pid).map_err(io::Error::other)?;
-        let ends = event(identity, libc::EVFILT_PROC, libc::EV_ADD, libc::NOTE_EXIT);
-        match queue.change(&[ends]) {
-            // The process is ending, and the kernel attaches nothing to it any more. No ending falls in
-            // between: the kernel marks the process so, waits for calls such as this one, and only
-            // then posts the event (xnu, `filt_procattach`, `proc_refdrain`).
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => queue.change(&happened())?,
-            other => other?,
-        }
-        Ok(Self(queue))
+        Queue::of_end(pid).map(Self)
     }
 
     /// Takes over a watch that the parent of the process made and sent. That never happens on this
     /// system; the name exists so that callers are the same on all.
-    #[must_use]
-    pub fn received(fd: OwnedFd) -> Self {
-        Self(Kqueue::from(fd))
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported`, always.
+    pub fn received(_fd: OwnedFd) -> io::Result<Self> {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "a watch was received, and this system has none that can be sent",
+        ))
     }
 
     /// Whether watches can be sent to other processes on this system.

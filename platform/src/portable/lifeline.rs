@@ -7,18 +7,20 @@
 //! What follows from that:
 //!
 //! * A child with an armed lifeline has two threads. So it cannot fork: `threads::SingleThreaded`
-//!   refuses, and a nested `Context::Fork` with it.
+//!   refuses, and a nested `Context::Fork` with it. What only one thread may touch, the environment for
+//!   example, it may touch: `alone::Alone` knows the thread of the lifeline.
 //! * A child that spins or blocks every signal ends; one that is stopped (SIGSTOP, Ctrl-Z) does not
 //!   run its thread, and ends when somebody continues or kills it. Its supervisor kills it.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::unix::descriptors;
 use crate::unix::exit;
-use crate::unix::fd::PrivateFd;
+use crate::unix::fd::{PrivateFd, generation};
 use crate::unix::poll::{self, Interest};
 use crate::unix::signal::{self, Blocked, Signal};
 use crate::unix::wait::Pid;
@@ -29,6 +31,14 @@ pub struct Keeper(#[expect(dead_code, reason = "held, never used")] PrivateFd);
 
 /// Whether an armed lifeline is a thread of the child, which then cannot be forked.
 pub const IS_A_THREAD: bool = true;
+
+/// Since which generation the thread runs, plus one; a forked child has no copy of it.
+static RUNNING: AtomicU64 = AtomicU64::new(0);
+
+/// Whether an armed lifeline is a thread of this process now.
+pub(crate) fn is_running_thread() -> bool {
+    RUNNING.load(Ordering::SeqCst) == generation() + 1
+}
 
 /// What happens to the child when its owner is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,11 +88,15 @@ pub fn arm(end: PrivateFd) -> io::Result<()> {
     let end = File::from(end.into_owned()?);
     // The thread inherits the mask: signals are for the threads of the program.
     let blocked = Blocked::all()?;
+    RUNNING.store(generation() + 1, Ordering::SeqCst);
     let started = std::thread::Builder::new()
         .name("offspring-lifeline".into())
         .stack_size(STACK)
         .spawn(move || end_with_owner(end));
     drop(blocked);
+    if started.is_err() {
+        RUNNING.store(0, Ordering::SeqCst);
+    }
     started.map(drop)
 }
 
@@ -107,7 +121,10 @@ fn end_with_owner(mut end: File) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // The program has closed the descriptor, as one that detaches itself does. Linux forgets
             // the lifeline then, so we do.
-            Err(_) => return,
+            Err(_) => {
+                RUNNING.store(0, Ordering::SeqCst);
+                return;
+            }
         }
     }
     if let Ok(own) = Pid::try_from(std::process::id()) {

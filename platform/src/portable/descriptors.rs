@@ -13,17 +13,14 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use super::spawn;
+use crate::os::leaf;
+pub(crate) use crate::os::leaf::peer_user;
 use crate::unix::checked;
 
-/// Never block. SIGPIPE is kept away by `SO_NOSIGPIPE`, which belongs to the socket, so that it holds
-/// in every process that the socket is handed to.
-pub(crate) const SEND_FLAGS: i32 = libc::MSG_DONTWAIT;
+/// Never block, never raise SIGPIPE.
+pub(crate) const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | leaf::NO_SIGPIPE;
 /// Never block.
 pub(crate) const RECEIVE_FLAGS: i32 = libc::MSG_DONTWAIT;
-
-/// How many bytes a socket may hold; 8 KiB if nothing is said (xnu, `PIPSIZ`), too little to pass
-/// a large message at a good pace.
-const BUFFER: libc::c_int = 256 << 10;
 
 /// What is left to do with a descriptor that arrived: there is no `MSG_CMSG_CLOEXEC`.
 pub(crate) fn after_receive(fd: &OwnedFd) -> io::Result<()> {
@@ -52,22 +49,12 @@ pub(crate) fn socket_pair() -> io::Result<[i32; 2]> {
     close_on_exec(second.as_fd())?;
     drop(held);
     for socket in [first.as_fd(), second.as_fd()] {
-        set_option(socket, libc::SO_NOSIGPIPE, 1)?;
+        leaf::keep_sigpipe_away(socket)?;
         // Only a matter of speed; a system that is set up to allow less still works.
-        let _ = set_option(socket, libc::SO_SNDBUF, BUFFER);
-        let _ = set_option(socket, libc::SO_RCVBUF, BUFFER);
+        let _ = set_option(socket, libc::SO_SNDBUF, leaf::SOCKET_BUFFER);
+        let _ = set_option(socket, libc::SO_RCVBUF, leaf::SOCKET_BUFFER);
     }
     Ok([first.into_raw_fd(), second.into_raw_fd()])
-}
-
-/// The user who made the other end of a socket: `getpeereid(3)`, which knows it for socket pairs too
-/// (xnu, `unp_connect2`).
-pub(crate) fn peer_user(socket: BorrowedFd<'_>) -> io::Result<u32> {
-    let mut user = 0;
-    let mut group = 0;
-    // SAFETY: both are valid places for the results.
-    checked(unsafe { libc::getpeereid(socket.as_raw_fd(), &raw mut user, &raw mut group) })?;
-    Ok(user)
 }
 
 /// Takes over two numbers that the kernel just made for us.
@@ -85,7 +72,12 @@ fn close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn set_option(socket: BorrowedFd<'_>, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+/// Sets an option of the level `SOL_SOCKET` that is an integer.
+pub(crate) fn set_option(
+    socket: BorrowedFd<'_>,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     let length = size_of_val(&value) as libc::socklen_t;
     // SAFETY: `value` has the length stated, and is copied.
     checked(unsafe {

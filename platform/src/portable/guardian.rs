@@ -7,35 +7,30 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::kqueue::{Kqueue, event, happened};
+use crate::os::leaf::children;
+use crate::os::queue::Queue;
 use crate::unix::signal::{self, Signal};
 use crate::unix::wait::{self, Pid, Reaped};
 
 /// A descriptor that becomes readable when a child of this process has ended.
 #[derive(Debug)]
-pub struct Endings(Kqueue);
+pub struct Endings(Queue);
 
 impl Endings {
-    /// Makes it. SIGCHLD should be blocked, as it is in a supervisor: no handler needs to run. The
-    /// queue records the signal all the same, since it looks before blocking does (kqueue(2)).
+    /// Makes it. SIGCHLD must be blocked, as it is in a supervisor: no handler needs to run.
     ///
     /// # Errors
     ///
-    /// What `kqueue(2)` and `kevent(2)` report.
+    /// What the system reports.
     pub fn new() -> io::Result<Self> {
-        let queue = Kqueue::new()?;
-        queue.change(&[event(libc::SIGCHLD as usize, libc::EVFILT_SIGNAL, libc::EV_ADD, 0)])?;
-        // Unlike a pending signal, which a later `signalfd` still finds, an ending before this point
-        // was not recorded. Readable from the start, so that the caller looks once.
-        queue.change(&happened())?;
-        Ok(Self(queue))
+        Queue::of_endings().map(Self)
     }
 
     /// Takes note that children have ended; `wait::reap_any` finds out which.
     ///
     /// # Errors
     ///
-    /// What `kevent(2)` reports.
+    /// What the system reports.
     pub fn clear(&self) -> io::Result<()> {
         self.0.clear()
     }
@@ -106,21 +101,4 @@ pub fn end_strays(known: impl Fn(Pid) -> bool) -> bool {
         }
     }
     found
-}
-
-/// The children of this process, those that have ended and were not collected included:
-/// `proc_listchildpids` of <libproc.h>.
-fn children() -> Vec<Pid> {
-    let Ok(own) = Pid::try_from(std::process::id()) else { return Vec::new() };
-    // SAFETY: without a buffer, the call says how many processes there are in the whole system, and
-    // some more.
-    let most = unsafe { libc::proc_listchildpids(own, std::ptr::null_mut(), 0) };
-    let mut list: Vec<Pid> = vec![0; usize::try_from(most).unwrap_or(0)];
-    let Ok(size) = i32::try_from(size_of_val(&*list)) else { return Vec::new() };
-    // SAFETY: `list` has the size stated, and takes any integers.
-    let count = unsafe { libc::proc_listchildpids(own, list.as_mut_ptr().cast(), size) };
-    list.truncate(usize::try_from(count).unwrap_or(0));
-    // Zero would mean our own process group.
-    list.retain(|pid| *pid > 0);
-    list
 }

@@ -1,6 +1,6 @@
 //! Which program this is, and how to run it again.
 //!
-//! There is no `/proc/self/exe`: the program is named by its path. If the file was replaced since, a
+//! Without `/proc/self/exe`: the program is named by its path. If the file was replaced since, a
 //! process started from it is another build, which its [`identity`] tells.
 
 use std::ffi::{CStr, CString, OsStr};
@@ -10,8 +10,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use super::ffi;
 use crate::os::image::Image;
+use crate::os::leaf::executable;
+pub use crate::os::leaf::{is_privileged, set_name};
 
 static PATH: OnceLock<Option<CString>> = OnceLock::new();
 
@@ -23,20 +24,6 @@ pub fn remember() {
         let path = Path::new(OsStr::from_bytes(name.to_bytes())).canonicalize().ok()?;
         CString::new(path.into_os_string().into_encoded_bytes()).ok()
     });
-}
-
-/// What dyld was told by the kernel: maybe a symbolic link, maybe relative (dyld(3)).
-fn executable() -> Option<CString> {
-    let mut size = 0;
-    // SAFETY: with room for no byte, only the size needed is written.
-    unsafe { ffi::_NSGetExecutablePath(std::ptr::null_mut(), &raw mut size) };
-    let mut buffer = vec![0; usize::try_from(size).ok()?];
-    // SAFETY: `buffer` has `size` bytes.
-    let result = unsafe { ffi::_NSGetExecutablePath(buffer.as_mut_ptr().cast(), &raw mut size) };
-    if result != 0 {
-        return None;
-    }
-    CStr::from_bytes_until_nul(&buffer).ok().map(CStr::to_owned)
 }
 
 /// The path by which to run this program again.
@@ -63,7 +50,7 @@ pub fn identity() -> &'static [u8] {
         if let Some(build) = Image::of_program().build() {
             return build.to_vec();
         }
-        // Linked with `-no_uuid`: the file itself.
+        // Linked without one: the file itself.
         let file = path().and_then(|path| std::fs::metadata(OsStr::from_bytes(path.to_bytes())));
         let Ok(file) = file else { return Vec::new() };
         let mut identity = Vec::new();
@@ -75,22 +62,4 @@ pub fn identity() -> &'static [u8] {
         }
         identity
     })
-}
-
-/// Whether the program runs with more rights than the user who started it: then nothing in its
-/// environment may be believed.
-#[must_use]
-pub fn is_privileged() -> bool {
-    // SAFETY: no memory is involved, and it cannot fail: issetugid(2).
-    unsafe { libc::issetugid() != 0 }
-}
-
-/// Names this process where that can be done: in debuggers, `sample` and crash reports, by the name
-/// of its main thread. `ps` goes on to show the file. The first 63 bytes count.
-pub fn set_name(name: &str) {
-    const MOST: usize = libc::MAXTHREADNAMESIZE - 1;
-    let mut bytes: Vec<u8> = name.bytes().filter(|byte| *byte != 0).take(MOST).collect();
-    bytes.push(0);
-    // SAFETY: the name ends with a zero, and is copied.
-    unsafe { libc::pthread_setname_np(bytes.as_ptr().cast()) };
 }

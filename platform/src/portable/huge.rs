@@ -1,4 +1,4 @@
-//! Huge pages for tables: macOS has none for shared memory.
+//! Huge pages for tables: none here, as macOS has none for shared memory.
 
 use std::os::fd::BorrowedFd;
 

@@ -14,36 +14,65 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::unix::fd::{generation, lift};
+use crate::unix::wait::Pid;
 use crate::unix::{checked, uninterrupted};
 
 /// A queue of events; readable while at least one has happened and was not taken out.
 #[derive(Debug)]
-pub(super) struct Kqueue {
+pub(crate) struct Queue {
     fd: ManuallyDrop<OwnedFd>,
     generation: u64,
 }
 
-impl Kqueue {
-    pub(super) fn new() -> io::Result<Self> {
+impl Queue {
+    /// Readable when a process has ended: a child of the caller that was not collected.
+    pub(crate) fn of_end(pid: Pid) -> io::Result<Self> {
+        let queue = Self::new()?;
+        let identity = usize::try_from(pid).map_err(io::Error::other)?;
+        let ends = event(identity, libc::EVFILT_PROC, libc::EV_ADD, libc::NOTE_EXIT);
+        match queue.change(&[ends]) {
+            // The process is ending, and the kernel attaches nothing to it any more. No ending falls in
+            // between: the kernel marks the process so, waits for calls such as this one, and only
+            // then posts the event (xnu, `filt_procattach`, `proc_refdrain`).
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => queue.change(&happened())?,
+            other => other?,
+        }
+        Ok(queue)
+    }
+
+    /// Readable when a child of this process has ended, and from the start.
+    ///
+    /// SIGCHLD should be blocked: no handler needs to run. The queue records the signal all the same, since
+    /// it looks before blocking does (kqueue(2)).
+    pub(crate) fn of_endings() -> io::Result<Self> {
+        let queue = Self::new()?;
+        queue.change(&[event(libc::SIGCHLD as usize, libc::EVFILT_SIGNAL, libc::EV_ADD, 0)])?;
+        // Unlike a pending signal, an ending before this point was not recorded; so that the caller looks
+        // once.
+        queue.change(&happened())?;
+        Ok(queue)
+    }
+
+    fn new() -> io::Result<Self> {
         // SAFETY: no memory is involved.
         let raw = checked(unsafe { libc::kqueue() })?;
         // SAFETY: the kernel just made this number for us.
         let fd = unsafe { OwnedFd::from_raw_fd(raw) };
-        Ok(Self::from(lift(fd)?))
+        Ok(Self { fd: ManuallyDrop::new(lift(fd)?), generation: generation() })
     }
 
     /// Whether this is the process that made the queue.
-    pub(super) fn is_own(&self) -> bool {
+    pub(crate) fn is_own(&self) -> bool {
         self.generation == generation()
     }
 
     /// Changes what the queue waits for.
-    pub(super) fn change(&self, changes: &[libc::kevent]) -> io::Result<()> {
+    fn change(&self, changes: &[libc::kevent]) -> io::Result<()> {
         self.call(changes, &mut []).map(drop)
     }
 
     /// Takes out all events that have happened.
-    pub(super) fn clear(&self) -> io::Result<()> {
+    pub(crate) fn clear(&self) -> io::Result<()> {
         let mut events = [event(0, 0, 0, 0); 4];
         while self.call(&[], &mut events)? > 0 {}
         Ok(())
@@ -70,13 +99,7 @@ impl Kqueue {
     }
 }
 
-impl From<OwnedFd> for Kqueue {
-    fn from(fd: OwnedFd) -> Self {
-        Self { fd: ManuallyDrop::new(fd), generation: generation() }
-    }
-}
-
-impl AsFd for Kqueue {
+impl AsFd for Queue {
     /// # Panics
     ///
     /// In a forked child of the process that made the queue: there is no such descriptor there.
@@ -89,7 +112,7 @@ impl AsFd for Kqueue {
     }
 }
 
-impl Drop for Kqueue {
+impl Drop for Queue {
     fn drop(&mut self) {
         if self.is_own() {
             // SAFETY: of this generation, so the number is ours; this is the only place that closes
@@ -100,7 +123,7 @@ impl Drop for Kqueue {
 }
 
 /// One change to a queue, as `EV_SET` of <sys/event.h> makes it.
-pub(super) fn event(identity: usize, filter: i16, flags: u16, filter_flags: u32) -> libc::kevent {
+fn event(identity: usize, filter: i16, flags: u16, filter_flags: u32) -> libc::kevent {
     libc::kevent {
         ident: identity,
         filter,
@@ -112,7 +135,7 @@ pub(super) fn event(identity: usize, filter: i16, flags: u16, filter_flags: u32)
 }
 
 /// The two changes that make a queue readable now.
-pub(super) fn happened() -> [libc::kevent; 2] {
+fn happened() -> [libc::kevent; 2] {
     [
         event(0, libc::EVFILT_USER, libc::EV_ADD | libc::EV_CLEAR, 0),
         event(0, libc::EVFILT_USER, 0, libc::NOTE_TRIGGER),

@@ -2,15 +2,18 @@
 
 use nix::sys::resource::{UsageWho, getrusage};
 
-/// How many bytes of this process were in memory at most; the present number takes a call into Mach.
+use crate::os::leaf::RESIDENT_UNIT;
+
+/// How many bytes of this process were in memory at most; the present number takes a call into Mach on
+/// macOS.
 #[must_use]
 pub fn resident() -> Option<u64> {
-    // In bytes here, in kilobytes on Linux (getrusage(2)).
-    u64::try_from(getrusage(UsageWho::RUSAGE_SELF).ok()?.max_rss()).ok()
+    let most = u64::try_from(getrusage(UsageWho::RUSAGE_SELF).ok()?.max_rss()).ok()?;
+    most.checked_mul(RESIDENT_UNIT)
 }
 
 /// Says that the room of `buffer` will be filled. The system has no use for that.
-#[expect(clippy::ptr_arg, reason = "on Linux the room behind its bytes is what matters")]
+#[allow(clippy::ptr_arg, reason = "on Linux the room behind its bytes is what matters")]
 pub fn will_fill(_buffer: &mut Vec<u8>) {}
 
 /// The system does not tell whom it ended because memory ran out.

@@ -1,0 +1,62 @@
+//! What stands on Linux for what only macOS can say or do, behind the files of `portable`.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::sys::stat::{fstat, stat};
+
+pub(crate) use crate::linux::inherit::{EXTRA_FLAGS, close_from, inherit};
+pub(crate) use crate::linux::peer::peer_user;
+pub use crate::linux::process::{is_privileged, set_name};
+use crate::unix::checked;
+use crate::unix::wait::Pid;
+
+/// A flag of each message, where macOS has an option of the socket.
+pub(crate) const NO_SIGPIPE: i32 = libc::MSG_NOSIGNAL;
+
+#[expect(clippy::unnecessary_wraps, reason = "macOS has something to do, and it can fail")]
+pub(crate) fn keep_sigpipe_away(_socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(())
+}
+
+/// As little as sockets of macOS hold when it does not grant more, so that what needs more is found.
+pub(crate) const SOCKET_BUFFER: libc::c_int = 8 << 10;
+
+/// In which unit getrusage(2) counts memory: kibibytes.
+pub(crate) const RESIDENT_UNIT: u64 = 1024;
+
+/// Whether this is memory, and not a file that has a place on a file system. `shm_open` makes files on one
+/// that holds nothing else. Their size can be changed, by whoever may write: what macOS refuses is a matter
+/// of trust here.
+pub(crate) fn is_memory(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(fstat(fd)?.st_dev == stat("/dev/shm")?.st_dev)
+}
+
+/// Keeps a mapping from forked children.
+pub(crate) fn not_for_children(base: *mut u8, length: usize) -> io::Result<()> {
+    // SAFETY: changes what a later fork copies, and nothing in this process.
+    checked(unsafe { libc::madvise(base.cast(), length, libc::MADV_DONTFORK) })?;
+    Ok(())
+}
+
+/// Gives back whole blocks of a file, which read as zeroes then.
+pub(crate) fn punch_hole(fd: BorrowedFd<'_>, from: u64, length: u64) -> io::Result<()> {
+    let signed = |place| libc::off_t::try_from(place).map_err(io::Error::other);
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    let (from, length) = (signed(from)?, signed(length)?);
+    // SAFETY: the call takes integers.
+    checked(unsafe { libc::fallocate(fd.as_raw_fd(), mode, from, length) })?;
+    Ok(())
+}
+
+/// Where the kernel found the program.
+pub(crate) fn executable() -> Option<CString> {
+    let path = std::fs::read_link("/proc/self/exe").ok()?;
+    CString::new(path.into_os_string().into_encoded_bytes()).ok()
+}
+
+/// The children of this process, which has one thread.
+pub(crate) fn children() -> Vec<Pid> {
+    crate::linux::children::children().unwrap_or_default()
+}

@@ -1,0 +1,18 @@
+//! What needs no more of a system than POSIX, and a few short functions that each system has in its own way:
+//! `os::leaf` and `os::queue`.
+//!
+//! macOS uses all of it. Linux does with `--cfg offspring_force_portable`, so that it is tested where no Mac
+//! is: the whole suite passes that way. `docs/platforms.md` says what the promises are kept by then.
+
+pub mod affinity;
+pub mod bell;
+pub(crate) mod descriptors;
+pub mod guardian;
+pub(crate) mod huge;
+pub mod lifeline;
+pub mod memory;
+pub mod program;
+pub(crate) mod shared;
+pub(crate) mod spawn;
+pub mod spool;
+pub mod watch;
