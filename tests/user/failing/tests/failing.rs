@@ -77,6 +77,11 @@ fn exits(_: Context) {
 #[offspring::test(contexts(Inline))]
 fn leaks_a_child(_: Context) {
     let child = Command::new("sleep").arg("1000").spawn().unwrap();
+    // It has its name a moment after it was started.
+    #[cfg(target_os = "linux")]
+    while std::fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap() != "sleep\n" {
+        std::thread::yield_now();
+    }
     std::mem::forget(child);
 }
 
