@@ -18,6 +18,7 @@ use std::rc::Rc;
 
 use harness::Outcome;
 use offspring::{Context, ErrorKind, SharedSlice, fork};
+use offspring_platform::lifeline;
 
 fn main() -> ExitCode {
     harness::programs::set(&[
@@ -246,6 +247,11 @@ fn each_task_knows_its_worker(_: Context) -> Outcome {
 fn nested(_: Context) -> Outcome {
     let rows: Vec<Vec<u64>> = (0..6).map(|row| (0..20).map(|cell| row * cell).collect()).collect();
     let extra = Rc::new(5u64);
+    if lifeline::IS_A_THREAD {
+        let refused = fork::workers(2).map(&rows, |_| fork::start(|| ()).map(drop).is_err())?;
+        assert!(refused.collect::<Result<Vec<_>, _>>()?.iter().all(|refused| *refused));
+        return Ok(());
+    }
     let sums = fork::workers(2).map(&rows, |row| {
         let squares = fork::workers(2).map(row, |cell| {
             let square = || cell * cell + *extra;
@@ -268,6 +274,11 @@ fn inside_a_child(context: Context) -> Outcome {
         let add = fork::start(|| words.len()).unwrap().join().unwrap();
         let lengths = fork::workers(2).map(&words, |word| word.len() + add).unwrap();
         lengths.collect::<Result<_, _>>().unwrap()
+    }
+    if lifeline::IS_A_THREAD && context.is_isolated() {
+        let child = context.process().start((), |()| fork::start(|| ()).map(drop).is_err())?;
+        assert!(child.join()?, "a child forked beside the thread of its lifeline");
+        return Ok(());
     }
     let words = || ["as", "long", "as", "these"].map(str::to_owned).to_vec();
     assert_eq!(context.process().start(words(), lengths)?.join()?, [6, 8, 6, 9]);

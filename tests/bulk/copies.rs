@@ -1,22 +1,24 @@
 //! Large values of tasks that run in copies of their worker.
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 use std::path::PathBuf;
 
 use offspring::{Context, ErrorKind, Phase, Pool, Reuse};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 use crate::HUGE;
 use crate::body;
 use crate::harness::{Case, Outcome, PROCESSES as ISOLATED};
 
 pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
     copies_with_large_values,
+    // The portable way has no copies: each task has a worker of its own.
+    #[cfg(not(offspring_force_portable))]
     a_copy_ended_while_it_decodes,
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
     a_copy_killed_while_it_sends,
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
     a_copy_killed_while_it_sends_descriptors,
 ];
 
@@ -72,6 +74,7 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
+#[cfg(not(offspring_force_portable))]
 fn a_copy_ended_while_it_decodes(context: Context) -> Outcome {
     let pool = pool(context, 1)?;
     let letter = |n: u64| if n % 3 == 1 { "x" } else { "y" };
@@ -94,7 +97,7 @@ fn a_copy_ended_while_it_decodes(context: Context) -> Outcome {
 }
 
 /// The next task gets another copy, of the same worker.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 fn a_copy_killed_while_it_sends(context: Context) -> Outcome {
     use crate::harness::props::{Scratch, kill};
 
@@ -122,7 +125,7 @@ fn a_copy_killed_while_it_sends(context: Context) -> Outcome {
 }
 
 /// A part of what it sent is in a socket, so the worker is replaced.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 fn a_copy_killed_while_it_sends_descriptors(context: Context) -> Outcome {
     use crate::harness::props::{Scratch, kill, note};
 

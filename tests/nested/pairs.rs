@@ -69,7 +69,7 @@ fn check_pairs(outer: Context) -> Outcome {
             if refuses_to_fork(outer, inner_context) {
                 let child = outer.process().start(sent, |(context, pool)| inner(context, pool))?;
                 let text = child.join()?.expect_err(&label);
-                assert!(text.contains("Multithreaded"), "{label}: {text}");
+                assert!(text.contains("2 threads are running"), "{label}: {text}");
                 continue;
             }
             let check = |how: &str, result: Result<(Vec<Told>, u32), String>| {

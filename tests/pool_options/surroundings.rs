@@ -26,7 +26,7 @@ pub(crate) const PROCESSES: &[Case] = crate::cases![on harness::PROCESSES =>
     a_directory_that_is_missing,
     the_directory_of_this_process,
     output,
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
     one_processor_each,
     two_hundred_workers_that_are_ready,
 ];
@@ -274,7 +274,7 @@ fn output(context: Context) -> Outcome {
 }
 
 /// The processors that this process may use.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 fn processors() -> Vec<usize> {
     // SAFETY: all zeroes is a valid set of processors.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
@@ -286,7 +286,7 @@ fn processors() -> Vec<usize> {
     (0..many).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) }).collect()
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 fn one_processor_each(context: Context) -> Outcome {
     let ours = processors();
     for pin in [true, false] {
