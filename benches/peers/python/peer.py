@@ -22,6 +22,10 @@ def tell(seconds):
     print(f"{seconds:e}", flush=True)
 
 
+def note(words):
+    print(f"note: {words}", flush=True)
+
+
 def repeat(seconds, once):
     """After one time that does not count. What takes long counts the first time, and is not repeated."""
     begin = time.perf_counter()
@@ -148,12 +152,31 @@ def table(name, library, seconds):
             memory.unlink()
 
 
-def crash(library):
+def crash(name, library):
     workers = warm(library)
     begin = time.perf_counter()
-    answered = 0
+    answered, failure = outcomes(name, workers)
+    tell(time.perf_counter() - begin)
+    why = f" ({type(failure).__name__})" if failure else ""
+    note(f"{answered} of {work.CRASH_TASKS - 1} others answered{why}")
+    try:
+        usable = workers.submit(work.work, 7)() == work.work(7)
+    except Exception:
+        usable = False
+    note("then usable" if usable else "then broken")
+    workers.stop()
+
+
+def outcomes(name, workers):
+    """Gives all tasks at once; how many had answers, and the last error."""
+    answered, failure = 0, None
+    if name == "joblib":
+        # One call for all tasks is all that it has.
+        try:
+            return len(workers.map(work.crash_task, range(work.CRASH_TASKS), 1)), None
+        except Exception as error:
+            return 0, error
     waiting = []
-    failure = None
     for index in range(work.CRASH_TASKS):
         try:
             waiting.append((index, workers.submit(work.crash_task, index)))
@@ -164,14 +187,7 @@ def crash(library):
             answered += wait() == work.work(index)
         except Exception as error:
             failure = error
-    tell(time.perf_counter() - begin)
-    try:
-        usable = workers.submit(work.work, 7)() == work.work(7)
-    except Exception:
-        usable = False
-    then = "then usable" if usable else "then broken"
-    print(f"note: {answered} of {work.CRASH_TASKS - 1} others answered ({type(failure).__name__}); {then}", flush=True)
-    workers.stop()
+    return answered, failure
 
 
 def main():
@@ -201,7 +217,7 @@ def main():
         case "table":
             table(name, library, seconds)
         case "crash":
-            crash(library)
+            crash(name, library)
         case _:
             raise ValueError(f"{measure!r} is no measure")
 

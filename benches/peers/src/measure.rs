@@ -160,9 +160,8 @@ fn crash(peer: &mut dyn Peer) -> Outcome<()> {
     let begin = Instant::now();
     let answered = workers.crash()?;
     println!("{:e}", begin.elapsed().as_secs_f64());
+    println!("note: {answered} of {} others answered", work::CRASH_TASKS - 1);
     let usable = workers.one(7).is_ok_and(|answer| answer == work::work(7));
-    let others = work::CRASH_TASKS - 1;
-    let then = if usable { "then usable" } else { "then broken" };
-    println!("note: {answered} of {others} others answered; {then}");
+    println!("note: {}", if usable { "then usable" } else { "then broken" });
     workers.stop()
 }

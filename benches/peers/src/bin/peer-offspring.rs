@@ -57,7 +57,8 @@ impl Peer for Offspring {
         let context = self.0;
         Ok(Box::new(move || {
             let begin = Instant::now();
-            let pool = context.pool().workers(WORKERS).init(table.clone(), |table| table).build()?;
+            let pool =
+                context.pool().workers(WORKERS).init(table.clone(), |table| table).build()?;
             let answer = pool.submit((), |table, ()| table[table.len() - 1])?.join()?;
             let took = begin.elapsed().as_secs_f64();
             pool.shutdown()?;

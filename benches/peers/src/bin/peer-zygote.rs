@@ -28,10 +28,7 @@ fn table() -> &'static [u8] {
 }
 
 /// A call waits for its answer, so each zygote is fed by a thread; `run` gets its zygote and its number.
-fn on_each(
-    zygotes: &[Zygote],
-    run: impl Fn(&Zygote, u64) -> Outcome<u64> + Sync,
-) -> Outcome<u64> {
+fn on_each(zygotes: &[Zygote], run: impl Fn(&Zygote, u64) -> Outcome<u64> + Sync) -> Outcome<u64> {
     let run = &run;
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..)
@@ -69,10 +66,13 @@ impl Peer for Maker {
         let tasks = work::bit_tasks(chunk);
         let task = |numbers: Vec<u16>| look_up(table(), &numbers);
         on_each(&zygotes, |zygote, part| {
-            tasks.iter().skip(usize::try_from(part)?).step_by(WORKERS).try_fold(0, |total, numbers| {
-                let counts: Vec<u8> = zygote.try_run(task, numbers)?;
-                Ok(total + work::sum(counts.into_iter().map(u64::from)))
-            })
+            tasks.iter().skip(usize::try_from(part)?).step_by(WORKERS).try_fold(
+                0,
+                |total, numbers| {
+                    let counts: Vec<u8> = zygote.try_run(task, numbers)?;
+                    Ok(total + work::sum(counts.into_iter().map(u64::from)))
+                },
+            )
         })
     }
 
