@@ -157,7 +157,7 @@ def crash(name, library):
     begin = time.perf_counter()
     answered, failure = outcomes(name, workers)
     tell(time.perf_counter() - begin)
-    why = f" ({type(failure).__name__})" if failure else ""
+    why = f" ({type(failure).__name__})" if failure and answered < work.CRASH_TASKS - 1 else ""
     note(f"{answered} of {work.CRASH_TASKS - 1} others answered{why}")
     try:
         usable = workers.submit(work.work, 7)() == work.work(7)

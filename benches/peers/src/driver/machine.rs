@@ -28,14 +28,14 @@ fn processor() -> String {
     name.unwrap_or("unknown processor").trim().to_owned()
 }
 
-/// The version that the lock file has of a crate.
+/// The version that the lock file has of a crate; the last, since a peer may need an older one of another.
 fn version(name: &str) -> &str {
-    let mut lines = LOCK.lines();
-    let quoted = |line: &'static str, key: &str| {
-        line.strip_prefix(key)?.trim().strip_prefix('"')?.strip_suffix('"')
-    };
-    lines.find(|line| quoted(line, "name =") == Some(name));
-    lines.next().and_then(|line| quoted(line, "version =")).unwrap_or("unknown")
+    let entry = LOCK.rsplit("[[package]]").find(|entry| {
+        entry.lines().any(|line| line.strip_prefix("name = ") == Some(&format!("\"{name}\"")))
+    });
+    let line =
+        entry.and_then(|entry| entry.lines().find_map(|line| line.strip_prefix("version = ")));
+    line.map_or("unknown", |version| version.trim_matches('"'))
 }
 
 pub fn description(plan: &Plan, programs: &Programs) -> String {

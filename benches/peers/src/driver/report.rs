@@ -35,7 +35,7 @@ fn ratio(results: &Results, row: &Row) -> Option<f64> {
 fn cells(results: &Results, row: &Row) -> [String; 5] {
     let entry = results.entry(row);
     let dash = || "–".to_owned();
-    let times = ratio(results, row).filter(|_| entry.program != OURS);
+    let times = ratio(results, row).filter(|_| entry.program != OURS && results.is_whole(row));
     [
         entry.label.to_owned(),
         row.median().map_or_else(dash, time),
@@ -91,7 +91,7 @@ pub fn headlines(all: &[Results], markdown: bool) -> String {
         let fastest = |is_ours: bool| {
             let wanted = |row: &&Row| {
                 let program = results.entry(row).program;
-                program != THREADS && (program == OURS) == is_ours && row.median().is_some()
+                program != THREADS && (program == OURS) == is_ours && results.is_whole(row)
             };
             let by_time = |row: &&Row| row.median().unwrap_or(f64::INFINITY).to_bits();
             results.rows.iter().filter(wanted).min_by_key(by_time)

@@ -4,9 +4,12 @@ use std::time::{Duration, Instant};
 
 use peers::Outcome;
 
-use crate::catalogue::{Entry, Measure, OURS, PYTHON};
+use crate::catalogue::{CRASH, Entry, Measure, OURS, PYTHON};
 use crate::plan::Plan;
 use crate::program::{End, Programs, Run};
+
+/// What a program says when only the killed task was lost.
+const WHOLE: &str = "19 of 19 others answered; then usable";
 
 pub struct Results {
     pub measure: Measure,
@@ -86,6 +89,12 @@ impl Results {
         &self.measure.entries[row.entry]
     }
 
+    /// Whether all did what they should. Where a worker is killed, tasks or the pool may be lost.
+    pub fn is_whole(&self, row: &Row) -> bool {
+        row.median().is_some()
+            && (self.measure.id != CRASH || row.remarks.iter().all(|remark| remark == WHOLE))
+    }
+
     /// What a row is compared with.
     pub fn beside(&self, row: &Row) -> Option<&Row> {
         let beside = self.entry(row).beside;
@@ -107,11 +116,12 @@ pub fn take(plan: &Plan, programs: &Programs, measure: Measure) -> Outcome<Resul
         for turn in 0..rows.len() {
             let index = (turn + repetition) % rows.len();
             let row = &mut rows[index];
-            if row.given_up || row.took > plan.patience() {
+            let entry = &measure.entries[row.entry];
+            // Ours is run always, since all others are compared with it.
+            if row.given_up || (row.took > plan.patience() && entry.program != OURS) {
                 row.runs.push(None);
                 continue;
             }
-            let entry = &measure.entries[row.entry];
             eprintln!("{} {}: {}", measure.id, repetition + 1, entry.label);
             let begin = Instant::now();
             row.add(programs.run(entry, plan.seconds(), Duration::from_secs(measure.deadline))?);
