@@ -53,6 +53,11 @@ pub trait Workers {
         not_offered()
     }
 
+    /// One task for each number below `count`, in chunks of [`work::CHUNK`] that the library makes.
+    fn own_chunks(&mut self, _count: u64) -> Outcome<u64> {
+        not_offered()
+    }
+
     /// One task, nothing else in flight.
     fn one(&mut self, number: u64) -> Outcome<u64>;
 

@@ -26,6 +26,7 @@ pub fn measure(peer: &mut dyn Peer) -> Outcome<()> {
         "pool" => repeat(seconds, || ready(peer)),
         "tasks" => stream(peer, seconds, 1, |workers, tasks| workers.numbers(tasks)),
         "chunks" => stream(peer, seconds, CHUNK as u64, |workers, tasks| workers.chunks(tasks)),
+        "chunks-own" => stream(peer, seconds, 1, |workers, tasks| workers.own_chunks(tasks)),
         "round-trip" => round_trips(peer, seconds),
         "bytes" => bytes(peer, seconds),
         "bits" => repeat(seconds, || bits(peer, 1)),

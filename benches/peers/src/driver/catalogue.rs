@@ -150,13 +150,22 @@ fn chunks() -> Measure {
         "for each number",
         tasks("procspawn, 64 queued", "zygote, two and two threads", "threads: rayon's par_iter"),
     );
+    measure.entries[0].label = "offspring (Spawn), the caller's chunks";
+    let own = |label, program, variant| Entry {
+        label,
+        program,
+        measure: "chunks-own",
+        variant,
+        beside: SPAWN,
+    };
+    measure.entries.insert(1, own("offspring (Spawn), chunk_size(64)", OURS, SPAWN));
     for (label, variant) in [
         ("multiprocessing, fork; its chunks", FORK),
         ("joblib; its batches", "joblib"),
         ("mpire (fork); its chunks", "mpire"),
     ] {
-        let own = Entry { label, program: PYTHON, measure: "chunks-own", variant, beside: SPAWN };
-        measure.entries.insert(measure.entries.len() - 1, own);
+        let last = measure.entries.len() - 1;
+        measure.entries.insert(last, own(label, PYTHON, variant));
     }
     measure
 }

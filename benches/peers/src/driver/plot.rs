@@ -72,7 +72,11 @@ pub fn write(directory: &Path, results: &Results) -> Outcome<()> {
     );
     let measure = &results.measure;
     label(&mut text, 12.0, 22.0, "start", r#"font-size="16" font-weight="bold""#, measure.title);
-    let subtitle = format!("{} (each line on the scale is ten times the one before)", measure.unit);
+    let mut subtitle =
+        format!("{} (each line on the scale is ten times the one before)", measure.unit);
+    if !results.rows.iter().all(|row| results.is_whole(row) || row.median().is_none()) {
+        subtitle.push_str("; hollow: tasks or the pool were lost");
+    }
     label(&mut text, 12.0, 42.0, "start", "fill=\"dimgray\"", &subtitle);
     for decade in scale.decades() {
         let x = scale.place(decade);
@@ -103,13 +107,14 @@ pub fn write(directory: &Path, results: &Results) -> Outcome<()> {
             text,
             concat!(
                 r#"<line x1="{:.1}" y1="{y:.1}" x2="{:.1}" y2="{y:.1}" stroke="{c}" stroke-width="3" opacity="0.4"/>"#,
-                r#"<circle cx="{x:.1}" cy="{y:.1}" r="5" fill="{c}"/>"#
+                r#"<circle cx="{x:.1}" cy="{y:.1}" r="5" stroke="{c}" stroke-width="2" fill="{f}"/>"#
             ),
             scale.place(low),
             scale.place(high),
             y = y,
             x = x,
-            c = colour
+            c = colour,
+            f = if results.is_whole(row) { colour } else { "white" }
         );
         label(&mut text, RIGHT + 14.0, y + 4.5, "start", weight, &time(median));
     }
