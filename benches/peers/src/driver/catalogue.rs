@@ -115,7 +115,10 @@ pub fn measures() -> Vec<Measure> {
             "bits",
             "On bits of all 16-bit numbers, a task for each; start and end of 2 workers too",
         ),
-        bits("bits-chunks", "The same in tasks of 64 numbers"),
+        bits(
+            "bits-chunks",
+            "On bits of all 16-bit numbers in tasks of 64; start and end of 2 workers too",
+        ),
         table(),
         crash(),
     ]
@@ -146,7 +149,7 @@ fn tasks(procspawn: &'static str, zygote: &'static str, threads: &'static str) -
 fn chunks() -> Measure {
     let mut measure = measure(
         "chunks",
-        "The same in chunks of 64 numbers",
+        "Number to number in chunks of 64, 2 warm workers",
         "for each number",
         tasks("procspawn, 64 queued", "zygote, two and two threads", "threads: rayon's par_iter"),
     );

@@ -10,10 +10,10 @@ use crate::catalogue::{OURS, THREADS};
 use crate::report::time;
 use crate::results::Results;
 
-const WIDTH: f64 = 900.0;
+const WIDTH: f64 = 930.0;
 /// Where names end and the scale begins, and where it ends and times begin.
-const LEFT: f64 = 300.0;
-const RIGHT: f64 = 790.0;
+const LEFT: f64 = 330.0;
+const RIGHT: f64 = 820.0;
 const TOP: f64 = 56.0;
 const ROW: f64 = 22.0;
 

@@ -21,6 +21,7 @@ pub fn time(seconds: f64) -> String {
 
 fn three_digits(value: f64) -> String {
     match value {
+        v if v < 0.1 => format!("{v:.4}"),
         v if v < 10.0 => format!("{v:.2}"),
         v if v < 100.0 => format!("{v:.1}"),
         v => format!("{v:.0}"),
