@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -12,6 +12,9 @@ use nix::unistd::Pid;
 use peers::Outcome;
 
 use crate::catalogue::{Entry, PYTHON};
+
+/// How long those may take that are asked to end.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Where the programs are.
 pub struct Programs {
@@ -78,14 +81,7 @@ impl Programs {
             }
             std::thread::sleep(Duration::from_millis(5));
         };
-        // Whoever is left of it: all, if it hangs, and what it forgot, if it has ended.
-        match killpg(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGKILL) {
-            Ok(()) | Err(Errno::ESRCH) => {}
-            Err(error) => return Err(error.into()),
-        }
-        if status.is_none() {
-            child.wait()?;
-        }
+        sweep(Pid::from_raw(i32::try_from(child.id())?), &mut child)?;
         let mut run = Run { values: Vec::new(), notes: Vec::new(), end: End::Well };
         for line in fs::read_to_string(&output)?.lines() {
             match line.strip_prefix("note: ") {
@@ -103,6 +99,29 @@ impl Programs {
         }
         Ok(run)
     }
+}
+
+/// Ends whoever is left of a program's group: all, if it hangs, and what it forgot, if it has ended. Asks first,
+/// since Python's trackers of shared memory and semaphores remove them when all others are gone.
+fn sweep(group: Pid, leader: &mut Child) -> Outcome<()> {
+    let signalled = |signal: Option<Signal>| match killpg(group, signal) {
+        Ok(()) => Ok(true),
+        Err(Errno::ESRCH) => Ok(false),
+        Err(error) => Err(error),
+    };
+    let begin = Instant::now();
+    let mut left = signalled(Some(Signal::SIGTERM))?;
+    while left && begin.elapsed() < GRACE {
+        std::thread::sleep(Duration::from_millis(5));
+        // Until it is collected it is a member.
+        leader.try_wait()?;
+        left = signalled(None)?;
+    }
+    if left {
+        signalled(Some(Signal::SIGKILL))?;
+    }
+    leader.wait()?;
+    Ok(())
 }
 
 /// The line that says most: what follows the place of a panic, or the last.
