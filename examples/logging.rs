@@ -1,5 +1,12 @@
 //! One logger for a program and its processes: lines say which worker it was, levels count everywhere, and the last
 //! words of a crash arrive.
+//!
+//! ```sh
+//! cargo run --release --example logging --features log
+//! ```
+//!
+//! You will see, for each of three contexts, the lines of a worker with its number among those of the program, and
+//! what it said last before it aborts in its third task.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
