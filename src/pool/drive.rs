@@ -10,13 +10,20 @@ use std::time::{Duration, Instant};
 
 use offspring_platform::clock::now;
 use offspring_platform::fd::PrivateFd;
+use offspring_platform::lifeline;
 use offspring_platform::poll::{self, Interest};
 
 use super::core::Core;
 use super::pace::SLOW;
 use super::shared::Shared;
+use crate::codec;
 use crate::launch::waiters::{self, Waited};
+<<<<<<< HEAD
 use crate::logging::{self, Bell};
+=======
+use crate::link::Kind;
+use crate::supervisor::protocol::Signal;
+>>>>>>> refs/heads/portable
 
 /// When a worker sleeps longer than expected, and others have nothing to do, its tasks are looked after
 /// again after this time.
@@ -258,7 +265,14 @@ impl Core {
 
     /// Tells the workers to ring the bell. `None` if one has something to say already; else for how long
     /// to sleep at most.
+<<<<<<< HEAD
     pub(super) fn announce_sleep(&mut self) -> Option<Option<Duration>> {
+=======
+    fn announce_sleep(&mut self) -> Option<Option<Duration>> {
+        if lifeline::IS_A_THREAD {
+            self.ask_for_kills();
+        }
+>>>>>>> refs/heads/portable
         let mut patient = false;
         let mut silent = true;
         for slot in &mut self.slots {
@@ -284,6 +298,22 @@ impl Core {
             (Some(deadline), Some(soon)) => Some(deadline.min(soon)),
             (deadline, soon) => deadline.or(soon),
         })
+    }
+
+    /// A lifeline that is a thread does not end a worker that is stopped. Its supervisor does.
+    fn ask_for_kills(&mut self) {
+        let Some(link) = &mut self.supervisor.link else { return };
+        for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
+            if worker.keeper.is_none() && !worker.kill_asked {
+                if let Ok(message) = codec::encode(&Signal::Kill) {
+                    worker.kill_asked = true;
+                    link.queue(Kind::Signal, worker.child, message);
+                }
+            }
+        }
+        // What cannot be sent now is sent when there is room. A link that is broken shows that to whoever
+        // waits for it.
+        let _ = link.flush();
     }
 
     fn has_tasks_behind_others(&self) -> bool {

@@ -58,6 +58,8 @@ pub(super) struct Worker {
     pub(super) link: Link,
     /// While this is held, the worker lives.
     pub(super) keeper: Option<Keeper>,
+    /// Its supervisor was asked to kill it.
+    pub(super) kill_asked: bool,
     pub(super) outcomes: Consumer,
     pub(super) tasks: Producer,
     /// Large results.
@@ -130,6 +132,7 @@ impl Worker {
             pid: 0,
             link,
             keeper: Some(keeper),
+            kill_asked: false,
             outcomes: consumer,
             tasks: producer,
             bulk_outcomes: Receiver::new(bulk_consumer),

@@ -1,4 +1,12 @@
 //! Large values of tasks that run in copies of their worker.
+#![cfg_attr(
+    offspring_force_portable,
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "where there are no copies, most cases are left out"
+    )
+)]
 
 #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 use std::path::PathBuf;

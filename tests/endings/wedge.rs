@@ -26,7 +26,6 @@ pub(crate) enum Kind {
     Stopped,
     /// Ignores SIGTERM, and what else can be ignored.
     Stubborn,
-    #[cfg_attr(offspring_force_portable, expect(dead_code, reason = "see `ALL`"))]
     /// In the kernel, which lets it go only for SIGKILL, because of a child that never ends.
     Uninterruptible,
     /// Sends a result that nobody reads.

@@ -35,7 +35,6 @@ enum State {
     Spinning,
     /// With every signal blocked.
     Deaf,
-    #[cfg_attr(offspring_force_portable, expect(dead_code, reason = "see `ALL`"))]
     Stopped,
     /// Sends its owner more than any buffer holds.
     Writing,
