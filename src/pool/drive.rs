@@ -18,12 +18,9 @@ use super::pace::SLOW;
 use super::shared::Shared;
 use crate::codec;
 use crate::launch::waiters::{self, Waited};
-<<<<<<< HEAD
-use crate::logging::{self, Bell};
-=======
 use crate::link::Kind;
+use crate::logging::{self, Bell};
 use crate::supervisor::protocol::Signal;
->>>>>>> refs/heads/portable
 
 /// When a worker sleeps longer than expected, and others have nothing to do, its tasks are looked after
 /// again after this time.
@@ -265,14 +262,10 @@ impl Core {
 
     /// Tells the workers to ring the bell. `None` if one has something to say already; else for how long
     /// to sleep at most.
-<<<<<<< HEAD
     pub(super) fn announce_sleep(&mut self) -> Option<Option<Duration>> {
-=======
-    fn announce_sleep(&mut self) -> Option<Option<Duration>> {
         if lifeline::IS_A_THREAD {
             self.ask_for_kills();
         }
->>>>>>> refs/heads/portable
         let mut patient = false;
         let mut silent = true;
         for slot in &mut self.slots {
