@@ -5,7 +5,7 @@
 //! cargo run --release --example logging --features log
 //! ```
 //!
-//! You will see, for each of three contexts, the lines of a worker with its number among those of the program, and
+//! You will see for each of three contexts the lines of a worker with its number among those of the program, and
 //! what it said last before it aborts in its third task.
 
 use std::io::{self, Write};

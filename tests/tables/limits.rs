@@ -4,7 +4,6 @@ use std::error::Error as _;
 
 use offspring::{Context, Error, ErrorKind, SharedSlice, SharedSliceMut};
 
-#[cfg(target_os = "linux")]
 #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 use crate::harness::scarcity::Group;
 use crate::harness::scarcity::limited;
