@@ -9,7 +9,7 @@ use offspring::channel::{pipe, queue, queue_of_bytes};
 use offspring::sync::{Barrier, Condvar, Event, Mutex, Semaphore};
 use offspring::{Context, Error, ErrorKind, LockedArray, SharedArray, SharedSlice, SharedSliceMut};
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 use crate::harness::scarcity::Group;
 use crate::harness::scarcity::limited;
 use crate::harness::{self, Case, Outcome, leaks};
@@ -20,12 +20,13 @@ pub(crate) const HERE: &[Case] = crate::cases![on &[Context::Inline] =>
     #[cfg(target_os = "linux")]
     a_limit_for_the_size_of_files,
     a_queue_under_a_limit_for_the_size_of_files,
-    #[cfg(target_os = "linux")]
+    // The portable way asks nobody how much memory there is, and cannot reserve it.
+    #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
     far_more_than_there_is,
     // macOS accepts the limit, and does not enforce it.
     #[cfg(target_os = "linux")]
     no_room_in_the_address_space,
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
     a_full_memory_cgroup,
 ];
 
@@ -129,7 +130,7 @@ fn a_queue_under_a_limit_for_the_size_of_files(_: Context) -> Outcome {
     Ok(())
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 fn far_more_than_there_is(_: Context) -> Outcome {
     // `from_iter` would write until there is no more, which is for a memory cgroup to show.
     for (what, make) in &SIZED[1..] {
@@ -157,7 +158,7 @@ fn no_room_in_the_address_space(_: Context) -> Outcome {
 }
 
 /// Such a group ends processes and says no word. So it is asked before.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 fn a_full_memory_cgroup(_: Context) -> Outcome {
     let group = match Group::enter(192 << 20) {
         Ok(group) => group,
