@@ -9,10 +9,12 @@ use offspring::channel::{pipe, queue, queue_of_bytes};
 use offspring::sync::{Barrier, Condvar, Event, Mutex, Semaphore};
 use offspring::{Context, Error, ErrorKind, LockedArray, SharedArray, SharedSlice, SharedSliceMut};
 
+#[cfg(target_os = "linux")]
+use crate::harness;
 #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 use crate::harness::scarcity::Group;
 use crate::harness::scarcity::limited;
-use crate::harness::{self, Case, Outcome, leaks};
+use crate::harness::{Case, Outcome, leaks};
 
 pub(crate) const HERE: &[Case] = crate::cases![on &[Context::Inline] =>
     any_number_of_descriptors_left,
