@@ -30,6 +30,23 @@ where
     }
 }
 
+/// Makes what the worker, or its process, has from now on, from an argument.
+fn make<A: DeserializeOwned + 'static>(
+    call: &mut Call<'_>,
+    make: impl FnOnce(A) -> Result<Box<dyn Any>, Failure>,
+) {
+    call.outcome = Some(perform(|| {
+        let argument = call.argument::<A>()?;
+        *call.state = Some(make(argument)?);
+        Ok(())
+    }));
+}
+
+/// What the user's function says in place of what it should make.
+fn told(error: impl Display) -> Failure {
+    Failure::Init(error.to_string())
+}
+
 /// What a [`Built`] made.
 pub(crate) struct Made(pub(crate) Box<dyn Any + Send + Sync>);
 
@@ -45,11 +62,7 @@ where
     type Function = F;
 
     fn run(function: F, call: &mut Call<'_>) {
-        call.outcome = Some(perform(|| {
-            let specification = call.argument::<A>()?;
-            *call.state = Some(Box::new(Made(Box::new(function(specification)))));
-            Ok(())
-        }));
+        make(call, |specification: A| Ok(Box::new(Made(Box::new(function(specification))))));
     }
 }
 
@@ -66,12 +79,9 @@ where
     type Function = F;
 
     fn run(function: F, call: &mut Call<'_>) {
-        call.outcome = Some(perform(|| {
-            let specification = call.argument::<A>()?;
-            let made = function(specification).map_err(|error| Failure::Init(error.to_string()))?;
-            *call.state = Some(Box::new(Made(Box::new(made))));
-            Ok(())
-        }));
+        make(call, |specification: A| {
+            Ok(Box::new(Made(Box::new(function(specification).map_err(told)?))))
+        });
     }
 }
 
@@ -87,11 +97,7 @@ where
     type Function = F;
 
     fn run(function: F, call: &mut Call<'_>) {
-        call.outcome = Some(perform(|| {
-            let argument = call.argument::<A>()?;
-            *call.state = Some(Box::new(function(argument)));
-            Ok(())
-        }));
+        make(call, |argument: A| Ok(Box::new(function(argument))));
     }
 }
 
@@ -108,12 +114,7 @@ where
     type Function = F;
 
     fn run(function: F, call: &mut Call<'_>) {
-        call.outcome = Some(perform(|| {
-            let argument = call.argument::<A>()?;
-            let state = function(argument).map_err(|error| Failure::Init(error.to_string()))?;
-            *call.state = Some(Box::new(state));
-            Ok(())
-        }));
+        make(call, |argument: A| Ok(Box::new(function(argument).map_err(told)?)));
     }
 }
 
