@@ -6,11 +6,9 @@
 //! takes a thread, or a handler for a signal that is the user's.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
-
+use crate::linux::endings;
 use crate::unix::checked;
 use crate::unix::fd::PrivateFd;
 use crate::unix::wait::Pid;
@@ -32,10 +30,7 @@ impl Queue {
 
     /// Readable when a child of this process has ended. SIGCHLD must be blocked.
     pub(crate) fn of_endings() -> io::Result<Self> {
-        let mut set = SigSet::empty();
-        set.add(Signal::SIGCHLD);
-        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        PrivateFd::new(SignalFd::with_flags(&set, flags)?.into()).map(Self)
+        endings::open().map(Self)
     }
 
     /// Whether this is the process that made the queue.
@@ -45,18 +40,7 @@ impl Queue {
 
     /// Takes out all that has happened to children.
     pub(crate) fn clear(&self) -> io::Result<()> {
-        let fd = self.0.borrow()?;
-        let mut buffer = [0u8; size_of::<libc::signalfd_siginfo>()];
-        loop {
-            let room = buffer.as_mut_ptr().cast();
-            // SAFETY: the buffer has room for what is asked for, and any bytes may be put there.
-            let read = checked(unsafe { libc::read(fd.as_raw_fd(), room, buffer.len()) });
-            match read {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => {}
-            }
-        }
+        endings::clear(&self.0)
     }
 }
 

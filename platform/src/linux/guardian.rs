@@ -1,13 +1,11 @@
 //! The process that finds, ends and reaps every descendant.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{SigSet, Signal as Number};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
-
 use super::children::children;
+use super::endings;
 use crate::unix::checked;
 use crate::unix::fd::PrivateFd;
 use crate::unix::signal::{self, Signal};
@@ -24,10 +22,7 @@ impl Endings {
     ///
     /// What `signalfd(2)` reports.
     pub fn new() -> io::Result<Self> {
-        let mut set = SigSet::empty();
-        set.add(Number::SIGCHLD);
-        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        Ok(Self(PrivateFd::new(SignalFd::with_flags(&set, flags)?.into())?))
+        endings::open().map(Self)
     }
 
     /// Takes note that children have ended; `wait::reap_any` finds out which.
@@ -36,18 +31,7 @@ impl Endings {
     ///
     /// What reading reports.
     pub fn clear(&self) -> io::Result<()> {
-        let fd = self.0.borrow()?;
-        let mut buffer = [0u8; size_of::<libc::signalfd_siginfo>()];
-        loop {
-            let room = buffer.as_mut_ptr().cast();
-            // SAFETY: the buffer has room for what is asked for, and any bytes may be put there.
-            let read = checked(unsafe { libc::read(fd.as_raw_fd(), room, buffer.len()) });
-            match read {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => {}
-            }
-        }
+        endings::clear(&self.0)
     }
 
     /// The descriptor, to wait for.

@@ -2,6 +2,7 @@
 
 pub(crate) mod children;
 pub mod constructors;
+pub(crate) mod endings;
 pub mod holdings;
 pub mod image;
 pub(crate) mod inherit;
