@@ -1,5 +1,7 @@
 //! One worker as its owner sees it.
 
+mod flights;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,35 +13,17 @@ use offspring_platform::ring::{Consumer, Corrupt, Ends, Producer, Words};
 
 use super::batch::BatchId;
 use super::pace::{Pace, SLOW};
-use super::task::{Large, Needs, Parcel};
+use super::task::{Needs, Parcel};
 use crate::Exit;
 use crate::capture::{Set, Told};
 use crate::link::bulk::{Receiver, Sender};
-use crate::link::lane::{HEAD, Head, Note, RESERVE, Status};
+use crate::link::lane::{Head, Note, RESERVE, Status};
 use crate::link::{Kind, Link};
 use crate::logging::Attached;
 use crate::state::Mentions;
 use crate::state::notice::Known;
 
-/// Tasks that were sent to a worker and have no outcome yet, of inputs that follow each other.
-#[derive(Debug)]
-pub(super) enum Flight {
-    /// Through the ring.
-    Small { batch: BatchId, index: u64, count: u64, needs: Needs },
-    /// In pieces, or over the socket.
-    Large(Large),
-    /// Taken back; the worker passes over their frames, so many bytes.
-    Void { count: u64, size: u64 },
-}
-
-impl Flight {
-    pub(super) fn count(&self) -> u64 {
-        match self {
-            Self::Small { count, .. } | Self::Void { count, .. } => *count,
-            Self::Large(_) => 1,
-        }
-    }
-}
+pub(super) use flights::Flight;
 
 /// When a worker got how far.
 #[derive(Debug, Clone, Copy)]
@@ -168,16 +152,6 @@ impl Worker {
         }
     }
 
-    /// What was captured for the task whose outcome comes next.
-    pub(super) fn captured_next(&self) -> Option<Arc<Set>> {
-        let next = self.flights.iter().find(|flight| !matches!(flight, Flight::Void { .. }))?;
-        match next {
-            Flight::Small { needs, .. } => needs.captured.clone(),
-            Flight::Large(large) => large.needs.captured.clone(),
-            Flight::Void { .. } => None,
-        }
-    }
-
     /// Whether it takes tasks at all.
     pub(super) fn serves(&self) -> bool {
         self.ready && !self.failed && !self.closing && self.exit.is_none() && self.keeper.is_some()
@@ -205,12 +179,6 @@ impl Worker {
     /// Whether it has been at one task for so long that no other should wait behind it.
     fn is_slow(&self, now: Instant) -> bool {
         self.in_flight > 0 && now.saturating_duration_since(self.pace.since) >= SLOW
-    }
-
-    /// Whether it has not begun the first task that it has.
-    pub(super) fn has_begun_none(&self) -> bool {
-        let voids = self.flights.iter().take_while(|flight| matches!(flight, Flight::Void { .. }));
-        self.in_flight > 0 && self.begun() < self.first + voids.map(Flight::count).sum::<u64>()
     }
 
     /// Whether it has been sent tasks long ago and has begun none: it is stopped, or gets no time.
@@ -314,15 +282,6 @@ impl Worker {
         Duration::from_nanos(Status::of(&self.words).waited(now()))
     }
 
-    /// The size of the tasks that it has and of which no outcome was taken.
-    pub(super) fn bytes_in_flight(&self) -> u64 {
-        let large = self.flights.iter().map(|flight| match flight {
-            Flight::Large(large) => large.size,
-            Flight::Small { .. } | Flight::Void { .. } => 0,
-        });
-        self.tasks.position() - self.front + large.sum::<u64>()
-    }
-
     /// When it rang the bell last.
     pub(super) fn rung(&self) -> u64 {
         Status::of(&self.words).rung().load(Ordering::Relaxed)
@@ -337,88 +296,6 @@ impl Worker {
         self.tasks.put(&Head::new(Note::Close, 0).to_bytes());
         self.staged = true;
         self.publish();
-    }
-
-    /// Takes the task whose outcome has arrived; `None` when the worker has no such task.
-    pub(super) fn land(&mut self) -> Option<(BatchId, u64)> {
-        while let Some(Flight::Void { count, size }) = self.flights.front() {
-            self.first += count;
-            self.front += size;
-            self.flights.pop_front();
-        }
-        let landed = match self.flights.front_mut()? {
-            Flight::Small { batch, index, count, .. } => {
-                let landed = (*batch, *index);
-                *index += 1;
-                *count -= 1;
-                if *count == 0 {
-                    self.flights.pop_front();
-                }
-                landed
-            }
-            Flight::Large(large) => {
-                let landed = (large.batch, large.index);
-                self.flights.pop_front();
-                landed
-            }
-            Flight::Void { .. } => return None,
-        };
-        self.front += self.size_at(self.front);
-        self.first += 1;
-        self.done += 1;
-        self.in_flight -= 1;
-        Some(landed)
-    }
-
-    /// If all that it had was taken back, and it has passed over that: gives back the room, for which no
-    /// outcome will come. Whether there was any.
-    pub(super) fn forget_void(&mut self) -> bool {
-        if self.in_flight > 0 || self.flights.is_empty() || !self.tasks.is_drained() {
-            return false;
-        }
-        self.flights.clear();
-        self.first = self.last + 1;
-        self.front = self.tasks.position();
-        self.tasks.free_to(self.front);
-        true
-    }
-
-    /// The size of the frame at a place of the ring of tasks.
-    pub(super) fn size_at(&self, position: u64) -> u64 {
-        let mut head = [0; HEAD];
-        self.tasks.read_back(position, &mut head);
-        // Nobody but us can write there.
-        Head::from_bytes(head).map_or(HEAD, Head::size) as u64
-    }
-
-    /// After outcomes were taken: gives back their room, and that of their tasks.
-    pub(super) fn release(&mut self, count: u64) {
-        self.tasks.free_to(self.front);
-        if self.outcomes.release() {
-            self.words.wake();
-        }
-        self.pace.landed(count);
-    }
-
-    /// Whether it has tasks of this batch, as far as is known.
-    pub(super) fn has_tasks_of(&self, wanted: BatchId) -> bool {
-        self.flights.iter().any(|flight| match flight {
-            Flight::Small { batch, .. } => *batch == wanted,
-            Flight::Large(large) => large.batch == wanted,
-            Flight::Void { .. } => false,
-        })
-    }
-
-    /// Whether it runs a task of this batch now.
-    pub(super) fn runs(&self, wanted: BatchId) -> bool {
-        let begun = Status::of(&self.words).begun();
-        let first = self.flights.iter().find(|flight| !matches!(flight, Flight::Void { .. }));
-        begun >= self.first
-            && match first {
-                Some(Flight::Small { batch, .. }) => *batch == wanted,
-                Some(Flight::Large(large)) => large.batch == wanted,
-                _ => false,
-            }
     }
 
     /// Whether there are outcomes in the ring.

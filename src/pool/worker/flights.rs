@@ -1,0 +1,138 @@
+//! The tasks that a worker was sent and that have no outcome yet, in the order in which it gets to them.
+
+use std::sync::Arc;
+
+use super::Worker;
+use crate::capture::Set;
+use crate::link::lane::{HEAD, Head, Status};
+use crate::pool::batch::BatchId;
+use crate::pool::task::{Large, Needs};
+
+/// Tasks that were sent to a worker and have no outcome yet, of inputs that follow each other.
+#[derive(Debug)]
+pub(in crate::pool) enum Flight {
+    /// Through the ring.
+    Small { batch: BatchId, index: u64, count: u64, needs: Needs },
+    /// In pieces, or over the socket.
+    Large(Large),
+    /// Taken back; the worker passes over their frames, so many bytes.
+    Void { count: u64, size: u64 },
+}
+
+impl Flight {
+    pub(in crate::pool) fn count(&self) -> u64 {
+        match self {
+            Self::Small { count, .. } | Self::Void { count, .. } => *count,
+            Self::Large(_) => 1,
+        }
+    }
+}
+
+impl Worker {
+    /// What was captured for the task whose outcome comes next.
+    pub(in crate::pool) fn captured_next(&self) -> Option<Arc<Set>> {
+        let next = self.flights.iter().find(|flight| !matches!(flight, Flight::Void { .. }))?;
+        match next {
+            Flight::Small { needs, .. } => needs.captured.clone(),
+            Flight::Large(large) => large.needs.captured.clone(),
+            Flight::Void { .. } => None,
+        }
+    }
+
+    /// Whether it has not begun the first task that it has.
+    pub(in crate::pool) fn has_begun_none(&self) -> bool {
+        let voids = self.flights.iter().take_while(|flight| matches!(flight, Flight::Void { .. }));
+        self.in_flight > 0 && self.begun() < self.first + voids.map(Flight::count).sum::<u64>()
+    }
+
+    /// The size of the tasks that it has and of which no outcome was taken.
+    pub(in crate::pool) fn bytes_in_flight(&self) -> u64 {
+        let large = self.flights.iter().map(|flight| match flight {
+            Flight::Large(large) => large.size,
+            Flight::Small { .. } | Flight::Void { .. } => 0,
+        });
+        self.tasks.position() - self.front + large.sum::<u64>()
+    }
+
+    /// Takes the task whose outcome has arrived; `None` when the worker has no such task.
+    pub(in crate::pool) fn land(&mut self) -> Option<(BatchId, u64)> {
+        while let Some(Flight::Void { count, size }) = self.flights.front() {
+            self.first += count;
+            self.front += size;
+            self.flights.pop_front();
+        }
+        let landed = match self.flights.front_mut()? {
+            Flight::Small { batch, index, count, .. } => {
+                let landed = (*batch, *index);
+                *index += 1;
+                *count -= 1;
+                if *count == 0 {
+                    self.flights.pop_front();
+                }
+                landed
+            }
+            Flight::Large(large) => {
+                let landed = (large.batch, large.index);
+                self.flights.pop_front();
+                landed
+            }
+            Flight::Void { .. } => return None,
+        };
+        self.front += self.size_at(self.front);
+        self.first += 1;
+        self.done += 1;
+        self.in_flight -= 1;
+        Some(landed)
+    }
+
+    /// If all that it had was taken back, and it has passed over that: gives back the room, for which no
+    /// outcome will come. Whether there was any.
+    pub(in crate::pool) fn forget_void(&mut self) -> bool {
+        if self.in_flight > 0 || self.flights.is_empty() || !self.tasks.is_drained() {
+            return false;
+        }
+        self.flights.clear();
+        self.first = self.last + 1;
+        self.front = self.tasks.position();
+        self.tasks.free_to(self.front);
+        true
+    }
+
+    /// The size of the frame at a place of the ring of tasks.
+    pub(in crate::pool) fn size_at(&self, position: u64) -> u64 {
+        let mut head = [0; HEAD];
+        self.tasks.read_back(position, &mut head);
+        // Nobody but us can write there.
+        Head::from_bytes(head).map_or(HEAD, Head::size) as u64
+    }
+
+    /// After outcomes were taken: gives back their room, and that of their tasks.
+    pub(in crate::pool) fn release(&mut self, count: u64) {
+        self.tasks.free_to(self.front);
+        if self.outcomes.release() {
+            self.words.wake();
+        }
+        self.pace.landed(count);
+    }
+
+    /// Whether it has tasks of this batch, as far as is known.
+    pub(in crate::pool) fn has_tasks_of(&self, wanted: BatchId) -> bool {
+        self.flights.iter().any(|flight| match flight {
+            Flight::Small { batch, .. } => *batch == wanted,
+            Flight::Large(large) => large.batch == wanted,
+            Flight::Void { .. } => false,
+        })
+    }
+
+    /// Whether it runs a task of this batch now.
+    pub(in crate::pool) fn runs(&self, wanted: BatchId) -> bool {
+        let begun = Status::of(&self.words).begun();
+        let first = self.flights.iter().find(|flight| !matches!(flight, Flight::Void { .. }));
+        begun >= self.first
+            && match first {
+                Some(Flight::Small { batch, .. }) => *batch == wanted,
+                Some(Flight::Large(large)) => large.batch == wanted,
+                _ => false,
+            }
+    }
+}
