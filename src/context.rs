@@ -3,12 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-
-use crate::error::Error;
-use crate::pool::{Map, PoolBuilder};
-use crate::process::ProcessBuilder;
 
 /// How children start.
 ///
@@ -98,60 +93,6 @@ impl Context {
             None => Ok(default),
             Some(name) => name.to_string_lossy().parse(),
         }
-    }
-
-    /// Begins to describe a child process.
-    pub fn process(self) -> ProcessBuilder {
-        ProcessBuilder::new(self)
-    }
-
-    /// Begins to describe a pool of worker processes.
-    pub fn pool(self) -> PoolBuilder<()> {
-        PoolBuilder::new(self)
-    }
-
-    /// Runs `function` on each input in a pool of its own, with as many workers as processors, and returns
-    /// the results in the order of the inputs.
-    ///
-    /// The short form of [`PoolBuilder::build`] and [`Pool::map`](crate::Pool::map), for functions without
-    /// a state. The pool ends with the iterator.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`PoolBuilder::build`], before anything runs; then each item is a `Result`.
-    ///
-    /// # Panics
-    ///
-    /// As [`Pool::map`](crate::Pool::map).
-    ///
-    /// # Examples
-    ///
-    /// ```standalone_crate
-    /// use offspring::Context;
-    ///
-    /// fn main() -> offspring::Result<()> {
-    ///     offspring::init();
-    ///     let mut total = 0;
-    ///     for result in Context::Spawn.map(1..=10u64, |n| n * n)? {
-    ///         total += result?;
-    ///     }
-    ///     assert_eq!(total, 385);
-    ///     Ok(())
-    /// }
-    /// ```
-    #[expect(clippy::type_complexity, reason = "the iterator names what it holds")]
-    pub fn map<I, A, R, F>(
-        self,
-        inputs: I,
-        function: F,
-    ) -> Result<Map<'static, (), (), I::IntoIter, A, R, F>, Error>
-    where
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned + 'static,
-        R: Serialize + DeserializeOwned + 'static,
-        F: Fn(A) -> R + Copy + 'static,
-    {
-        Ok(self.pool().build()?.into_map(inputs.into_iter(), function))
     }
 
     /// The word for it in messages and in [`FromStr`].

@@ -42,7 +42,7 @@ fn lock() -> MutexGuard<'static, Vec<Hook>> {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when the function is not part of the program itself, or
+/// [`ErrorKind::Invalid`](crate::error::ErrorKind::Invalid) when the function is not part of the program itself, or
 /// another has that name.
 ///
 /// # Examples
@@ -74,7 +74,7 @@ where
     match hooks.iter().find(|known| known.label == label) {
         Some(known) if known.function == function => {}
         Some(_) => {
-            return Err(Error::new(crate::ErrorKind::Invalid, "register a hook")
+            return Err(Error::new(crate::error::ErrorKind::Invalid, "register a hook")
                 .named(type_name::<F>())
                 .detail(format!("another hook is called {label:?}"))
                 .advice("take another name"));

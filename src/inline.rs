@@ -10,13 +10,13 @@ use offspring_platform::fd::duplicate;
 
 use crate::capture::{self, Set};
 use crate::codec::Encoded;
-use crate::function::{self, Failure, Name};
+use crate::function::{self, Failed, Name};
 
 /// What came of a call, as it arrives at its owner.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Done(Vec<u8>, Vec<OwnedFd>),
-    Failed(Failure),
+    Failed(Failed),
 }
 
 /// Runs a function on an encoded argument, as a child would, with what was captured for it. Returns with the
@@ -36,7 +36,7 @@ pub(crate) fn perform(
     });
     let answer = match came {
         Ok(result) => receive(&result).map(|descriptors| Answer::Done(result.bytes, descriptors)),
-        Err(failure) => Ok(Answer::Failed(failure)),
+        Err(failure) => Ok(Answer::Failed(failure.into())),
     };
     (answer, pieces)
 }

@@ -65,6 +65,9 @@ mod entry;
 mod error;
 pub mod fork;
 mod function;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hooks;
 mod inline;
 mod launch;
@@ -74,11 +77,9 @@ pub mod logging;
 #[cfg(not(feature = "log"))]
 #[path = "logging/absent.rs"]
 mod logging;
-mod pipe;
 pub mod pod;
 mod pool;
 mod process;
-mod queue;
 mod select;
 mod sendable;
 mod shared;
@@ -88,12 +89,15 @@ mod supervisor;
 pub mod sync;
 #[cfg(feature = "test")]
 pub mod testing;
+mod transcript;
+mod woken;
 
 pub use capture::{CaptureGuard, capture, try_capture};
 pub use context::{Context, ParseContextError};
 pub use entry::init;
 pub use error::{Error, ErrorKind, Panic, Phase, TaskError};
 pub use hooks::after_fork;
+pub use launch::Stdio;
 #[doc(inline)]
 pub use offspring_platform::allow_fork;
 #[doc(inline)]
@@ -105,7 +109,7 @@ pub use pool::{
     Enumerated, Map, MapUnordered, Pool, PoolBuilder, Report, Restored, Reuse, SlowTask, Source,
     Stats, Task, WorkerInfo, WorkerReport, worker,
 };
-pub use process::{Process, ProcessBuilder, ProcessGroup, Stdio};
+pub use process::{Process, ProcessBuilder, ProcessGroup};
 pub use sendable::Sendable;
 pub use shared::{
     Atomic, LentSlice, LockedArray, LockedArrayGuard, SharedArray, SharedBytes, SharedPart,

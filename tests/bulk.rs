@@ -1,12 +1,27 @@
-//! Large arguments and results: many at once, and whatever can happen while one is half-way.
+//! Large arguments and results: many at once, and whatever can happen while one is half-way; floods, deaf peers,
+//! and what all of it takes of the owner's memory.
+//!
+//! `OFFSPRING_BULK_ROUNDS` says how many messages of 64 MiB go both ways on each context, and by it how large the
+//! floods are; 1,000 for the full run. The most memory is written to the file that `OFFSPRING_TORTURE_REPORT`
+//! names.
 
 #[path = "bulk/copies.rs"]
 mod copies;
 #[path = "bulk/crowds.rs"]
 mod crowds;
+// Only Linux can be asked for the most memory since a moment.
+#[cfg(target_os = "linux")]
+#[path = "bulk/duplex.rs"]
+mod duplex;
+#[cfg(target_os = "linux")]
+#[path = "bulk/floods.rs"]
+mod floods;
 #[path = "bulk/halfway.rs"]
 mod halfway;
 mod harness;
+#[cfg(target_os = "linux")]
+#[path = "bulk/peak.rs"]
+mod peak;
 mod torture;
 
 use std::process::ExitCode;
@@ -16,7 +31,15 @@ use harness::props::Scratch;
 use harness::props::note;
 
 fn main() -> ExitCode {
-    harness::main(&[crowds::CASES, halfway::PROCESSES, copies::PROCESSES])
+    harness::main(&[
+        crowds::CASES,
+        halfway::PROCESSES,
+        copies::PROCESSES,
+        #[cfg(target_os = "linux")]
+        duplex::PROCESSES,
+        #[cfg(target_os = "linux")]
+        floods::PROCESSES,
+    ])
 }
 
 /// More than any buffer between two processes holds, by far.

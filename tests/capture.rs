@@ -22,28 +22,10 @@ mod ready_made;
 #[path = "capture/undo.rs"]
 mod undo;
 
-use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use offspring::CaptureGuard;
-
-fn main() -> ExitCode {
-    harness::main(&[
-        entries::CASES,
-        entries::FORK,
-        undo::CASES,
-        guards::CASES,
-        failures::CASES,
-        back::CASES,
-        back::PROCESSES,
-        back::FORK,
-        pools::CASES,
-        pools::PROCESSES,
-        ready_made::CASES,
-        ready_made::PROCESSES,
-    ])
-}
 
 /// What some library keeps in a global.
 static LEVEL: AtomicI64 = AtomicI64::new(0);

@@ -20,6 +20,9 @@ mod select;
 mod select_crowds;
 #[path = "channel/select_kills.rs"]
 mod select_kills;
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
+#[path = "channel/small_buffer.rs"]
+mod small_buffer;
 
 use std::process::ExitCode;
 
@@ -36,5 +39,9 @@ fn main() -> ExitCode {
         select_crowds::CASES,
         select_crowds::FORKED,
         select_kills::CASES,
+        #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
+        small_buffer::CASES,
+        #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
+        small_buffer::PROCESSES,
     ])
 }

@@ -6,6 +6,7 @@
 )]
 
 mod harness;
+mod torture;
 
 mod control {
     pub(crate) mod contexts;
@@ -13,12 +14,17 @@ mod control {
     pub(crate) mod errors;
     pub(crate) mod groups;
     pub(crate) mod hostile;
+    /// Only Linux has namespaces, and a name of a process that is given once.
+    #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
+    pub(crate) mod reused;
     pub(crate) mod settings;
     pub(crate) mod stage;
     pub(crate) mod streams;
     pub(crate) mod waiting;
 }
 
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
+use control::reused;
 use control::{contexts, endings, errors, groups, hostile, settings, streams, waiting};
 
 fn main() -> std::process::ExitCode {
@@ -30,6 +36,8 @@ fn main() -> std::process::ExitCode {
         ("without-init", errors::program_without_init),
         ("without-promise", errors::program_without_promise),
         ("ignores-endings-of-children", hostile::program_that_ignores_endings),
+        #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
+        ("reused", reused::program),
     ]);
     harness::main(&[
         contexts::CASES,
@@ -40,6 +48,10 @@ fn main() -> std::process::ExitCode {
         groups::ON_PROCESSES,
         hostile::ON_ALL,
         hostile::BESIDE_THREADS,
+        #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
+        reused::CASES,
+        #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
+        reused::BESIDE_THREADS,
         settings::ON_ALL,
         settings::ON_PROCESSES,
         settings::BY_EXEC,

@@ -2,9 +2,15 @@
 
 mod harness;
 mod tools;
+#[cfg(target_os = "linux")]
+mod torture;
 
 #[path = "descriptors/limits.rs"]
 mod limits;
+/// Only Linux shows in `/proc` what other processes hold.
+#[cfg(target_os = "linux")]
+#[path = "descriptors/noisy.rs"]
+mod noisy;
 #[path = "descriptors/output.rs"]
 mod output;
 #[path = "descriptors/standard.rs"]
@@ -18,6 +24,10 @@ fn main() -> ExitCode {
     harness::programs::set(&[
         ("closed", standard::closed),
         ("full_of_strangers", strangers::full_of_strangers),
+        #[cfg(target_os = "linux")]
+        ("noisy", noisy::noisy),
+        #[cfg(target_os = "linux")]
+        ("noisy owner", noisy::owner),
         ("cold_template", limits::cold_template),
         ("unflushed", output::unflushed),
         ("exit_handlers", output::exit_handlers),
@@ -28,6 +38,10 @@ fn main() -> ExitCode {
         strangers::CASES,
         strangers::CASES_BY_EXEC,
         strangers::CASES_BY_FORK,
+        #[cfg(target_os = "linux")]
+        noisy::CASES,
+        #[cfg(target_os = "linux")]
+        noisy::BESIDE_THREADS,
         limits::CASES,
         limits::CASES_OF_THE_FORK_SERVER,
         output::CASES,

@@ -2,6 +2,7 @@
 
 mod harness;
 mod tools;
+mod torture;
 
 #[path = "entry/environment.rs"]
 mod environment;
@@ -11,6 +12,8 @@ mod forged;
 mod mains;
 #[path = "entry/paths.rs"]
 mod paths;
+#[path = "entry/swapped.rs"]
+mod swapped;
 #[path = "entry/template.rs"]
 mod template;
 #[path = "entry/threads.rs"]
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         ("no_promise", mains::no_promise),
         ("answers", paths::answers),
         ("replaced", paths::replaced),
+        ("swapped", swapped::swapped),
         ("arguments", environment::arguments),
         ("large", environment::large),
         ("thread_first", environment::thread_first),
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         mains::CASES,
         mains::CASES_BY_EXEC,
         paths::CASES,
+        swapped::CASES,
         environment::CASES,
         environment::CASES_BY_EXEC,
         forged::CASES,

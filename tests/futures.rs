@@ -18,24 +18,8 @@ mod threads;
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::task::{Context as Polled, Poll, Wake, Waker};
-
-fn main() -> ExitCode {
-    harness::main(&[
-        simple::CASES,
-        simple::PROCESSES,
-        drops::CASES,
-        drops::PROCESSES,
-        runtime::CASES,
-        runtime::PROCESSES,
-        #[cfg(target_os = "linux")]
-        threads::CASES,
-        #[cfg(target_os = "linux")]
-        threads::FORK,
-    ])
-}
 
 /// Wakes a thread.
 struct Unpark(std::thread::Thread);

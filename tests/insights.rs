@@ -4,30 +4,16 @@
 mod harness;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use harness::props::{Scratch, note, wait_for};
-use harness::{Case, Outcome, eventually};
+use harness::{Outcome, eventually};
 use offspring::{Context, Exit, Global, Pool, Shared, Source, WorkerReport, capture};
-
-const CASES: &[Case] = cases![every_task_is_counted, encoding_and_decoding_are_timed, a_slow_task];
-
-const PROCESSES: &[Case] = cases![on harness::PROCESSES =>
-    a_backlog_goes_up_and_down,
-    large_arguments_count_while_they_are_under_way,
-    the_times_of_a_worker,
-    the_ends_of_workers,
-    what_workers_were_given,
-];
 
 /// More than goes through a ring.
 const LARGE: usize = 100_000;
 
-fn main() -> ExitCode {
-    harness::main(&[CASES, PROCESSES])
-}
-
+#[offspring::test]
 fn every_task_is_counted(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     for result in pool.map(0..100u64, |(), n| n) {
@@ -48,6 +34,7 @@ fn every_task_is_counted(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn encoding_and_decoding_are_timed(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let texts = (0..2000).map(|n| format!("text {n}").repeat(20));
@@ -62,6 +49,7 @@ fn encoding_and_decoding_are_timed(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn a_slow_task(context: Context) -> Outcome {
     const LONG: Duration = Duration::from_millis(200);
     let pool = context.pool().workers(2).build()?;
@@ -86,6 +74,7 @@ fn a_slow_task(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_backlog_goes_up_and_down(context: Context) -> Outcome {
     let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
     let pool = context.pool().workers(1).build()?;
@@ -119,6 +108,7 @@ fn a_backlog_goes_up_and_down(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn large_arguments_count_while_they_are_under_way(context: Context) -> Outcome {
     let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
     let pool = context.pool().workers(1).build()?;
@@ -145,6 +135,7 @@ fn only<S: 'static>(pool: &Pool<S>) -> WorkerReport {
     worker.clone()
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn the_times_of_a_worker(context: Context) -> Outcome {
     // Not to wait for anything: what is measured takes at least so long.
     const LONG: Duration = Duration::from_millis(50);
@@ -175,6 +166,7 @@ fn the_times_of_a_worker(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn the_ends_of_workers(context: Context) -> Outcome {
     let pool = context
         .pool()
@@ -209,6 +201,7 @@ fn the_ends_of_workers(context: Context) -> Outcome {
 static TABLE: Global<u64> = Global::new();
 
 /// The same on every context, but for how it came there.
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn what_workers_were_given(context: Context) -> Outcome {
     let bare = context.pool().workers(1).build()?;
     bare.submit((), |(), ()| ())?.join()?;

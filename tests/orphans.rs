@@ -6,10 +6,15 @@
 
 #[cfg(target_os = "linux")]
 mod harness;
+#[cfg(target_os = "linux")]
+mod torture;
 
 /// Only Linux makes a case the parent of what an owner leaves behind, and shows its state in `/proc`.
 #[cfg(target_os = "linux")]
 mod orphans {
+    // Only a system on which a process can adopt what its children left behind finds them.
+    #[cfg(not(offspring_force_portable))]
+    pub(crate) mod daemons;
     pub(crate) mod deaths;
     pub(crate) mod grandchildren;
     pub(crate) mod owner;

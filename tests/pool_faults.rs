@@ -17,13 +17,8 @@ use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use harness::leaks::children_of;
-
-fn main() -> ExitCode {
-    harness::main(&[values::CASES, values::PROCESSES, kills::CASES, ends::CASES, channel::CASES])
-}
 
 /// A file of the case's own, removed at its end.
 struct Scratch(PathBuf);

@@ -22,31 +22,8 @@ mod surroundings;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
-
-fn main() -> ExitCode {
-    harness::main(&[
-        starts::CASES,
-        starts::PROCESSES,
-        ends::CASES,
-        ends::PROCESSES,
-        reuse::CASES,
-        reuse::PROCESSES,
-        quotas::CASES,
-        quotas::PROCESSES,
-        deadlines::INLINE,
-        deadlines::PROCESSES,
-        retries::CASES,
-        retries::PROCESSES,
-        surroundings::CASES,
-        surroundings::PROCESSES,
-        surroundings::BY_EXEC,
-        bounds::CASES,
-        bounds::PROCESSES,
-    ])
-}
 
 /// A file of the case's own, removed at its end.
 struct Scratch(PathBuf);

@@ -19,29 +19,7 @@ mod resize;
 #[path = "pool_shape/turns.rs"]
 mod turns;
 
-use std::process::ExitCode;
-
 use offspring::Pool;
-
-fn main() -> ExitCode {
-    harness::main(&[
-        broadcast::CASES,
-        broadcast::PROCESSES,
-        ready::CASES,
-        ready::PROCESSES,
-        recycle::CASES,
-        recycle::PROCESSES,
-        resize::CASES,
-        resize::PROCESSES,
-        maps::CASES,
-        maps::PROCESSES,
-        extremes::CASES,
-        extremes::PROCESSES,
-        faults::PROCESSES,
-        turns::CASES,
-        turns::PROCESSES,
-    ])
-}
 
 /// The processes of the workers, in the order of their index.
 fn pids<S: 'static>(pool: &Pool<S>) -> offspring::Result<Vec<u32>> {

@@ -10,35 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::rc::Rc;
 
 use harness::Outcome;
 use offspring::{Context, ErrorKind, Exit, Phase, WorkerInfo};
 use serde::{Deserialize, Serialize};
-
-fn main() -> ExitCode {
-    harness::main(&[
-        cases![
-            the_initialiser_runs_once_in_each_worker,
-            state_needs_neither_send_nor_serde,
-            a_panic_keeps_the_worker_and_its_state,
-            workers_know_who_they_are,
-            initialisers_know_who_they_are,
-            state_is_dropped_at_shutdown,
-            an_initialiser_that_panics,
-            an_initialiser_that_panics_once,
-            arguments_that_do_not_decode,
-            arguments_that_do_not_encode,
-        ],
-        cases![on harness::PROCESSES =>
-            workers_run_side_by_side,
-            a_replacement_has_a_new_state,
-            state_that_panics_when_dropped,
-            initialisers_that_end_their_process,
-        ],
-    ])
-}
 
 /// A file of the case's own, removed at its end.
 struct Scratch(PathBuf);
@@ -66,6 +42,7 @@ fn note(path: &Path, text: impl std::fmt::Display) {
     file.write_all(format!("{text}\n").as_bytes()).unwrap();
 }
 
+#[offspring::test]
 fn the_initialiser_runs_once_in_each_worker(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = context
@@ -83,6 +60,7 @@ fn the_initialiser_runs_once_in_each_worker(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn state_needs_neither_send_nor_serde(context: Context) -> Outcome {
     let pool = context
         .pool()
@@ -110,6 +88,7 @@ fn state_needs_neither_send_nor_serde(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn a_panic_keeps_the_worker_and_its_state(context: Context) -> Outcome {
     let pool = context.pool().workers(1).init((), |()| 0u64).build()?;
     let results = pool.map(0..30u64, |count, n| {
@@ -150,6 +129,7 @@ fn told(info: WorkerInfo) -> Told {
     (info.context().to_string(), info.index(), info.generation(), info.tasks_done())
 }
 
+#[offspring::test]
 fn workers_know_who_they_are(context: Context) -> Outcome {
     assert_eq!(offspring::worker(), None);
     let pool = context.pool().workers(3).build()?;
@@ -173,6 +153,7 @@ fn workers_know_who_they_are(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn initialisers_know_who_they_are(context: Context) -> Outcome {
     let pool = context.pool().workers(2).init((), |()| offspring::worker()).build()?;
     for result in
@@ -193,6 +174,7 @@ impl Drop for Farewell {
     }
 }
 
+#[offspring::test]
 fn state_is_dropped_at_shutdown(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = context.pool().workers(2).init(log.0.clone(), Farewell).build()?;
@@ -205,6 +187,7 @@ fn state_is_dropped_at_shutdown(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn state_that_panics_when_dropped(context: Context) -> Outcome {
     struct Bad;
     impl Drop for Bad {
@@ -219,6 +202,7 @@ fn state_that_panics_when_dropped(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn workers_run_side_by_side(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = context.pool().workers(4).build()?;
@@ -234,6 +218,7 @@ fn workers_run_side_by_side(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_replacement_has_a_new_state(context: Context) -> Outcome {
     let pool = context.pool().workers(1).init(5u64, |start| start).build()?;
     let results = pool.map(0..6u64, |count, n| {
@@ -289,6 +274,7 @@ fn nothing_works<S: 'static>(
     Ok(())
 }
 
+#[offspring::test]
 fn an_initialiser_that_panics(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let build = || {
@@ -307,6 +293,7 @@ fn an_initialiser_that_panics(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn an_initialiser_that_panics_once(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = context
@@ -326,6 +313,7 @@ fn an_initialiser_that_panics_once(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn initialisers_that_end_their_process(context: Context) -> Outcome {
     let check = |which: u8, error: &offspring::Error| {
         assert_eq!(error.kind(), ErrorKind::Init, "{which}: {error}");
@@ -369,6 +357,7 @@ impl<'de> Deserialize<'de> for OneWay {
     }
 }
 
+#[offspring::test(contexts(Spawn, ForkServer, Inline))]
 fn arguments_that_do_not_decode(context: Context) -> Outcome {
     let pool = context.pool().workers(2).init(OneWay, |_| ()).build()?;
     let results: Vec<_> = pool.map(0..20u32, |(), n| n).collect();
@@ -394,6 +383,7 @@ impl Serialize for NoWay {
     }
 }
 
+#[offspring::test(contexts(Spawn, ForkServer, Inline))]
 fn arguments_that_do_not_encode(context: Context) -> Outcome {
     let error = context.pool().workers(2).init(NoWay, |_| ()).build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::EncodeArguments, "{error}");

@@ -15,8 +15,11 @@ mod objects;
 mod pools;
 #[path = "state/prepared.rs"]
 mod prepared;
+#[path = "state/siblings.rs"]
+mod siblings;
 #[path = "state/templates.rs"]
 mod templates;
+mod torture;
 // Builders know by the name of their process that they are in a template.
 #[cfg(target_os = "linux")]
 #[path = "state/unmade.rs"]
@@ -30,6 +33,7 @@ use offspring::Context;
 use serde::{Deserialize, Serialize};
 
 fn main() -> ExitCode {
+    harness::programs::set(siblings::PROGRAMS);
     harness::main(&[
         counts::CASES,
         counts::FORK,
@@ -44,6 +48,8 @@ fn main() -> ExitCode {
         pools::CASES,
         pools::PROCESSES,
         prepared::CASES,
+        siblings::PROCESSES,
+        siblings::BY_EXEC,
         #[cfg(target_os = "linux")]
         unmade::CASES,
         templates::PROCESSES,

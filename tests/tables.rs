@@ -1,5 +1,7 @@
 //! Shared tables in all their forms: filled in place by one process or several, mapped from files, cut into
 //! slices, read as bytes, texts and archives; and vectors of plain data that travel as bytes.
+//!
+//! `OFFSPRING_TABLE_ROUNDS` says how many forged results workers send; 100,000 for the full run.
 
 #[path = "tables/files.rs"]
 mod files;
@@ -7,6 +9,9 @@ mod files;
 mod filled;
 #[path = "tables/formats.rs"]
 mod formats;
+#[cfg(target_os = "linux")]
+#[path = "tables/from_workers.rs"]
+mod from_workers;
 mod harness;
 #[cfg(target_os = "linux")]
 #[path = "tables/hostile.rs"]
@@ -19,29 +24,5 @@ mod parts;
 mod pods;
 #[path = "tables/slices.rs"]
 mod slices;
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    harness::main(&[
-        filled::CASES,
-        filled::HERE,
-        #[cfg(target_os = "linux")]
-        filled::PROCESSES,
-        parts::CASES,
-        parts::PROCESSES,
-        parts::HERE,
-        parts::FORK,
-        files::CASES,
-        files::HERE,
-        slices::CASES,
-        slices::HERE,
-        limits::HERE,
-        formats::CASES,
-        pods::CASES,
-        #[cfg(target_os = "linux")]
-        hostile::CASES,
-        #[cfg(target_os = "linux")]
-        hostile::HERE,
-    ])
-}
+#[cfg(target_os = "linux")]
+mod torture;

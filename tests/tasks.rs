@@ -19,24 +19,8 @@ mod threads;
 mod values;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use harness::props::{note, wait_for};
-
-fn main() -> ExitCode {
-    harness::main(&[
-        joins::CASES,
-        joins::PROCESSES,
-        cancel::CASES,
-        cancel::PROCESSES,
-        limits::CASES,
-        limits::PROCESSES,
-        threads::CASES,
-        threads::PROCESSES,
-        values::CASES,
-        values::PROCESSES,
-    ])
-}
 
 /// A task that says who runs it, and waits at a gate.
 fn held((log, gate): (PathBuf, PathBuf)) -> u32 {

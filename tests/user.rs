@@ -135,8 +135,13 @@ fn sections(output: &Output) -> BTreeMap<String, String> {
 }
 
 /// The tests of `tests/user` for each context.
-const ON_ALL: &[&str] =
-    &["tests::ten", "statics_are_fresh", "statics_in_children", "a_broken_pipe_is_an_error"];
+const ON_ALL: &[&str] = &[
+    "tests::ten",
+    "files_do_not_meet",
+    "statics_are_fresh",
+    "statics_in_children",
+    "a_broken_pipe_is_an_error",
+];
 
 #[test]
 fn each_function_is_a_test_for_each_context() {
@@ -155,6 +160,8 @@ fn each_function_is_a_test_for_each_context() {
         "tests::on_a_thread",
         "spawn_and_fork_server",
         "fork_is_refused",
+        "keeps_a_file::inline",
+        "removes_its_directory::inline",
         "panics::spawn",
         "panics_too::inline",
         "two_contexts::fork",
@@ -212,6 +219,10 @@ fn each_failure_says_what_happened() {
         ("leaks_a_process::fork_server", &["it leaks: children of the fork server: "]),
         ("leaks_a_daemon::inline", &["it leaks: processes that outlive it: ", "(sleep)"]),
         ("leaks_a_descriptor::inline", &["it leaks: descriptors: ", " -> /dev/zero"]),
+        (
+            "leaks_files::inline",
+            &["it leaks: files in its temporary directory: answers.txt, cache\n"],
+        ),
         ("leaks_a_thread::inline", &["it leaks: 1 thread still running"]),
         ("panics_with_another_message::inline", &["panic message: \"this\""]),
         ("crashes_instead_of_a_panic::inline", &["signal 6", "did not panic as expected"]),
@@ -223,7 +234,7 @@ fn each_failure_says_what_happened() {
         }
     }
     let others = if cfg!(target_os = "linux") { 1 } else { 0 };
-    assert_eq!(sections.len(), 18 + others, "{:?}", sections.keys());
+    assert_eq!(sections.len(), 19 + others, "{:?}", sections.keys());
     #[cfg(target_os = "linux")]
     leaves_shared_memory(&sections["leaks_shared_memory::inline"]);
     let verdicts = verdicts(&output);
@@ -247,33 +258,31 @@ fn leaves_shared_memory(section: &str) {
 fn the_page_shows(output: &Output) {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/testing.md");
     let page = fs::read_to_string(page).expect("docs/testing.md");
-    let printed = without_large_numbers(&all_of(output));
+    let printed = without_identities(&all_of(output));
     let mut blocks = 0;
     for block in page.split("```text\n").skip(1) {
         let block = block.split("```").next().unwrap_or_default();
-        assert!(
-            printed.contains(&without_large_numbers(block)),
-            "not printed:\n{block}\n{printed}"
-        );
+        assert!(printed.contains(&without_identities(block)), "not printed:\n{block}\n{printed}");
         blocks += 1;
     }
     assert!(blocks > 0, "the page shows nothing");
 }
 
-fn without_large_numbers(text: &str) -> String {
+/// The same text for other numbers of processes, threads and pipes. They are small where few processes have been.
+fn without_identities(text: &str) -> String {
     let mut plain = String::new();
-    let mut digits = String::new();
-    for letter in text.chars().chain(['\n']) {
-        if letter.is_ascii_digit() {
-            digits.push(letter);
-            continue;
-        }
-        plain.push_str(if digits.len() < 4 { &digits } else { "N" });
-        digits.clear();
-        plain.push(letter);
+    let mut rest = text;
+    while let Some(start) = rest.find(|letter: char| letter.is_ascii_digit()) {
+        plain.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, behind) = rest.split_at(end);
+        let bracketed = plain.ends_with(['(', '[']) && behind.starts_with([')', ']']);
+        let named = behind.starts_with(" (") && !plain.ends_with("signal ");
+        plain.push_str(if bracketed || named { "N" } else { number });
+        rest = behind;
     }
-    plain.pop();
-    plain
+    plain + rest
 }
 
 #[test]
@@ -297,7 +306,7 @@ fn nextest_runs_them_too() {
     assert!(!text.contains("LEAK"), "{text}");
     let failing = user.cargo(&["nextest", "run", "-p", "failing", "--no-fail-fast"], &[]);
     let text = all_of(&failing);
-    assert!(text.contains(" 2 passed, 19 failed") || !cfg!(target_os = "linux"), "{text}");
+    assert!(text.contains(" 2 passed, 20 failed") || !cfg!(target_os = "linux"), "{text}");
     #[cfg(target_os = "linux")]
     for line in text.lines().filter(|line| line.contains("it leaks: shared memory: ")) {
         leaves_shared_memory(line);
@@ -322,6 +331,27 @@ fn a_test_can_be_run_by_hand() {
     let unknown = run("nothing::fork");
     assert!(!unknown.status.success());
     assert!(all_of(&unknown).contains("no test of this program has that name"), "{unknown:?}");
+    user.assert_nothing_is_left();
+}
+
+#[test]
+fn time_limits_can_be_multiplied() {
+    let user = User::new("factor");
+    let program = user.program("failing");
+    let hang = |factor: &str| {
+        let mut command = user.command(&program);
+        command.args(["--exact", "hangs::spawn"]).env("OFFSPRING_TEST_TIMEOUT_FACTOR", factor);
+        let ended = command.output().expect("the test program runs");
+        assert!(!ended.status.success(), "{factor}: {}", all_of(&ended));
+        all_of(&ended)
+    };
+    let text = hang("1.5");
+    assert!(text.contains("hangs::spawn failed: no end after 750ms"), "{text}");
+    for wrong in ["0", "-1", "much", "inf", "NaN"] {
+        let text = hang(wrong);
+        assert!(text.contains("has to be a number above 0"), "{wrong}: {text}");
+        assert!(!text.contains("waiting for nobody"), "it did not run: {text}");
+    }
     user.assert_nothing_is_left();
 }
 
@@ -378,5 +408,9 @@ fn no_test_outlives_its_program() {
     running.kill().expect("it runs");
     running.wait().expect("it was not collected");
     eventually("all are gone", &|| processes(&user.mark).is_empty());
+    // Who is killed cannot put away the directory of the test that ran.
+    let left: Vec<_> = fs::read_dir(&user.scratch).expect("a directory").flatten().collect();
+    let [directory] = &left[..] else { panic!("not one directory: {left:?}") };
+    fs::remove_dir(directory.path()).expect("it is empty");
     user.assert_nothing_is_left();
 }

@@ -4,30 +4,11 @@ mod harness;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::process::ExitCode;
 
 use harness::Outcome;
 use offspring::{Context, ErrorKind, Phase};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-
-fn main() -> ExitCode {
-    harness::main(&[cases![
-        nothing,
-        one_byte,
-        around_64_kib,
-        four_mib,
-        a_quarter_gib,
-        generic_functions,
-        structs_enums_and_results,
-        function_items_and_closures,
-        undecodable_arguments,
-        undecodable_results,
-        unencodable_arguments,
-        unencodable_results,
-        a_serializer_that_panics,
-    ]])
-}
 
 /// Something that is different at every place.
 fn pattern(length: usize) -> Vec<u8> {
@@ -46,15 +27,18 @@ fn there_and_back(context: Context, length: usize) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn nothing(context: Context) -> Outcome {
     let () = context.process().start((), |()| ())?.join()?;
     there_and_back(context, 0)
 }
 
+#[offspring::test]
 fn one_byte(context: Context) -> Outcome {
     there_and_back(context, 1)
 }
 
+#[offspring::test]
 fn around_64_kib(context: Context) -> Outcome {
     for length in [(64 << 10) - 1, 64 << 10, (64 << 10) + 1] {
         there_and_back(context, length)?;
@@ -62,10 +46,12 @@ fn around_64_kib(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn four_mib(context: Context) -> Outcome {
     there_and_back(context, 4 << 20)
 }
 
+#[offspring::test(timeout = "5min")]
 fn a_quarter_gib(context: Context) -> Outcome {
     there_and_back(context, 256 << 20)
 }
@@ -83,6 +69,7 @@ where
     Ok(())
 }
 
+#[offspring::test]
 fn generic_functions(context: Context) -> Outcome {
     check(context, 7u8)?;
     check(context, "text".to_owned())?;
@@ -107,6 +94,7 @@ enum Kind {
     Struct { a: String },
 }
 
+#[offspring::test]
 fn structs_enums_and_results(context: Context) -> Outcome {
     for kind in [Kind::Unit, Kind::Tuple(1, vec![0, 255]), Kind::Struct { a: "é".into() }] {
         let rest = [("x".to_owned(), -1)].into();
@@ -122,6 +110,7 @@ fn double(n: u32) -> u32 {
     n * 2
 }
 
+#[offspring::test]
 fn function_items_and_closures(context: Context) -> Outcome {
     assert_eq!(context.process().start(4, double)?.join()?, 8);
     assert_eq!(context.process().start(4u32, |n| n + 1)?.join()?, 5);
@@ -155,6 +144,7 @@ impl Serialize for NoWay {
     }
 }
 
+#[offspring::test]
 fn undecodable_arguments(context: Context) -> Outcome {
     let error = context.process().start(OneWay, |_: OneWay| ())?.join().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DecodeArguments, "{error}");
@@ -163,6 +153,7 @@ fn undecodable_arguments(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn undecodable_results(context: Context) -> Outcome {
     let error = context.process().start((), |()| OneWay)?.join().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DecodeResult, "{error}");
@@ -171,6 +162,7 @@ fn undecodable_results(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn unencodable_arguments(context: Context) -> Outcome {
     let error = context.process().start(NoWay, |_: NoWay| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::EncodeArguments, "{error}");
@@ -178,6 +170,7 @@ fn unencodable_arguments(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn unencodable_results(context: Context) -> Outcome {
     let error = context.process().start((), |()| NoWay)?.join().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::EncodeResult, "{error}");
@@ -198,6 +191,7 @@ impl Serialize for Bomb {
     }
 }
 
+#[offspring::test]
 fn a_serializer_that_panics(context: Context) -> Outcome {
     let error = context.process().start((), |()| Bomb)?.join().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Panicked, "{error}");

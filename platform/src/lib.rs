@@ -2,8 +2,9 @@
 //!
 //! Nothing outside this crate is `unsafe`, and nothing outside it names an operating system. `unix`
 //! holds what POSIX systems share. The rest is in `linux`, and under the same names in `portable`, for
-//! systems that have no more than POSIX, beside what `macos` does in its own way. With
-//! `--cfg offspring_force_portable` Linux takes `portable`, too (`forced`), so that it is tested:
+//! systems that have no more than POSIX, beside what `macos` and `freebsd` do in their own ways, and what two
+//! of the three do alike (`bsd`, `elf`). With `--cfg offspring_force_portable` Linux takes `portable`, too
+//! (`forced`), so that it is tested:
 //!
 //! * [`threads`]: is this the only thread of the process? Never says yes when it is not.
 //! * [`spawn`]: runs our own program again with exactly the descriptors listed, at a cost that does
@@ -34,6 +35,7 @@
 //! * [`socket`]: stream sockets that carry descriptors.
 //! * [`region`]: memory of fixed size that several processes write, without references to plain data.
 //! * [`lock`]: the lock of a region, on top of `owner`.
+//! * [`transcript`]: what a process writes to a standard stream, so that its end can be read afterwards.
 //! * [`runtime`]: what std sets up before `main`, for a process that never gets there.
 //! * [`waiting`]: sleeping for something that others do, in a way that no death of one can break.
 //! * [`alone`]: may this thread touch what only one may touch?
@@ -45,14 +47,20 @@
 
 #![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-compile_error!("offspring supports Linux and macOS");
+#[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "freebsd")))]
+compile_error!("offspring supports Linux and macOS, and compiles for FreeBSD");
 
 pub mod function;
 pub mod ring;
 mod unix;
 
-#[cfg(any(target_os = "macos", offspring_force_portable))]
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+mod elf;
+
+#[cfg(any(target_os = "macos", target_os = "freebsd"))]
+mod bsd;
+
+#[cfg(any(target_os = "macos", target_os = "freebsd", offspring_force_portable))]
 mod portable;
 
 #[cfg(target_os = "linux")]
@@ -70,13 +78,18 @@ mod macos;
 #[cfg(target_os = "macos")]
 use macos as os;
 
+#[cfg(target_os = "freebsd")]
+mod freebsd;
+#[cfg(target_os = "freebsd")]
+use freebsd as os;
+
 pub use os::{
     affinity, bell, constructors, guardian, holdings, image, lifeline, memory, park, program,
     spool, threads, watch,
 };
 pub use unix::{
     alone, clock, descriptors, entry, environment, exit, fd, fork, limits, locale, lock, peer,
-    poll, random, region, runtime, shared, signal, socket, spawn, wait, waiting,
+    poll, random, region, runtime, shared, signal, socket, spawn, transcript, wait, waiting,
 };
 
 pub use fork::allow_fork;

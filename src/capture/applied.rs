@@ -5,73 +5,12 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
 use super::Set;
 use super::brought::{self, Relay, Sink};
 use super::registry;
 use super::set::{Entry, copies};
 use crate::codec::Encoded;
-use crate::error::{Error, ErrorKind, Panic, Phase};
-use crate::function::{self, Failure, Name};
-
-/// How a capture failed in the child.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Flaw {
-    name: String,
-    step: Step,
-    /// What it says, if it did not panic.
-    text: Option<String>,
-    panic: Option<Panic>,
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-enum Step {
-    Set,
-    Collect,
-    Undo,
-}
-
-impl Flaw {
-    /// The failure of a task whose capture failed like this.
-    fn of(entry: &Entry, step: Step, failure: Failure) -> Failure {
-        let (text, panic) = match failure {
-            Failure::Panicked(panic) => (None, Some(panic)),
-            Failure::Arguments(text)
-            | Failure::Result(text)
-            | Failure::Function(text)
-            | Failure::Hook(text)
-            | Failure::Init(text) => (Some(text), None),
-            Failure::Died(_) | Failure::Captured(_) => (None, None),
-        };
-        Failure::Captured(Box::new(Self { name: entry.name.to_string(), step, text, panic }))
-    }
-
-    /// As the user sees it.
-    pub(crate) fn into_error(self, doing: &'static str) -> Error {
-        let Self { name, step, text, panic } = self;
-        let what = match step {
-            Step::Set => {
-                format!("the capture `{name}` could not be set, so the function did not run")
-            }
-            Step::Collect => format!("the capture `{name}` could not bring back what it collects"),
-            Step::Undo => format!("the capture `{name}` could not be undone"),
-        };
-        let phase = match step {
-            Step::Set => Phase::NotStarted,
-            Step::Collect | Step::Undo => Phase::Started,
-        };
-        let detail = match text {
-            Some(text) => format!("{what}: {text}"),
-            None => what,
-        };
-        let error = Error::new(ErrorKind::Capture, doing).at(phase).captured(&name).detail(detail);
-        match panic {
-            Some(panic) => error.panicked(panic),
-            None => error,
-        }
-    }
-}
+use crate::function::{self, Failure, Flaw, Name, Step, panic};
 
 /// The task that this process runs.
 pub(super) struct Running {
@@ -183,7 +122,7 @@ fn with<T>(
         match made {
             Ok(_) => guards.push((entry, guard)),
             Err(failure) => {
-                outcome = Some(Err(Flaw::of(entry, Step::Set, failure)));
+                outcome = Some(Err(Flaw::of(&entry.name, Step::Set, failure)));
                 break;
             }
         }
@@ -210,18 +149,18 @@ fn with<T>(
                     }
                     Ok(_) => {
                         let text = "it holds a descriptor, and those are not brought back".into();
-                        fail(Flaw::of(entry, Step::Collect, Failure::Result(text)));
+                        fail(Flaw::of(&entry.name, Step::Collect, Failure::Result(text)));
                     }
-                    Err(failure) => fail(Flaw::of(entry, Step::Collect, failure)),
+                    Err(failure) => fail(Flaw::of(&entry.name, Step::Collect, failure)),
                 }
             }
             pieces = Some(all);
         }
     }
     while let Some((entry, guard)) = guards.pop() {
-        let undone = crate::child::panic::caught(|| catch_unwind(AssertUnwindSafe(|| drop(guard))));
+        let undone = panic::caught(|| catch_unwind(AssertUnwindSafe(|| drop(guard))));
         if let Err(panic) = undone {
-            fail(Flaw::of(entry, Step::Undo, Failure::Panicked(panic)));
+            fail(Flaw::of(&entry.name, Step::Undo, Failure::Panicked(panic)));
         }
     }
     (outcome, pieces)

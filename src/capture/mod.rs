@@ -21,7 +21,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use applied::{Data, Flaw, in_child, inline};
+pub(crate) use applied::{Data, in_child, inline};
 pub(crate) use brought::Brought;
 pub(crate) use known::{Known, Told};
 pub(crate) use registry::{current, disown, is_used};

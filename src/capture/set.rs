@@ -105,7 +105,7 @@ impl Set {
         for entry in &entries {
             mentioned.extend(entry.value.mentions.iter().cloned());
         }
-        let mentions = Mentions::prepare(&mut mentioned, None)?;
+        let mentions = Mentions::of(&mut mentioned, None)?;
         Ok(Self { id, entries, mentions, message: Arc::new(message) })
     }
 

@@ -1,14 +1,16 @@
 //! Running a task so that no other meets what it leaves behind: in a copy of the worker, or in a worker of its
 //! own.
 
+use offspring_platform::clock::now;
 use offspring_platform::exit;
+use offspring_platform::wait::Exit;
 
 use super::bench::Bench;
 use super::copy::{self, Copied};
-use crate::Exit;
 use crate::function::Failure;
 use crate::hooks;
-use crate::link::lane::{HEAD, Head, Note, Status};
+use crate::link::lane::{HEAD, Head, Note, Span, Status};
+use crate::transcript;
 
 impl Bench<'_> {
     /// Runs a task so that no other meets what it leaves behind.
@@ -20,13 +22,16 @@ impl Bench<'_> {
         self.begin();
         // Not by the copy: should that be ended in the middle, nobody knew what is left of the argument.
         let task = self.take(head);
+        let begin = if self.role.timeline { now() } else { 0 };
         let start = self.outcomes.position();
         match copy::copy(&self.link, &self.bell) {
             Ok(Copied::Copy(link, bell)) => {
                 let _bomb = exit::Bomb::arm();
                 self.link = *link;
                 self.bell = bell;
+                self.transcript = transcript::own();
                 if let Err(text) = hooks::run() {
+                    self.span = self.span_since(begin);
                     self.answer(Err(Failure::Hook(text)), None);
                     super::end();
                 }
@@ -37,9 +42,15 @@ impl Bench<'_> {
                 // What `WorkerInfo` counts; the copy counted for itself.
                 self.who.tasks_done += 1;
                 drop(task);
+                self.span = self.span_since(begin);
                 self.answer_for_copy(start, exit);
+                // If the copy has answered, it said so itself.
+                self.span = None;
             }
-            Err(failure) => self.answer(Err(failure), None),
+            Err(failure) => {
+                self.span = self.span_since(begin);
+                self.answer(Err(failure), None);
+            }
         }
         if head.note != Note::Task {
             self.input = Vec::new();
@@ -47,6 +58,11 @@ impl Bench<'_> {
         if self.role.timed {
             Status::of(&self.words).set_running_since(0);
         }
+    }
+
+    /// From then until now, if the owner wants to know.
+    fn span_since(&self, begin: u64) -> Option<Span> {
+        self.role.timeline.then(|| Span { begin, end: now() })
     }
 
     /// Goes on behind the outcome that a copy put into the ring at this place, and says how the copy ended if
@@ -59,6 +75,12 @@ impl Bench<'_> {
         }
         let (mut head, mut length) = ([0; HEAD], [0; 8]);
         self.outcomes.read_back(start, &mut head);
+        let mut start = start;
+        if let Some(ran) = Head::from_bytes(head).filter(|head| head.note == Note::Ran) {
+            // Its outcome is behind that.
+            start += ran.size() as u64;
+            self.outcomes.read_back(start, &mut head);
+        }
         match Head::from_bytes(head).map(|head| head.note) {
             Some(Note::DoneInPieces) => {
                 self.outcomes.read_back(start + HEAD as u64, &mut length);

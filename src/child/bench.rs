@@ -12,17 +12,20 @@ use offspring_platform::bell::Ringer;
 use offspring_platform::clock::{coarse, nanoseconds, now};
 use offspring_platform::ring::claim::{Claimed, claim};
 use offspring_platform::ring::{Consumer, Ends, Producer, Words};
+use offspring_platform::transcript::Transcript;
 use offspring_platform::{exit, memory};
 
-use super::worker::{FINALISER, Whoami, answer, working_as};
+use super::whoami::{Whoami, working_as};
+use super::worker::{FINALISER, answer};
 use crate::capture::{self, Data, Known, Set};
-use crate::codec::{self, Encoded};
-use crate::function::{self, Failure, Finder, Name};
+use crate::codec::Encoded;
+use crate::function::{self, Failure, Finder, Name, panic};
 use crate::launch::message::WorkerRole;
 use crate::link::bulk::{Receiver, Sender};
-use crate::link::lane::{HEAD, Head, LARGEST, Note, Status};
+use crate::link::lane::{HEAD, Head, Note, Span, Status};
 use crate::link::{Frame, Kind, Link, Spin};
 use crate::logging::Levels;
+use crate::transcript;
 
 /// How often a worker looks at its own memory, at most.
 const LOOK: Duration = Duration::from_millis(10);
@@ -43,7 +46,9 @@ pub(super) struct Bench<'a> {
     /// When the last task or the last wait ended, roughly: one look at the clock for each task.
     time: u64,
     /// What the last task took.
-    milliseconds: u32,
+    pub(super) milliseconds: u32,
+    /// When it ran, if the owner wants to know; goes with its outcome.
+    pub(super) span: Option<Span>,
     pub(super) link: Link,
     /// How many notices were read from it.
     pub(super) told: u64,
@@ -64,9 +69,9 @@ pub(super) struct Bench<'a> {
     finder: Finder<'a>,
     /// The argument, out of reach of everybody else.
     pub(super) input: Vec<u8>,
-    output: Encoded,
+    pub(super) output: Encoded,
     /// The number of the last task that was claimed or passed over.
-    last: u64,
+    pub(super) last: u64,
     pub(super) who: Whoami,
     state: Option<Box<dyn Any>>,
     /// What it was told of what was captured for tasks.
@@ -74,6 +79,8 @@ pub(super) struct Bench<'a> {
     /// What was captured when the pool was built.
     captured: Option<Arc<Set>>,
     levels: Levels,
+    /// Where it writes, if that is captured.
+    pub(super) transcript: Option<Arc<Transcript>>,
 }
 
 impl<'a> Bench<'a> {
@@ -101,6 +108,7 @@ impl<'a> Bench<'a> {
             looked: 0,
             time: coarse(),
             milliseconds: 0,
+            span: None,
             link,
             told: 0,
             early: VecDeque::new(),
@@ -121,6 +129,7 @@ impl<'a> Bench<'a> {
             known,
             captured: captured.map(|(_, set)| set),
             levels: Levels::new(),
+            transcript: transcript::own(),
         }
     }
 
@@ -269,7 +278,17 @@ impl<'a> Bench<'a> {
     /// Says that it begins the task that it claimed last. From here on, a crash is that task's: its argument
     /// may be more than there is memory for.
     pub(super) fn begin(&self) {
+        self.mark();
         Status::of(&self.words).begin(self.last);
+    }
+
+    /// Says where in its transcript it is. What was written before belongs to other tasks. A call for each task,
+    /// for those who want to know.
+    #[inline]
+    fn mark(&self) {
+        if let Some(transcript) = &self.transcript {
+            Status::of(&self.words).set_mark(transcript.end().unwrap_or(0));
+        }
     }
 
     pub(super) fn run(&mut self, head: Head) {
@@ -281,10 +300,12 @@ impl<'a> Bench<'a> {
     pub(super) fn run_taken(&mut self, head: Head, taken: Option<(Name, Vec<OwnedFd>)>) {
         self.output.clear();
         self.levels.follow();
+        let mut begin = 0;
         if self.role.timed {
             // Not before: the argument comes when the owner has time to send it. There is no time of the last
             // task that could be taken for this one's.
-            Status::of(&self.words).set_running_since(now());
+            begin = now();
+            Status::of(&self.words).set_running_since(begin);
         }
         let mut brought = None;
         let outcome = match taken {
@@ -310,88 +331,15 @@ impl<'a> Bench<'a> {
         if self.role.timed {
             Status::of(&self.words).set_running_since(0);
         }
+        if self.role.timeline {
+            self.span = Some(Span { begin, end: now() });
+        }
         let time = coarse();
         let took = (time - self.time) / 1_000_000;
         self.time = time;
         self.milliseconds = u32::try_from(took).unwrap_or(u32::MAX);
         // Sent at once and not collected: whatever the next task does, this one has its outcome.
         self.answer(outcome, brought);
-    }
-
-    pub(super) fn answer(&mut self, outcome: Result<(), Failure>, brought: Option<Vec<u8>>) {
-        let note = match outcome {
-            Ok(()) => Note::Done,
-            Err(failure) => {
-                self.output = codec::encode(&failure).unwrap_or_default();
-                Note::Failed
-            }
-        };
-        let more = brought.as_ref().map_or(0, |pieces| size_of::<u64>() + pieces.len());
-        let large = self.output.bytes.len() + more > LARGEST || !self.output.descriptors.is_empty();
-        if !large {
-            let length = (more - more.min(size_of::<u64>())) as u64;
-            let (length, pieces) = (length.to_ne_bytes(), brought.as_deref());
-            self.publish(note, pieces.map(|pieces| (length, pieces)));
-            return;
-        }
-        let message = Arc::new(std::mem::take(&mut self.output));
-        // What was brought back goes over the socket, and so does the result behind it.
-        if note == Note::Done && brought.is_none() && self.bulk_outcomes.begin(&message) {
-            self.output.bytes.extend_from_slice(&(message.bytes.len() as u64).to_ne_bytes());
-            drop(message);
-            self.publish(Note::DoneInPieces, None);
-            // The owner has to read along, or the ring fills up.
-            self.ring_if_asleep(true);
-            return self.push_body();
-        }
-        let kind = if note == Note::Done { Kind::Done } else { Kind::Failed };
-        self.publish(Note::Elsewhere, None);
-        // The owner has to read along, or the socket fills up.
-        self.ring_if_asleep(true);
-        if let Some(bytes) = brought {
-            let pieces = Encoded { bytes, ..Encoded::default() };
-            self.link.queue(Kind::Brought, self.last, pieces);
-        }
-        self.link.queue_shared(kind, self.last, &[], &message);
-        super::flush(&mut self.link);
-    }
-
-    /// Puts `output` into the ring, behind what was brought back and the length of that.
-    fn publish(&mut self, note: Note, before: Option<([u8; 8], &[u8])>) {
-        let more = before.map_or(0, |(length, pieces)| length.len() + pieces.len());
-        let length = more + self.output.bytes.len();
-        let head = Head { note, length, tag: self.milliseconds, brought: before.is_some() };
-        let size = head.size();
-        loop {
-            match self.outcomes.room(size) {
-                Ok(room) if room >= size => break,
-                Ok(_) => self.wait_for_room(size),
-                Err(_) => exit::now(exit::FELL_OUT),
-            }
-        }
-        self.outcomes.put(&head.to_bytes());
-        if let Some((length, pieces)) = before {
-            self.outcomes.put(&length);
-            self.outcomes.put(pieces);
-        }
-        self.outcomes.put(&self.output.bytes);
-        self.outcomes.put(&[0; HEAD][..size - HEAD - head.length]);
-        self.outcomes.publish();
-        self.ring_if_asleep(false);
-    }
-
-    /// The owner does not read: its program is busy with something else.
-    #[cold]
-    fn wait_for_room(&mut self, size: usize) {
-        self.ring_if_asleep(true);
-        Status::of(&self.words).begin_waiting(now());
-        let before = self.words.before_sleep();
-        match self.outcomes.prepare_sleep(size) {
-            Ok(true) => self.words.sleep(before, NAP),
-            Ok(false) => {}
-            Err(_) => exit::now(exit::FELL_OUT),
-        }
-        Status::of(&self.words).end_waiting(now());
     }
 
     /// Whether this process has more memory; asked not more often than it matters.
@@ -414,6 +362,8 @@ impl<'a> Bench<'a> {
     }
 
     fn close(&mut self) -> ! {
+        Status::of(&self.words).closing_since().store(now(), Ordering::Relaxed);
+        self.mark();
         // Both are the user's code, which may panic.
         if let Some(function) = self.role.finaliser {
             let (state, set) = (&mut self.state, self.captured.take());
@@ -424,10 +374,10 @@ impl<'a> Bench<'a> {
             });
             // The owner has to read along; if it slept when we were told to close, it does not yet.
             self.ring_if_asleep(true);
-            answer(&mut self.link, FINALISER, value);
+            answer(&mut self.link, FINALISER, value, Status::of(&self.words).mark());
         }
         let state = self.state.take();
-        if super::panic::caught(|| catch_unwind(AssertUnwindSafe(|| drop(state)))).is_err() {
+        if panic::caught(|| catch_unwind(AssertUnwindSafe(|| drop(state)))).is_err() {
             super::end_with(PANICKED);
         }
         super::end();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::capture::{self, Data, Set};
 use crate::codec::{self, Encoded};
-use crate::function::{Finder, Inherited, Name};
+use crate::function::{Failed, Finder, Inherited, Name};
 use crate::link::{Kind, Link};
 
 /// Runs the function, sends what came of it, and ends.
@@ -34,7 +34,7 @@ pub(super) fn run(
     match came {
         Ok(()) => super::send(&mut link, Kind::Done, 0, result),
         Err(failure) => {
-            let message = codec::encode(&failure).unwrap_or_default();
+            let message = codec::encode(&Failed::here(failure, 0)).unwrap_or_default();
             super::send(&mut link, Kind::Failed, 0, message);
         }
     }

@@ -7,12 +7,13 @@ use offspring_platform::fd::PrivateFd;
 use offspring_platform::fork::{self, Permission, Side};
 use offspring_platform::signal::{self, Blocked};
 use offspring_platform::threads::SingleThreaded;
+use offspring_platform::wait::Exit;
 use offspring_platform::{exit, fd, guardian, lifeline, wait};
 
-use crate::Exit;
 use crate::function::Failure;
 use crate::link::Link;
 use crate::logging;
+use crate::transcript;
 
 /// On which side of the fork this is.
 pub(super) enum Copied {
@@ -36,6 +37,9 @@ pub(super) fn copy(link: &Link, bell: &Ringer) -> Result<Copied, Failure> {
     let kept = PrivateFd::new(fd::duplicate(link.borrow().map_err(fail)?).map_err(fail)?);
     let bell = PrivateFd::new(bell.to_send().map_err(fail)?).map_err(fail)?;
     let mut kept = vec![kept.map_err(fail)?, bell];
+    let transcript = transcript::for_copy().map_err(fail)?;
+    let is_captured = transcript.is_some();
+    kept.extend(transcript);
     kept.extend(logging::for_copy().map_err(fail)?);
     // What is buffered now would be printed by both.
     fork::flush_standard();
@@ -49,7 +53,7 @@ pub(super) fn copy(link: &Link, bell: &Ringer) -> Result<Copied, Failure> {
     })?;
     let worker = i32::try_from(std::process::id()).unwrap_or(0);
     match fork::fork(permission, witness, blocked, kept).map_err(fail)? {
-        Side::Parent(pid) => Ok(Copied::Ended(wait::reap(pid).unwrap_or(Exit::Unknown))),
+        Side::Parent(pid) => Ok(Copied::Ended(wait::reap(pid, None).unwrap_or(Exit::Unknown))),
         Side::Child(kept) => {
             // The copy ends with the worker, which ends with its owner.
             guardian::die_with_supervisor(worker);
@@ -60,6 +64,7 @@ pub(super) fn copy(link: &Link, bell: &Ringer) -> Result<Copied, Failure> {
             let mut kept = kept.into_iter();
             match (kept.next(), kept.next()) {
                 (Some(channel), Some(bell)) => {
+                    transcript::copied(if is_captured { kept.next() } else { None });
                     logging::copied(kept.next());
                     Ok(Copied::Copy(Box::new(Link::new(channel)), Ringer::kept(bell)))
                 }

@@ -9,14 +9,16 @@ mod bench;
 mod bulk;
 mod call;
 mod copy;
-pub(crate) mod panic;
+mod outcome;
 mod told;
+pub(crate) mod whoami;
 pub(crate) mod worker;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use offspring_platform::entry::Entered;
 use offspring_platform::environment::Change;
@@ -35,11 +37,18 @@ use crate::launch::{self, handover::Handover};
 use crate::link::{Frame, Kind, Link};
 use crate::logging;
 use crate::state::notice;
+use crate::transcript;
+
+/// How often a child that waits to be told what to be may be refused memory by the system, a millisecond apart.
+const PATIENCE: u32 = 1_000;
 
 /// Why a child does not run what it was asked to.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Refusal {
     ProgramChanged,
+    /// Its life could not be tied to that of its owner, for this reason: where that takes a thread, the system may
+    /// have none left.
+    Lifeline(String),
     Environment,
     Directory,
     Limits,
@@ -56,6 +65,9 @@ impl Refusal {
             Self::ProgramChanged => {
                 return Error::new(ErrorKind::ProgramChanged, doing)
                     .advice("restart the program, so that parent and children are the same build");
+            }
+            Self::Lifeline(text) => {
+                format!("it could not see to it that it ends with its owner: {text}")
             }
             Self::Environment => "its environment could not be changed".to_owned(),
             Self::Directory => launch::no_directory(directory),
@@ -100,10 +112,17 @@ pub(crate) fn receive(handover: Handover, entered: &Entered) -> Birth<'static> {
 
 /// Waits for the launch. The owner holds the other end of the channel, so this ends with it.
 fn first_frame(link: &mut Link) -> Frame {
-    match link.wait_for_frame(None) {
-        Ok(Some(frame)) => frame,
-        Ok(None) => exit::now(0),
-        Err(_) => exit::now(exit::FELL_OUT),
+    let mut refused = 0;
+    loop {
+        match link.wait_for_frame(None) {
+            Ok(Some(frame)) => return frame,
+            Ok(None) => exit::now(0),
+            // A child that waits ahead of its start would be lost while nobody looks, and the start with it. It
+            // has done nothing yet, so it may wait until there is memory again.
+            Err(error) if error.lacks_memory() && refused < PATIENCE => refused += 1,
+            Err(_) => exit::now(exit::FELL_OUT),
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -168,9 +187,9 @@ pub(crate) fn live(birth: Birth<'_>) -> ! {
     let Birth { mut link, lifeline: end, mut launch, mut descriptors, message, captured, .. } =
         birth;
     let (inherited, forked) = (birth.inherited, birth.forked);
-    if lifeline::arm(end).is_err() {
+    if let Err(error) = lifeline::arm(end) {
         // A child that would outlive its owner must not live.
-        exit::now(exit::FELL_OUT);
+        leave(&mut link, Refusal::Lifeline(error.to_string()));
     }
     if forked {
         signal::reset_for_child();
@@ -186,7 +205,8 @@ pub(crate) fn live(birth: Birth<'_>) -> ! {
     if logging::enter(&mut descriptors, launch.logs, worker).is_err() {
         leave(&mut link, Refusal::Logging);
     }
-    if set_streams(launch.standard, &descriptors).is_err() {
+    let streams = set_streams(launch.standard, &descriptors);
+    if streams.and_then(|()| transcript::enter(launch.transcript)).is_err() {
         leave(&mut link, Refusal::Streams);
     }
     drop(descriptors);

@@ -1,46 +1,21 @@
-//! A child that makes its state once and then runs tasks: who it is, and how it comes up.
+//! A child that makes its state once and then runs tasks: how it comes up.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::os::fd::AsFd;
 
 use offspring_platform::bell::Ringer;
+use offspring_platform::clock::now;
 use offspring_platform::{affinity, exit, ring, signal};
 
 use super::bench::Bench;
-use crate::Context;
+use super::whoami::{Whoami, working_as};
 use crate::capture::{self, Data};
 use crate::codec::{self, Encoded};
-use crate::function::{self, Failure, Finder, Inherited};
+use crate::context::Context;
+use crate::function::{Failed, Failure, Finder, Inherited, reached};
 use crate::launch::message::WorkerRole;
 use crate::link::lane::{self, Status};
 use crate::link::{Frame, Kind, Link};
-
-/// What [`worker`](crate::worker) tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Whoami {
-    pub(crate) context: Context,
-    pub(crate) index: u64,
-    pub(crate) generation: u64,
-    pub(crate) tasks_done: u64,
-}
-
-thread_local! {
-    static WHOAMI: Cell<Option<Whoami>> = const { Cell::new(None) };
-}
-
-/// Who this thread works for.
-pub(crate) fn whoami() -> Option<Whoami> {
-    WHOAMI.get()
-}
-
-/// Runs `run` as that worker.
-pub(crate) fn working_as<T>(who: Whoami, run: impl FnOnce() -> T) -> T {
-    let outer = WHOAMI.replace(Some(who));
-    let result = run();
-    WHOAMI.set(outer);
-    result
-}
 
 /// The sequence number under which the outcome of the initialiser is reported.
 pub(crate) const INITIALISER: u64 = 0;
@@ -64,6 +39,7 @@ pub(super) fn run(
     role: WorkerRole,
     inherited: Option<Inherited<'_>>,
 ) -> ! {
+    let entered = now();
     let WorkerRole { index, generation, initialiser, .. } = role;
     let who = Whoami { context, index, generation, tasks_done: 0 };
     let (mut first, captured) = super::arguments(&mut link);
@@ -73,35 +49,41 @@ pub(super) fn run(
         Some((Ringer::received(bell).ok()?, ring::receive(rings.as_fd(), lane::SIZES).ok()?))
     });
     let Some((bell, rings)) = received else { exit::now(exit::FELL_OUT) };
+    let status = Status::of(&rings.words);
+    status.set_came_up(entered, 0);
 
     let mut state: Option<Box<dyn Any>> = Some(Box::new(()));
+    let mut finder = Finder::with(inherited);
     if let Some(function) = initialiser {
         let Frame { bytes, descriptors, .. } = first;
         let set = captured.as_ref().map(|(_, set)| set.clone());
         let (made, _) = working_as(who, || {
             capture::in_child(set, Data::Left, || {
-                function::call(function, &mut state, bytes.into(), descriptors)
+                reached!(Init);
+                finder.call_once(function, &mut state, bytes.into(), descriptors)
             })
         });
         let failed = made.is_err();
-        answer(&mut link, INITIALISER, made);
+        status.set_came_up(entered, if failed { 0 } else { now() });
+        answer(&mut link, INITIALISER, made, 0);
         if failed {
             super::end();
         }
     } else {
-        answer(&mut link, INITIALISER, Ok(Encoded::default()));
+        status.set_came_up(entered, now());
+        answer(&mut link, INITIALISER, Ok(Encoded::default()), 0);
     }
-    Status::of(&rings.words).set_initialised();
-    let finder = Finder::with(inherited);
+    status.set_initialised();
     Bench::new(role, link, rings, bell, finder, who, state, captured).work()
 }
 
-/// Says what became of the initialiser, or of what the worker does at its end.
-pub(super) fn answer(link: &mut Link, id: u64, outcome: Result<Encoded, Failure>) {
+/// Says what became of the initialiser, or of what the worker does at its end; if it failed, with what it wrote
+/// from this place of its transcript on.
+pub(super) fn answer(link: &mut Link, id: u64, outcome: Result<Encoded, Failure>, mark: u64) {
     match outcome {
         Ok(result) => super::send(link, Kind::Done, id, result),
         Err(failure) => {
-            let message = codec::encode(&failure).unwrap_or_default();
+            let message = codec::encode(&Failed::here(failure, mark)).unwrap_or_default();
             super::send(link, Kind::Failed, id, message);
         }
     }

@@ -14,7 +14,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use crate::state::{Entry, mention};
+use super::mentions::{self, Mentioned};
 
 /// A descriptor on its way, kept open until it was sent.
 pub(crate) type Carried = Arc<dyn AsFd + Send + Sync>;
@@ -81,7 +81,7 @@ pub(crate) fn unlisted(count: usize) {
 /// appended to `mentions`.
 #[inline]
 pub(super) fn collect<T>(
-    mentions: &mut Vec<Arc<Entry>>,
+    mentions: &mut Vec<Mentioned>,
     encode: impl FnOnce() -> T,
 ) -> (T, Vec<Carried>) {
     /// Counts the value, also when the user's code panics; then nothing may be left for the next.
@@ -104,14 +104,14 @@ pub(super) fn collect<T>(
             return (result, Vec::new());
         }
         let value = state.values.get();
-        mention::take(value, mentions);
+        mentions::take(value, mentions);
         (result, taken_off(value))
     })
 }
 
 #[cold]
 fn clear(value: u32) {
-    mention::take(value, &mut Vec::new());
+    mentions::take(value, &mut Vec::new());
     taken_off(value);
 }
 

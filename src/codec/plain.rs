@@ -1,7 +1,8 @@
-//! Values that are vectors of plain numbers: their bytes are their message.
+//! Values that are plain numbers, or vectors of them, or nothing: their bytes are their message.
 //!
-//! Both sides know the type, so nothing has to say what the bytes are. Five to ten times faster than one
-//! number after the other, and a `Vec<u8>` is moved, not copied.
+//! Both sides know the type, so nothing has to say what the bytes are. A vector is five to ten times faster than
+//! one number after the other, and a `Vec<u8>` is moved, not copied. A number is the value of the smallest tasks:
+//! it cannot mention anything, so nobody has to look whether it did.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -11,8 +12,8 @@ use bytemuck::Pod;
 /// What [`decode`] makes of a message.
 pub(super) enum Decoded<'a, T> {
     Value(T),
-    /// There is a part of a number at its end.
-    Cut,
+    /// These are not as many bytes as such a value has.
+    WrongLength(usize),
     /// The type is not one of those.
     NotPlain(Cow<'a, [u8]>),
 }
@@ -33,6 +34,13 @@ macro_rules! plain {
         /// Appends the bytes of a value of one of those types; false if it is of another.
         pub(super) fn append<T: 'static>(value: &T, bytes: &mut Vec<u8>) -> bool {
             let value = value as &dyn Any;
+            if value.is::<()>() {
+                return true;
+            }
+            $(if let Some(number) = value.downcast_ref::<$number>() {
+                bytes.extend_from_slice(bytemuck::bytes_of(number));
+                return true;
+            })*
             $(if let Some(numbers) = value.downcast_ref::<Vec<$number>>() {
                 bytes.extend_from_slice(bytemuck::cast_slice(numbers));
                 return true;
@@ -47,10 +55,22 @@ macro_rules! plain {
             if let Some(place) = any.downcast_mut::<Option<Vec<u8>>>() {
                 *place = Some(std::mem::take(&mut bytes).into_owned());
             }
+            else if let Some(place) = any.downcast_mut::<Option<()>>() {
+                *place = bytes.is_empty().then_some(());
+                if place.is_none() {
+                    return Decoded::WrongLength(bytes.len());
+                }
+            }
+            $(else if let Some(place) = any.downcast_mut::<Option<$number>>() {
+                *place = bytemuck::try_pod_read_unaligned(&bytes).ok();
+                if place.is_none() {
+                    return Decoded::WrongLength(bytes.len());
+                }
+            })*
             $(else if let Some(place) = any.downcast_mut::<Option<Vec<$number>>>() {
                 *place = numbers(&bytes);
                 if place.is_none() {
-                    return Decoded::Cut;
+                    return Decoded::WrongLength(bytes.len());
                 }
             })*
             match place {
@@ -77,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn vectors_of_numbers_are_their_bytes_and_nothing_else_is() {
+    fn numbers_and_vectors_of_them_are_their_bytes_and_nothing_else_is() {
         let mut bytes = Vec::new();
         assert!(append(&vec![0x0102u16, 3], &mut bytes));
         assert_eq!(bytes, [0x0102u16.to_ne_bytes(), 3u16.to_ne_bytes()].concat());
@@ -85,10 +105,21 @@ mod tests {
             panic!("not decoded");
         };
         assert_eq!(back, [0x0102, 3]);
-        assert!(matches!(decode::<Vec<u16>>([1u8, 2, 3].as_slice().into()), Decoded::Cut));
-        assert!(matches!(decode::<u16>([1u8, 2].as_slice().into()), Decoded::NotPlain(_)));
+        assert!(matches!(
+            decode::<Vec<u16>>([1u8, 2, 3].as_slice().into()),
+            Decoded::WrongLength(_)
+        ));
+        bytes.clear();
+        assert!(append(&-2.5f64, &mut bytes) && append(&(), &mut bytes));
+        assert_eq!(bytes, (-2.5f64).to_ne_bytes());
+        let decoded = decode::<f64>(bytes.as_slice().into());
+        assert!(matches!(decoded, Decoded::Value(value) if value == -2.5));
+        assert!(matches!(decode::<f32>(bytes.as_slice().into()), Decoded::WrongLength(_)));
+        assert!(matches!(decode::<()>(bytes.as_slice().into()), Decoded::WrongLength(_)));
+        assert!(matches!(decode::<()>([].as_slice().into()), Decoded::Value(())));
+        assert!(matches!(decode::<char>([1u8, 2].as_slice().into()), Decoded::NotPlain(_)));
         assert!(!append(&vec!["text"], &mut bytes));
-        assert!(!append(&7u8, &mut bytes));
+        assert!(!append(&true, &mut bytes));
         assert_eq!(take_bytes(&mut vec![1u8, 2]), Some(vec![1, 2]));
     }
 }

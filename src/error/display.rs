@@ -1,12 +1,21 @@
 //! The texts of errors: what was attempted, what happened, who it concerns, what to do.
 
 use std::error::Error as StdError;
-use std::fmt;
+use std::fmt::{self, Write};
 
 use super::{Error, ErrorKind};
+use crate::transcript::Excerpt;
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.headline(f)?;
+        self.last_words(f)
+    }
+}
+
+impl Error {
+    /// All but what was written last.
+    fn headline(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let this = &*self.0;
         write!(f, "could not {}", this.doing)?;
         if let Some(context) = this.context {
@@ -39,9 +48,34 @@ impl fmt::Display for Error {
         }
         Ok(())
     }
-}
 
-impl Error {
+    /// What was written last, in lines of their own.
+    fn last_words(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(Excerpt { text, left_out }) = &self.0.excerpt else { return Ok(()) };
+        let text = text.trim_end();
+        if text.is_empty() {
+            return Ok(());
+        }
+        f.write_str("\nits last words")?;
+        if *left_out > 0 {
+            write!(f, " ({left_out} bytes before them are left out)")?;
+        }
+        f.write_str(":")?;
+        for line in text.lines() {
+            f.write_str("\n    ")?;
+            for letter in line.chars() {
+                match letter {
+                    // They could change what stands elsewhere on a terminal.
+                    letter if letter.is_control() && letter != '\t' => {
+                        write!(f, "{}", letter.escape_default())?;
+                    }
+                    letter => f.write_char(letter)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// What happened, in words.
     fn happened(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let this = &*self.0;
@@ -101,15 +135,15 @@ impl Error {
 /// For those who `unwrap`: the message and its causes, not the structure.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")?;
+        self.headline(f)?;
         let mut cause = self.source();
         while let Some(error) = cause {
             write!(f, ": {error}")?;
             cause = error.source();
         }
         if let Some(backtrace) = self.panic().and_then(super::Panic::backtrace) {
-            write!(f, "\n{backtrace}")?;
+            write!(f, "\n{}", backtrace.trim_end())?;
         }
-        Ok(())
+        self.last_words(f)
     }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong: one public type, with answers to "what happened" and "may I try again".
 
 mod display;
+mod ended;
 mod panic;
 mod task;
 
@@ -9,8 +10,12 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Context, Exit};
+use offspring_platform::wait::Exit;
 
+use crate::context::Context;
+use crate::transcript::Excerpt;
+
+pub(crate) use ended::Ended;
 pub use panic::Panic;
 pub use task::TaskError;
 
@@ -112,6 +117,8 @@ pub(crate) struct Repr {
     capture: Option<String>,
     exit: Option<Exit>,
     panic: Option<Panic>,
+    /// What it wrote last.
+    excerpt: Option<Excerpt>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -133,6 +140,7 @@ impl Error {
             capture: None,
             exit: None,
             panic: None,
+            excerpt: None,
             source: None,
         }))
     }
@@ -197,6 +205,11 @@ impl Error {
         self
     }
 
+    pub(crate) fn wrote(mut self, excerpt: Option<Excerpt>) -> Self {
+        self.0.excerpt = excerpt;
+        self
+    }
+
     pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
@@ -215,6 +228,7 @@ impl Error {
             task_name: this.task_name.clone(),
             capture: this.capture.clone(),
             panic: this.panic.clone(),
+            excerpt: this.excerpt.clone(),
             source: None,
             ..*this
         }))
@@ -287,6 +301,27 @@ impl Error {
     #[must_use]
     pub fn panic(&self) -> Option<&Panic> {
         self.0.panic.as_ref()
+    }
+
+    /// The last lines that the child wrote to a stream that was captured: [`Stdio::captured`](crate::Stdio::captured).
+    /// `None` when none was, or the child is not to blame; empty when it wrote nothing.
+    ///
+    /// At most [`Stdio::CAPTURED`](crate::Stdio::CAPTURED) bytes, cut at the beginning of a line where one is near;
+    /// bytes that are no UTF-8 are replaced by U+FFFD. For a task of a pool, what was written since it began (what
+    /// an earlier task left buffered, or a thread or program of it still writes, may be among it); for an
+    /// initialiser, since the start of its worker. Without what std's hook printed about the panic that is
+    /// [`Error::panic`].
+    ///
+    /// It is the last part of the error's text, where control characters are escaped.
+    #[must_use]
+    pub fn stderr(&self) -> Option<&str> {
+        self.0.excerpt.as_ref().map(|excerpt| excerpt.text.as_str())
+    }
+
+    /// How many bytes were written before those that [`Error::stderr`] has, and are left out.
+    #[must_use]
+    pub fn stderr_left_out(&self) -> u64 {
+        self.0.excerpt.as_ref().map_or(0, |excerpt| excerpt.left_out)
     }
 }
 

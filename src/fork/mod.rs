@@ -57,14 +57,14 @@
 
 mod map;
 
-use std::any::type_name;
+use std::any::{Any, type_name};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::codec::Encoded;
 use crate::error::Error;
-use crate::function::{self, Failure};
+use crate::function::{self, Failure, Inherited};
 use crate::pool::{Indexed, index_of};
 use crate::process::{self, Process};
 
@@ -106,8 +106,11 @@ where
     R: Serialize + DeserializeOwned + 'static,
     F: Fn() -> R,
 {
-    let inherited = |_: &[u8], output: &mut Encoded| function::run_inherited(&function, output);
-    process::start_inherited(type_name::<F>(), &inherited)
+    let run = |_: &mut Option<Box<dyn Any>>, _: &[u8], output: &mut Encoded| {
+        function::run_inherited(&function, output)
+    };
+    let inherited = Inherited { run: &run, captures_channels: true };
+    process::start_inherited(type_name::<F>(), inherited)
 }
 
 /// Runs a closure on each of the items, in workers that inherit both, and returns the results in the
@@ -192,11 +195,12 @@ where
     R: Serialize + DeserializeOwned + 'static,
     F: Fn(&T) -> R,
 {
-    let inherited = |input: &[u8], output: &mut Encoded| {
+    let run = |_: &mut Option<Box<dyn Any>>, input: &[u8], output: &mut Encoded| {
         let Some(item) = index_of(input).and_then(|index| items.get(index)) else {
             return Err(Failure::Function("there is no such item".into()));
         };
         function::run_inherited(|| function(item), output)
     };
-    Indexed::start(workers, items.len(), type_name::<F>(), &inherited).map(Map::new)
+    let inherited = Inherited { run: &run, captures_channels: true };
+    Indexed::start(workers, items.len(), type_name::<F>(), inherited).map(Map::new)
 }

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Exit;
-use crate::capture::Flaw;
-use crate::error::{Error, ErrorKind, Panic, Phase};
-use crate::supervisor::protocol::How;
+use offspring_platform::wait::Exit;
+
+use super::flaw::Flaw;
+use super::panic;
+use crate::error::{Ended, Error, ErrorKind, Panic, Phase};
+use crate::transcript::{self, Excerpt, Part};
 
 /// How a call failed inside the child.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,9 +21,48 @@ pub(crate) enum Failure {
     /// What is to run after a fork failed like this.
     Hook(String),
     /// The process that ran it ended without an answer.
-    Died(How),
+    Died(Ended),
     /// What was captured for it could not be set or undone.
     Captured(Box<Flaw>),
+}
+
+/// A failure on its way to the owner.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Failed {
+    pub(crate) failure: Failure,
+    /// What was written to a captured stream before it.
+    pub(crate) excerpt: Option<Excerpt>,
+}
+
+impl Failed {
+    /// A failure of this process, as it is told to the owner: with what was written from this place on.
+    #[cold]
+    pub(crate) fn here(failure: Failure, from: u64) -> Self {
+        let excerpt = transcript::own().and_then(|own| {
+            let panic = match failure {
+                Failure::Panicked(_) => panic::printed(),
+                _ => None,
+            };
+            Excerpt::without(&own, from, panic.map(|(from, to)| Part { from, to }))
+        });
+        Self { failure, excerpt }
+    }
+
+    /// As the user sees it.
+    pub(crate) fn into_error(self, doing: &'static str) -> Error {
+        self.failure.into_error(doing).wrote(self.excerpt)
+    }
+
+    /// See [`Failure::of_initialiser`].
+    pub(crate) fn of_initialiser(self) -> Error {
+        self.failure.of_initialiser().wrote(self.excerpt)
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self { failure, excerpt: None }
+    }
 }
 
 impl Failure {

@@ -24,8 +24,12 @@ where
 
     fn run(function: F, call: &mut Call<'_>) {
         call.outcome = Some(perform(|| {
+            reached!(Arguments);
             let argument = call.argument::<A>()?;
-            call.result(function(argument))
+            reached!(Task);
+            let result = function(argument);
+            reached!(Result);
+            call.result(result)
         }));
     }
 }
@@ -43,7 +47,7 @@ fn make<A: DeserializeOwned + 'static>(
 }
 
 /// What the user's function says in place of what it should make.
-fn told(error: impl Display) -> Failure {
+pub(super) fn told(error: impl Display) -> Failure {
     Failure::Init(error.to_string())
 }
 
@@ -173,13 +177,16 @@ where
 
     fn run(function: F, call: &mut Call<'_>) {
         call.outcome = Some(perform(|| {
+            reached!(Arguments);
             let argument = call.argument::<A>()?;
+            reached!(Task);
             let state = call.state.as_mut().and_then(|state| state.downcast_mut::<S>());
             let Some(state) = state else {
                 let text = format!("the worker has no state of type `{}`", type_name::<S>());
                 return Err(Failure::Function(text));
             };
             let result = function(state, argument);
+            reached!(Result);
             call.result(result)
         }));
     }

@@ -1,7 +1,20 @@
 //! What a child runs: the user's function, between decoding its argument and encoding its result.
 
+/// A child has come to a moment at which a test may want it to die.
+macro_rules! reached {
+    ($moment:ident) => {
+        #[cfg(feature = "test")]
+        crate::testing::reached(crate::testing::KillAt::$moment);
+    };
+}
+
+pub(crate) use reached;
+
 mod failure;
+mod flaw;
+mod inherited;
 mod kinds;
+pub(crate) mod panic;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -15,7 +28,9 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind};
 
-pub(crate) use failure::Failure;
+pub(crate) use failure::{Failed, Failure};
+pub(crate) use flaw::{Flaw, Step};
+pub(crate) use inherited::{Given, Inherited, run_inherited};
 pub(crate) use kinds::{
     Made, builder, collector, fallible, fallible_builder, finale, initial, plain, stateful,
 };
@@ -98,21 +113,8 @@ fn name_of(descriptor: &'static Descriptor) -> Result<Name, Error> {
 /// Runs user code, and turns a panic into a [`Failure`].
 fn perform(run: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     // The state of a worker may be half changed by a panic; that the next task sees it is documented.
-    crate::child::panic::caught(|| catch_unwind(AssertUnwindSafe(run)))
+    panic::caught(|| catch_unwind(AssertUnwindSafe(run)))
         .unwrap_or_else(|panic| Err(Failure::Panicked(panic)))
-}
-
-/// What a forked child runs without a name for it, because it is a copy of the process that has it: a
-/// closure with its captures. It is handed down the stack, from the fork to where tasks are run, and
-/// never returned from, so it may borrow.
-pub(crate) type Inherited<'a> = &'a (dyn Fn(&[u8], &mut Encoded) -> Result<(), Failure> + 'a);
-
-/// Runs a closure that was inherited. Its result is appended to `output`.
-pub(crate) fn run_inherited<R: Serialize + 'static>(
-    run: impl FnOnce() -> R,
-    output: &mut Encoded,
-) -> Result<(), Failure> {
-    perform(|| encode_result(run(), output))
 }
 
 /// Finds functions by their names; remembers the last, which is mostly the next.
@@ -150,7 +152,8 @@ impl<'a> Finder<'a> {
     ) -> Result<(), Failure> {
         if name == Name::INHERITED {
             let nothing = || Failure::Function("this process inherited no function".into());
-            return self.inherited.ok_or_else(nothing)?(&input, output);
+            let inherited = self.inherited.ok_or_else(nothing)?;
+            return (inherited.run)(state, &input, output);
         }
         let mut call = Call { state, input, descriptors, output, outcome: None };
         let ran = self.find(name).and_then(|found| found.call::<Calls>(&mut call));
@@ -158,6 +161,19 @@ impl<'a> Finder<'a> {
             return Err(Failure::Function(error.to_string()));
         }
         call.outcome.unwrap_or_else(|| Err(Failure::Function("the function did not run".into())))
+    }
+
+    /// The same, with a place of its own for the result.
+    pub(crate) fn call_once(
+        &mut self,
+        name: Name,
+        state: &mut Option<Box<dyn Any>>,
+        input: Cow<'_, [u8]>,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<Encoded, Failure> {
+        let mut output = Encoded::default();
+        self.call(name, state, input, descriptors, &mut output)?;
+        Ok(output)
     }
 }
 
@@ -168,7 +184,5 @@ pub(crate) fn call(
     input: Cow<'_, [u8]>,
     descriptors: Vec<OwnedFd>,
 ) -> Result<Encoded, Failure> {
-    let mut output = Encoded::default();
-    Finder::default().call(name, state, input, descriptors, &mut output)?;
-    Ok(output)
+    Finder::default().call_once(name, state, input, descriptors)
 }

@@ -7,7 +7,7 @@ use offspring_platform::threads::{NotSingleThreaded, SingleThreaded};
 
 use super::place::{DEEPEST, Place};
 use super::{DOING, failed, handover, waiters};
-use crate::Context;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::logging;
 

@@ -37,13 +37,17 @@ pub(crate) fn note(parent: u32, nonce: u128) -> String {
     format!("{parent}:{nonce:032x}")
 }
 
+/// What a note says: the parent, and the number that only the two know.
+pub(crate) fn parse(note: &OsStr) -> Option<(u32, u128)> {
+    let (parent, nonce) = note.to_str()?.split_once(':')?;
+    Some((parent.parse().ok()?, u128::from_str_radix(nonce, 16).ok()?))
+}
+
 /// Checks a note, and takes over what it promises. `None` when it was meant for another process, and
 /// came here by inheritance.
 pub(crate) fn read(note: &OsStr, entered: &Entered) -> Result<Option<Handover>, &'static str> {
     let malformed = "its text is not one that offspring writes";
-    let (parent, nonce) = note.to_str().and_then(|text| text.split_once(':')).ok_or(malformed)?;
-    let parent: u32 = parent.parse().map_err(|_| malformed)?;
-    let nonce = u128::from_str_radix(nonce, 16).map_err(|_| malformed)?;
+    let (parent, nonce) = parse(note).ok_or(malformed)?;
     let mine = std::os::unix::process::parent_id() == parent;
     let taken = entered.claim(Handed::Channel).and_then(|channel| {
         let own_user = peer::is_own_user(channel.borrow()?)?;

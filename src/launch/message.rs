@@ -8,7 +8,7 @@ use offspring_platform::environment::Change;
 use serde::{Deserialize, Serialize};
 
 use super::place::Place;
-use crate::Context;
+use crate::context::Context;
 use crate::function::Name;
 use crate::hooks::Hook;
 
@@ -28,6 +28,8 @@ pub(crate) struct Launch {
     /// What `ps` shows.
     pub(crate) name: String,
     pub(crate) standard: [Standard; 3],
+    /// The standard stream that leads to its transcript, if one does.
+    pub(crate) transcript: Option<u32>,
     pub(crate) environment: Vec<EnvironmentChange>,
     pub(crate) directory: Option<Bytes>,
     pub(crate) memory_limit: Option<u64>,
@@ -60,6 +62,8 @@ pub(crate) struct WorkerRole {
     pub(crate) finaliser: Option<Name>,
     /// Somebody wants to know since when a task runs.
     pub(crate) timed: bool,
+    /// Each outcome is to tell when its task ran.
+    pub(crate) timeline: bool,
     /// It ends when it has grown by so many bytes since its state was made.
     pub(crate) growth_limit: Option<u64>,
     /// Each task runs in a copy of it, or if that cannot be, it ends after the first.

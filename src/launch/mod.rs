@@ -5,22 +5,25 @@ pub(crate) mod gates;
 pub(crate) mod handover;
 pub(crate) mod message;
 pub(crate) mod place;
+mod stdio;
 pub(crate) mod waiters;
 
-use std::os::fd::OwnedFd;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use offspring_platform::environment::Change;
+use offspring_platform::transcript::Transcript;
 use offspring_platform::{fork, program, random};
 
-use crate::Context;
 use crate::codec::{self, Encoded};
+use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::hooks;
 use message::{Launch, Role, Standard};
 use place::Place;
+pub use stdio::Stdio;
+pub(crate) use stdio::Stream;
 
 /// What errors say was attempted.
 pub(crate) const DOING: &str = "start a child process";
@@ -34,6 +37,19 @@ pub(crate) struct Specification {
     pub(crate) standard: [Stream; 3],
     pub(crate) memory_limit: Option<u64>,
     pub(crate) start_timeout: Duration,
+}
+
+impl Specification {
+    /// The number of a standard stream that is captured.
+    pub(crate) fn captured(&self) -> Option<u32> {
+        let mut all = (0..).zip(&self.standard);
+        all.find(|(_, stream)| matches!(stream, Stream::Captured)).map(|(number, _)| number)
+    }
+
+    /// Where the child will write what is captured.
+    pub(crate) fn transcript(&self) -> io::Result<Option<Transcript>> {
+        self.captured().map(|_| Transcript::new()).transpose()
+    }
 }
 
 /// How long a child may take to say hello, unless the user says otherwise.
@@ -52,14 +68,6 @@ impl Default for Specification {
     }
 }
 
-/// Where a standard stream of the child leads.
-#[derive(Debug, Clone)]
-pub(crate) enum Stream {
-    Inherit,
-    Null,
-    Open(Arc<OwnedFd>),
-}
-
 /// What the child is told. Environment, directory and streams are added by the ways that need them.
 pub(crate) fn prepare(
     context: Context,
@@ -76,6 +84,7 @@ pub(crate) fn prepare(
         may_fork: fork::is_allowed(),
         name: specification.name.clone().unwrap_or_else(|| name.to_owned()),
         standard: [Standard::Keep; 3],
+        transcript: specification.captured(),
         environment: Vec::new(),
         directory: None,
         memory_limit: specification.memory_limit,
@@ -100,7 +109,7 @@ pub(crate) fn no_directory(directory: Option<&Path>) -> String {
 }
 
 /// A failure of the system while a child was being started.
-pub(crate) fn failed(context: Context, what: &str, error: std::io::Error) -> Error {
+pub(crate) fn failed(context: Context, what: &str, error: io::Error) -> Error {
     let detail = format!("{what}: {error}");
     Error::new(ErrorKind::Start, DOING).in_context(context).detail(detail).caused_by(error)
 }

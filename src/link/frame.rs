@@ -115,6 +115,14 @@ impl Header {
     }
 }
 
+/// A header with any numbers, also such as no frame has.
+#[cfg(fuzzing)]
+pub(crate) fn header(kind: u8, descriptors: u8, id: u64, length: u64) -> Vec<u8> {
+    let mut bytes = Header { kind: Kind::Hello, descriptors, id, length }.to_bytes().to_vec();
+    bytes[5] = kind;
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

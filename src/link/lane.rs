@@ -53,6 +53,30 @@ pub(crate) enum Note {
     TaskInPieces,
     /// From the worker: the result of the next task comes through the ring for bulk; its length.
     DoneInPieces,
+    /// From the worker: when the task ran whose outcome comes next, where its owner wants to know.
+    Ran,
+}
+
+/// When a task ran, by the clock that all processes read alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) begin: u64,
+    pub(crate) end: u64,
+}
+
+impl Span {
+    /// How many bytes it takes behind the head of its frame.
+    pub(crate) const LENGTH: usize = 2 * size_of::<u64>();
+
+    pub(crate) fn to_bytes(self) -> [u8; Self::LENGTH] {
+        (u128::from(self.begin) | (u128::from(self.end) << 64)).to_le_bytes()
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "one half of it, then the other")]
+    pub(crate) fn from_bytes(bytes: [u8; Self::LENGTH]) -> Self {
+        let both = u128::from_le_bytes(bytes);
+        Self { begin: both as u64, end: (both >> 64) as u64 }
+    }
 }
 
 /// What stands before the bytes of a frame.
@@ -94,6 +118,7 @@ impl Head {
             7 => Note::Leaving,
             8 => Note::TaskInPieces,
             9 => Note::DoneInPieces,
+            10 => Note::Ran,
             _ => return None,
         };
         let length = usize::try_from(word & (BROUGHT - 1)).ok()?;
@@ -136,12 +161,12 @@ impl<'a> Status<'a> {
         self.0[APART].store(number, Ordering::Release);
     }
 
-    /// In a worker with a deadline: when it began the task, or zero when it has none.
+    /// In a worker with a deadline or a timeline: when it began the task, or zero when it has none.
     pub(crate) fn set_running_since(self, time: u64) {
         self.0[APART + 2].store(time, Ordering::Release);
     }
 
-    /// The number of the task that runs, and since when; zero if none does, or has a deadline.
+    /// The number of the task that runs, and since when; zero if none does, or nobody wanted to know.
     pub(crate) fn running(self) -> (u64, u64) {
         loop {
             let number = self.begun();
@@ -173,7 +198,34 @@ impl<'a> Status<'a> {
     pub(crate) fn waited(self, now: u64) -> u64 {
         let since = self.0[APART + 5].load(Ordering::Relaxed);
         let current = if since == 0 { 0 } else { now.saturating_sub(since) };
-        self.0[APART + 4].load(Ordering::Relaxed) + current
+        // A broken worker may have written any number.
+        self.0[APART + 4].load(Ordering::Relaxed).saturating_add(current)
+    }
+
+    /// In a worker: when it came to run the user's code, and when its state was made; zero while not.
+    pub(crate) fn set_came_up(self, entered: u64, made: u64) {
+        self.0[APART + 6].store(entered, Ordering::Relaxed);
+        self.0[APART + 7].store(made, Ordering::Relaxed);
+    }
+
+    /// See [`Status::set_came_up`].
+    pub(crate) fn came_up(self) -> (u64, u64) {
+        (self.0[APART + 6].load(Ordering::Relaxed), self.0[APART + 7].load(Ordering::Relaxed))
+    }
+
+    /// In a worker: when it began to end; zero before.
+    pub(crate) fn closing_since(self) -> &'a AtomicU64 {
+        &self.0[APART + 8]
+    }
+
+    /// In a worker whose stream is captured: where the transcript was when the task began.
+    pub(crate) fn set_mark(self, place: u64) {
+        // What says that the task began comes after it, and publishes it.
+        self.0[APART + 9].store(place, Ordering::Relaxed);
+    }
+
+    pub(crate) fn mark(self) -> u64 {
+        self.0[APART + 9].load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_initialised(self) -> bool {
@@ -218,6 +270,7 @@ mod tests {
             Note::Leaving,
             Note::TaskInPieces,
             Note::DoneInPieces,
+            Note::Ran,
         ] {
             for (tag, brought) in [(0, false), (7, true), (LARGEST_TAG, false), (LARGEST_TAG, true)]
             {
@@ -225,11 +278,21 @@ mod tests {
                 assert_eq!(Head::from_bytes(head.to_bytes()), Some(head));
             }
         }
+        let span = Span { begin: 1, end: u64::MAX - 1 };
+        assert_eq!(Span::from_bytes(span.to_bytes()), span);
         assert_eq!(Head::from_bytes([0; HEAD]), None);
         assert_eq!(Head::from_bytes([0xff; HEAD]), None);
         let long = ((Note::Task as u64) << 56) | (LARGEST as u64 + 1);
         assert_eq!(Head::from_bytes(long.to_ne_bytes()), None);
         assert_eq!(Head::new(Note::Done, 1).size(), 16);
         assert_eq!(Head::new(Note::Done, 8).size(), 16);
+    }
+
+    #[test]
+    fn a_worker_that_says_it_waited_for_ever_is_believed() {
+        let words: Vec<AtomicU64> = (0..ring::USER_WORDS).map(|_| AtomicU64::new(1)).collect();
+        let status = Status(&words);
+        words[APART + 4].store(u64::MAX, Ordering::Relaxed);
+        assert_eq!(status.waited(7), u64::MAX);
     }
 }

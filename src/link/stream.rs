@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Instant;
 
 use offspring_platform::fd::PrivateFd;
-use offspring_platform::poll::{self, Interest};
+use offspring_platform::poll::Interest;
 use offspring_platform::socket;
 
+use super::Broken;
 use super::bulk::make_room;
 use super::frame::{Frame, Header, Kind};
 use crate::codec::descriptors::Carried;
@@ -24,32 +24,6 @@ const READS: usize = 16;
 const FIRST: usize = 2 << 10;
 /// Frames up to this size are copied together, so that several leave in one system call.
 const SMALL: usize = 16 << 10;
-
-/// Why a channel is of no use any more.
-#[derive(Debug)]
-pub(crate) enum Broken {
-    /// The peer sent something that is not a frame, or not one that belongs here.
-    Protocol(&'static str),
-    /// The system refused.
-    System(io::Error),
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Protocol(what) => write!(f, "the peer broke the protocol: {what}"),
-            Self::System(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Broken {}
-
-impl From<io::Error> for Broken {
-    fn from(error: io::Error) -> Self {
-        Self::System(error)
-    }
-}
 
 /// Bytes that wait to be sent, with the descriptors that go with the first of them.
 struct Chunk {
@@ -82,12 +56,15 @@ pub(crate) struct Link {
     head: Vec<u8>,
     /// The frame being read.
     body: Option<(Header, Vec<u8>)>,
-    whole: VecDeque<Frame>,
-    descriptors: VecDeque<OwnedFd>,
+    /// Frames that were not handed out, with their descriptors. A child that is forked meanwhile must not keep
+    /// those: they may be the channel and the lifeline of a sibling.
+    whole: VecDeque<(Frame, Vec<PrivateFd>)>,
+    /// Those that came with frames that are not whole.
+    descriptors: VecDeque<PrivateFd>,
     /// Where small things arrive. Its memory is not touched beyond what arrived: after a fork, each page that is
     /// costs as much as ten system calls.
     scratch: Vec<u8>,
-    ended: bool,
+    pub(super) ended: bool,
     /// The peer was gone when something was to be sent to it.
     lost: bool,
 }
@@ -214,6 +191,16 @@ impl Link {
         Ok(())
     }
 
+    /// The same, and on until a frame is whole, if what is left has one: who asks for a frame gets the one that is
+    /// there, in however many pieces.
+    pub(crate) fn fill_to_frame(&mut self) -> Result<(), Broken> {
+        let mut reads = 0;
+        while !self.ended && (reads < READS || self.whole.is_empty()) && self.fill_once()? {
+            reads += 1;
+        }
+        Ok(())
+    }
+
     /// Reads all that a peer sent before it ended.
     pub(crate) fn drain(&mut self) -> Result<(), Broken> {
         while !self.ended && self.fill_once()? {}
@@ -221,7 +208,7 @@ impl Link {
     }
 
     /// Reads once; false when nothing is left for now.
-    fn fill_once(&mut self) -> Result<bool, Broken> {
+    pub(super) fn fill_once(&mut self) -> Result<bool, Broken> {
         let mut arrived = Vec::new();
         let missing = self.body.as_ref().map_or(0, |(header, body)| missing(header, body));
         let got = match &mut self.body {
@@ -245,7 +232,9 @@ impl Link {
                 received(socket::receive_behind(from, &mut self.scratch, usize::MAX, &mut arrived))?
             }
         };
-        self.descriptors.extend(arrived);
+        for one in arrived {
+            self.descriptors.push_back(self.socket.alike(one)?);
+        }
         if self.descriptors.len() > 2 * MOST_DESCRIPTORS {
             return Err(Broken::Protocol("more descriptors than belong to its frames"));
         }
@@ -303,13 +292,18 @@ impl Link {
             return Err(Broken::Protocol("descriptors are missing"));
         }
         let descriptors = self.descriptors.drain(..count).collect();
-        self.whole.push_back(Frame { kind: header.kind, id: header.id, bytes, descriptors });
+        let frame = Frame { kind: header.kind, id: header.id, bytes, descriptors: Vec::new() };
+        self.whole.push_back((frame, descriptors));
         Ok(())
     }
 
     /// The next whole frame.
     pub(crate) fn next(&mut self) -> Option<Frame> {
-        self.whole.pop_front()
+        let (mut frame, descriptors) = self.whole.pop_front()?;
+        let own = descriptors.into_iter().map(PrivateFd::into_owned);
+        // Not its own are those of the parent, in the copy of a link that a forked child has, and cannot use.
+        frame.descriptors = own.collect::<io::Result<_>>().ok()?;
+        Some(frame)
     }
 
     /// Whether the peer has closed its end, and every whole frame it sent was handed out.
@@ -333,26 +327,27 @@ impl Link {
     }
 
     /// What was read and not handed out, as it came; see [`Link::put_back`].
-    pub(crate) fn unread(&self) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
+    pub(crate) fn unread(&self) -> io::Result<(Vec<u8>, Vec<BorrowedFd<'_>>)> {
         let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
-        for frame in &self.whole {
+        for (frame, own) in &self.whole {
             let header = Header {
                 kind: frame.kind,
-                descriptors: u8::try_from(frame.descriptors.len()).unwrap_or(u8::MAX),
+                descriptors: u8::try_from(own.len()).unwrap_or(u8::MAX),
                 id: frame.id,
                 length: frame.bytes.len() as u64,
             };
             bytes.extend_from_slice(&header.to_bytes());
             bytes.extend_from_slice(&frame.bytes);
-            descriptors.extend(frame.descriptors.iter().map(AsFd::as_fd));
+            descriptors.extend(own);
         }
         if let Some((header, body)) = &self.body {
             bytes.extend_from_slice(&header.to_bytes());
             bytes.extend_from_slice(body);
         }
         bytes.extend_from_slice(&self.head);
-        descriptors.extend(self.descriptors.iter().map(AsFd::as_fd));
-        (bytes, descriptors)
+        descriptors.extend(&self.descriptors);
+        let borrowed = descriptors.into_iter().map(PrivateFd::borrow).collect::<io::Result<_>>()?;
+        Ok((bytes, borrowed))
     }
 
     /// In a new link for the same socket: what another had read and not handed out.
@@ -361,7 +356,9 @@ impl Link {
         bytes: &[u8],
         descriptors: Vec<OwnedFd>,
     ) -> Result<(), Broken> {
-        self.descriptors.extend(descriptors);
+        for one in descriptors {
+            self.descriptors.push_back(self.socket.alike(one)?);
+        }
         self.parse(bytes)
     }
 
@@ -383,51 +380,6 @@ impl Link {
     /// What this end waits for.
     pub(crate) fn interest(&self) -> io::Result<Interest<'_>> {
         Ok(Interest::readable_and_writable(self.socket.borrow()?, self.has_output()))
-    }
-
-    /// Waits for the next whole frame, sending meanwhile what waits to be sent.
-    ///
-    /// `None` at the end, or at the deadline.
-    pub(crate) fn wait_for_frame(
-        &mut self,
-        deadline: Option<Instant>,
-    ) -> Result<Option<Frame>, Broken> {
-        loop {
-            self.flush()?;
-            if let Some(frame) = self.next() {
-                return Ok(Some(frame));
-            }
-            if self.ended {
-                return Ok(None);
-            }
-            // Not `fill`: behind this frame may be another that is very long.
-            if self.fill_once()? {
-                continue;
-            }
-            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                return Ok(None);
-            }
-            if self.is_open() {
-                poll::wait(&mut [self.interest()?], left)?;
-            }
-        }
-    }
-
-    /// Sends all that waits, however long the peer takes.
-    pub(crate) fn flush_all(&mut self) -> Result<(), Broken> {
-        loop {
-            self.flush()?;
-            if !self.has_output() {
-                return Ok(());
-            }
-            let mut interest = [self.interest()?];
-            poll::wait(&mut interest, None)?;
-            // A peer that sends while we do must not be left waiting for room.
-            if interest[0].can_read() && self.is_open() {
-                self.fill()?;
-            }
-        }
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) use down::{
 };
 pub(crate) use up::{Levels, copied, enter, for_copy};
 
-use crate::child::worker::whoami;
+use crate::child::whoami::whoami;
 use crate::error::Error;
 
 /// Installs `logger` as the logger of this process and, by way of this process, of its children.
@@ -163,7 +163,7 @@ pub fn source() -> Option<Source> {
 
 /// This thread, while it runs a task as a worker that is none.
 fn inline_source() -> Option<Source> {
-    let who = whoami().filter(|who| who.context == crate::Context::Inline)?;
+    let who = whoami().filter(|who| who.context == crate::context::Context::Inline)?;
     let worker = usize::try_from(who.index).ok();
     Some(Source { pid: std::process::id(), worker, generation: who.generation })
 }

@@ -9,7 +9,7 @@ use offspring_platform::poll::Interest;
 use super::batch::BatchId;
 use super::drive::{Source, Watched};
 use super::shared::Shared;
-use crate::select::source::Needs;
+use crate::woken::Needs;
 
 /// While another thread drives a pool, how often its tasks are looked at.
 const FOLLOWED: Duration = Duration::from_millis(5);
@@ -74,9 +74,7 @@ impl Turn {
                     }
                     Some(timeout) => {
                         core.driven = true;
-                        let mut watched = core.watched();
-                        // In a forked child, which has none of them.
-                        watched.retain(|one| one.socket.borrow().is_ok());
+                        let watched = core.watched();
                         State::Driving { watched, since: now(), timeout }
                     }
                 },

@@ -52,7 +52,7 @@ impl Worker {
 
     /// Whether more of what is left to send could be sent now.
     pub(super) fn has_room_for_more(&mut self) -> bool {
-        self.bulk_tasks.has_room()
+        self.keeper.is_some() && self.bulk_tasks.has_room()
     }
 
     /// Whether something is left to send.

@@ -10,7 +10,7 @@ use super::report::Account;
 use super::settings::{Reuse, Settings};
 use super::task::Waiting;
 use super::worker::Worker;
-use crate::Context;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::link::Spin;
 use crate::supervisor::Supervisor;
@@ -111,6 +111,10 @@ impl Core {
             let batch = waiting.batch();
             if self.batches.is_cancelled(batch) {
                 self.settle_cancelled(&waiting);
+                continue;
+            }
+            if !waiting.is_whole() {
+                self.fail_as_overwritten(&waiting);
                 continue;
             }
             match self.batches.slot_of(batch, waiting.index(), self.target) {

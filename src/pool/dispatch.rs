@@ -220,6 +220,20 @@ impl Core {
         }
     }
 
+    /// Settles tasks that came back as something that cannot be sent again.
+    pub(super) fn fail_as_overwritten(&mut self, waiting: &Waiting) {
+        for index in waiting.index()..waiting.index() + waiting.count() {
+            let number = self.batches.number(waiting.batch(), index);
+            let error = Error::new(ErrorKind::Protocol, "run a task")
+                .at(Phase::Unknown)
+                .detail("the worker that it was sent to has overwritten it")
+                .advice("look for code in the worker that writes where it must not")
+                .in_context(self.context)
+                .of_task(number, self.batches.name(waiting.batch()));
+            self.settle(waiting.batch(), index, What::Failed(error));
+        }
+    }
+
     pub(super) fn fail_as_cancelled(&mut self, batch: BatchId, index: u64, phase: Phase) {
         let number = self.batches.number(batch, index);
         let error = Error::new(ErrorKind::Cancelled, "run a task")

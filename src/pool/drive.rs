@@ -119,7 +119,7 @@ impl Shared {
         core
     }
 
-    /// What to poll: as many as are watched, without those that are no descriptor of this process, and then what
+    /// What to poll: what is watched, all of which are descriptors of this process, and then what
     /// wakes the driver.
     pub(super) fn interests<'a>(&'a self, watched: &'a [Watched], into: &mut Vec<Interest<'a>>) {
         let sockets = watched.iter().filter_map(|one| {
@@ -151,23 +151,15 @@ impl Shared {
     pub(super) fn poll(&self, watched: &[Watched], timeout: Option<Duration>) -> Vec<Source> {
         let logs = logging::bell();
         let mut interests = Vec::with_capacity(watched.len() + 2);
-        let mut sources = Vec::with_capacity(watched.len());
-        for one in watched {
-            if let Ok(fd) = one.socket.borrow() {
-                interests.push(Interest::readable_and_writable(fd, one.write));
-                sources.push(one.source);
-            }
-        }
-        let own = interests.len();
-        interests.extend(self.listener.borrow().ok().map(Interest::readable));
+        self.interests(watched, &mut interests);
         let all = interests.len();
         interests.extend(logs.as_ref().and_then(Bell::interest));
         if poll::wait(&mut interests, timeout).is_err() {
-            // Out of memory: look at everything, a little later.
+            // More than this process may have now (the limit was lowered): look at everything, a little later.
             std::thread::sleep(Duration::from_millis(1));
-            return sources;
+            return watched.iter().map(|one| one.source).collect();
         }
-        if interests[own..all].iter().any(Interest::can_read) {
+        if interests[watched.len()..all].iter().any(Interest::can_read) {
             self.listener.clear();
         }
         if let Some(logs) =
@@ -175,11 +167,11 @@ impl Shared {
         {
             logs.clear();
         }
-        sources
-            .into_iter()
+        watched
+            .iter()
             .zip(&interests)
             .filter(|(_, interest)| interest.can_read() || interest.can_write())
-            .map(|(source, _)| source)
+            .map(|(one, _)| one.source)
             .collect()
     }
 
@@ -345,6 +337,8 @@ impl Core {
                 }
             }
         }
+        // A forked child has none of them.
+        watched.retain(|one| one.socket.borrow().is_ok());
         watched
     }
 

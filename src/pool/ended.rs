@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use offspring_platform::wait::Exit;
 use offspring_platform::wait::was_killed;
 
 use super::batch::From;
@@ -11,7 +12,6 @@ use super::report::WorkerReport;
 use super::settings::pause_after;
 use super::task::Waiting;
 use super::worker::Worker;
-use crate::Exit;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::supervisor::watchdog::Expired;
 
@@ -21,11 +21,13 @@ pub(super) struct End {
     pub(super) exit: Exit,
     pub(super) expired: Option<Expired>,
     pub(super) out_of_memory: bool,
+    /// When, as far as is known.
+    pub(super) at: Option<u64>,
 }
 
 impl End {
     pub(super) const UNKNOWN: Self =
-        Self { exit: Exit::Unknown, expired: None, out_of_memory: false };
+        Self { exit: Exit::Unknown, expired: None, out_of_memory: false, at: None };
 
     fn explain(self, error: Error) -> Error {
         if self.out_of_memory {
@@ -52,12 +54,13 @@ impl Core {
         let (started, waiting) = worker.what_is_left();
         self.put_back(waiting);
         for task in started {
+            self.record_lost(slot, &worker, &task, end);
             self.task_ended(slot, &worker, task, end, begun);
         }
         let expected = worker.closing || worker.failed;
         let abnormal = worker.killed_for.is_none() && (exit != Exit::Code(0) || !expected);
         if abnormal {
-            self.account.abnormal.push(exit);
+            self.account.ended_abnormally(exit);
         }
         let why = match () {
             () if worker.killed_for.is_some() => "its task was cancelled",
@@ -67,6 +70,7 @@ impl Core {
             () if worker.failed => "it did not come up",
             () => "it was to be replaced, or the pool ended",
         };
+        self.record_exit(slot, &worker, end.at, why);
         let generation = self.slots[slot].generation;
         let ended = WorkerReport::of(&worker, slot, generation, Some((exit, why)));
         self.account.ended(ended);
@@ -85,6 +89,7 @@ impl Core {
         self.put_back(waiting);
         let from = From { worker: slot, pid: worker.pid };
         for task in started {
+            self.record_lost(slot, &worker, &task, End::UNKNOWN);
             for index in task.index()..task.index() + task.count() {
                 match &self.broken {
                     Some(error) if worker.killed_for != Some(task.batch()) => {
@@ -95,6 +100,7 @@ impl Core {
                 }
             }
         }
+        self.record_exit(slot, &worker, None, "the pool ended");
     }
 
     /// What a task gets that was begun by a worker that has ended.
@@ -120,7 +126,8 @@ impl Core {
             } else {
                 end.explain(Error::new(ErrorKind::Died, TASK))
             };
-            self.fail(batch, index, error.at(Phase::Started).ended(end.exit), from);
+            let error = error.at(Phase::Started).ended(end.exit).wrote(worker.excerpt_of_task());
+            self.fail(batch, index, error, from);
         }
     }
 
@@ -129,24 +136,30 @@ impl Core {
             let limit = self.settings.deadlines.init.unwrap_or_default();
             return Error::new(ErrorKind::TimedOut, "initialise a worker")
                 .detail(format!("it took longer than {limit:?}, and was ended"))
-                .ended(end.exit);
+                .ended(end.exit)
+                .wrote(worker.excerpt());
         }
         let (kind, doing) = match worker.greeted {
             true => (ErrorKind::Init, "initialise a worker"),
             false => (ErrorKind::Start, START),
         };
-        end.explain(Error::new(kind, doing).detail("the worker ended")).ended(end.exit)
+        let error = end.explain(Error::new(kind, doing).detail("the worker ended"));
+        error.ended(end.exit).wrote(worker.excerpt())
     }
 
     /// A worker did not come up. After a few in a row, none will.
     pub(super) fn worker_failed(&mut self, slot: usize, worker: &Worker, error: Error) {
-        self.failures += 1;
         let killed = worker.exit.is_some_and(was_killed) && error.kind() != ErrorKind::TimedOut;
-        let patience = self.settings.patience(killed);
-        if self.failures >= patience && !self.closing {
+        if self.loses_patience(killed) && !self.closing {
             let error = error.in_context(self.context).of_process(worker.pid).of_worker(slot);
             self.give_up(error);
         }
+    }
+
+    /// Counts one more worker that did not come up. Whether these are so many that none will.
+    fn loses_patience(&mut self, killed: bool) -> bool {
+        self.failures += 1;
+        self.failures >= self.settings.patience(killed)
     }
 
     pub(super) fn replace(&mut self, slot: usize) {
@@ -156,12 +169,25 @@ impl Core {
         self.slots[slot].generation += 1;
         self.account.replaced += 1;
         if self.failures > 0 {
-            self.slots[slot].start_at = Some(Instant::now() + pause_after(self.failures));
-            self.late_starts += 1;
-            return;
+            self.start_after_pause(slot);
+        } else {
+            self.start_or_try_later(slot);
         }
-        if let Err(error) = self.start_worker(slot) {
-            self.give_up(error);
+    }
+
+    fn start_after_pause(&mut self, slot: usize) {
+        self.slots[slot].start_at = Some(Instant::now() + pause_after(self.failures));
+        self.late_starts += 1;
+    }
+
+    /// Starts a worker. What the system refuses now it may grant in a moment (memory, descriptors), so that
+    /// counts as a worker that did not come up.
+    pub(super) fn start_or_try_later(&mut self, slot: usize) {
+        let Err(error) = self.start_worker(slot) else { return };
+        if self.loses_patience(false) {
+            self.give_up(error.in_context(self.context).of_worker(slot));
+        } else {
+            self.start_after_pause(slot);
         }
     }
 

@@ -14,8 +14,8 @@ use super::batch::{BatchId, From, Large, Outcome, Outcomes, What};
 use super::beside::Watch;
 use super::core::Core;
 use super::shared::Shared;
-use crate::Context;
 use crate::codec::{self, CodecError};
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Phase, TaskError};
 
 /// A task that was submitted to a pool. Made by [`Pool::submit`](crate::Pool::submit).

@@ -1,21 +1,20 @@
 //! What workers and the supervisor say, and what follows from it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::batch::{BatchId, From, Large, What};
+use super::batch::{From, Large, What};
 use super::bulk::Progress;
 use super::core::Core;
 use super::drive::Source;
 use super::ended::End;
-use super::report::SlowTask;
 use super::worker::Worker;
 use crate::capture::Brought;
 use crate::child::Refusal;
 use crate::child::worker::{FINALISER, INITIALISER};
 use crate::codec;
 use crate::error::{Error, ErrorKind, Phase};
-use crate::function::Failure;
-use crate::link::lane::{HEAD, Head, Note};
+use crate::function::Failed;
+use crate::link::lane::{HEAD, Head, Note, Span};
 use crate::link::{Frame, Kind};
 use crate::supervisor::protocol::{Exited, NotStarted, Started};
 
@@ -109,6 +108,12 @@ impl Core {
                         _ => whole = false,
                     }
                 }
+                Note::Ran => {
+                    let mut span = [0; Span::LENGTH];
+                    worker.outcomes.peek(HEAD, &mut span[..head.length.min(Span::LENGTH)]);
+                    worker.span = Some(Span::from_bytes(span));
+                    whole = head.length == Span::LENGTH;
+                }
                 // Its end follows, and then what it has not begun goes back.
                 Note::Leaving => worker.closing = true,
                 Note::Done => match worker.land() {
@@ -116,6 +121,9 @@ impl Core {
                         landed += 1;
                         if head.tag > 0 {
                             self.note_slow(batch, index, slot, head.tag);
+                        }
+                        if worker.span.is_some() {
+                            self.record_task(slot, worker, batch, index, None);
                         }
                         self.settle_small(worker, batch, index, head.length, from);
                     }
@@ -126,7 +134,7 @@ impl Core {
                         landed += 1;
                         let mut bytes = vec![0; head.length];
                         worker.outcomes.peek(HEAD, &mut bytes);
-                        whole = self.settle_failed(batch, index, &bytes, from);
+                        whole = self.settle_failed(slot, worker, batch, index, &bytes);
                     }
                     None => whole = false,
                 },
@@ -136,104 +144,6 @@ impl Core {
         }
         worker.release(landed);
         whole
-    }
-
-    /// Copies a result out of the ring to where it is wanted.
-    #[inline]
-    fn settle_small(
-        &mut self,
-        worker: &Worker,
-        batch: BatchId,
-        index: u64,
-        length: usize,
-        from: From,
-    ) {
-        self.account.tasks += 1;
-        self.forget_tries(batch, index);
-        self.batches.settle(batch, index, |bytes| {
-            let start = bytes.len();
-            bytes.resize(start + length, 0);
-            worker.outcomes.peek(HEAD, &mut bytes[start..]);
-            What::Done { start, length, from }
-        });
-    }
-
-    /// Takes an outcome out of the ring that brings something back. False if it is not what a worker writes.
-    #[cold]
-    fn settle_brought(&mut self, slot: usize, worker: &mut Worker, head: Head) -> bool {
-        let set = worker.captured_next();
-        let (Some(set), Some((batch, index))) = (set, worker.land()) else { return false };
-        let mut bytes = vec![0; head.length];
-        worker.outcomes.peek(HEAD, &mut bytes);
-        let length = bytes.first_chunk().map(|length| u64::from_ne_bytes(*length));
-        let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
-        if length > bytes.len() - bytes.len().min(size_of::<u64>()) {
-            return self.settle_failed(batch, index, &[], From { worker: slot, pid: worker.pid });
-        }
-        let outcome = bytes.split_off(size_of::<u64>() + length);
-        let brought = Brought::new(set, bytes.split_off(size_of::<u64>()));
-        if head.tag > 0 {
-            self.note_slow(batch, index, slot, head.tag);
-        }
-        let from = From { worker: slot, pid: worker.pid };
-        let (what, whole) = if head.note == Note::Failed {
-            self.failure(batch, index, &outcome, from)
-        } else {
-            let large = Large { bytes: outcome, descriptors: Vec::new(), from };
-            (What::Large(Box::new(large)), true)
-        };
-        self.settle(batch, index, What::Brought(Box::new((brought, what))));
-        whole
-    }
-
-    /// A large result has come in pieces. False if the worker has no task that it could be of.
-    fn settle_large(&mut self, slot: usize, worker: &mut Worker, from: From) -> bool {
-        let Some(bytes) = worker.bulk_outcomes.finish() else { return false };
-        let Some((batch, index)) = worker.land() else { return false };
-        if worker.took > 0 {
-            self.note_slow(batch, index, slot, worker.took);
-        }
-        let large = Large { bytes, descriptors: Vec::new(), from };
-        self.settle(batch, index, What::Large(Box::new(large)));
-        true
-    }
-
-    /// Whether the failure could be read.
-    fn settle_failed(&mut self, batch: BatchId, index: u64, bytes: &[u8], from: From) -> bool {
-        let (what, whole) = self.failure(batch, index, bytes, from);
-        self.settle(batch, index, what);
-        whole
-    }
-
-    /// A failure as it was sent, and whether it could be read.
-    fn failure(&mut self, batch: BatchId, index: u64, bytes: &[u8], from: From) -> (What, bool) {
-        let (error, whole) = match codec::decode_own::<Failure>(bytes) {
-            Ok(failure) => (failure.into_error(TASK), true),
-            Err(_) => (Error::new(ErrorKind::Protocol, TASK).at(Phase::Unknown), false),
-        };
-        (What::Failed(self.located(batch, index, error, from)), whole)
-    }
-
-    #[cold]
-    fn note_slow(&mut self, batch: BatchId, index: u64, worker: usize, milliseconds: u32) {
-        let name = self.batches.name(batch);
-        let index = self.batches.number(batch, index);
-        let took = Duration::from_millis(milliseconds.into());
-        self.account.slow(SlowTask { name, index, worker, took });
-    }
-
-    pub(super) fn fail(&mut self, batch: BatchId, index: u64, error: Error, from: From) {
-        let error = self.located(batch, index, error, from);
-        self.settle(batch, index, What::Failed(error));
-    }
-
-    /// With the worker and the task that it concerns.
-    fn located(&mut self, batch: BatchId, index: u64, error: Error, from: From) -> Error {
-        error
-            .in_context(self.context)
-            .of_process(from.pid)
-            .of_worker(from.worker)
-            .of_task(self.batches.number(batch, index), self.batches.name(batch))
     }
 
     /// Reads what the worker sent, and sends what was left to send.
@@ -269,15 +179,16 @@ impl Core {
                     Ok(refusal) => refusal.into_error(START, directory),
                     Err(_) => Error::new(ErrorKind::Start, START),
                 };
-                self.worker_failed(slot, worker, error);
+                self.worker_failed(slot, worker, error.wrote(worker.excerpt()));
             }
             Kind::Done if worker.greeted && !worker.ready && frame.id == INITIALISER => {
                 worker.ready = true;
                 worker.times.ready = Some(Instant::now());
+                self.record_coming_up(slot, worker, None);
                 self.failures = 0;
             }
             Kind::Failed if worker.greeted && !worker.ready && frame.id == INITIALISER => {
-                let Ok(failure) = codec::decode_own::<Failure>(&frame.bytes) else {
+                let Ok(failure) = codec::decode_own::<Failed>(&frame.bytes) else {
                     return false;
                 };
                 worker.failed = true;
@@ -287,7 +198,7 @@ impl Core {
                 self.account.values.push((slot, Ok((frame.bytes, frame.descriptors))));
             }
             Kind::Failed if worker.closing && frame.id == FINALISER => {
-                let Ok(failure) = codec::decode_own::<Failure>(&frame.bytes) else {
+                let Ok(failure) = codec::decode_own::<Failed>(&frame.bytes) else {
                     return false;
                 };
                 let error = failure
@@ -315,6 +226,7 @@ impl Core {
                     let Frame { bytes, descriptors, .. } = frame;
                     (What::Large(Box::new(Large { bytes, descriptors, from })), true)
                 };
+                self.record_task(slot, worker, batch, index, Some(&what));
                 let what = match worker.brought.take().zip(set) {
                     Some((pieces, set)) => {
                         What::Brought(Box::new((Brought::new(set, pieces), what)))
@@ -384,6 +296,7 @@ impl Core {
                     worker.failed = true;
                     let error = Error::new(ErrorKind::Start, START).detail(text);
                     self.worker_failed(slot, &worker, error);
+                    self.record_exit(slot, &worker, None, "it could not be started");
                     self.replace(slot);
                 }
             }
@@ -394,6 +307,7 @@ impl Core {
                         exit: exited.exit(),
                         expired: exited.expired,
                         out_of_memory: exited.out_of_memory,
+                        at: Some(exited.at),
                     });
                     self.worker_ended(slot, worker, end);
                 }
@@ -412,7 +326,8 @@ impl Core {
             worker.kill();
             worker.failed = true;
             if let Some(worker) = self.slots[slot].worker.take() {
-                self.worker_failed(slot, &worker, Error::new(ErrorKind::TimedOut, START));
+                let error = Error::new(ErrorKind::TimedOut, START).wrote(worker.excerpt());
+                self.worker_failed(slot, &worker, error);
                 self.slots[slot].worker = Some(worker);
             }
         }

@@ -6,15 +6,17 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use offspring_platform::clock::now;
 use once_cell::unsync::OnceCell;
 
 use super::batch::{From, Large, What};
 use super::report::{Account, Stats, Value};
 use super::settings::{Reuse, Settings};
-use crate::Context;
+use super::timeline::Threads;
 use crate::capture::{Brought, Set};
-use crate::child::worker::{Whoami, working_as};
+use crate::child::whoami::{Whoami, working_as};
 use crate::codec::Encoded;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::function::Name;
 use crate::inline::{Answer, perform};
@@ -29,6 +31,8 @@ pub(super) struct Inline {
     submitted: AtomicU64,
     ended: AtomicBool,
     values: Mutex<Vec<Value>>,
+    /// What threads did when, if somebody wants to know.
+    timeline: Option<Mutex<Threads>>,
 }
 
 /// One task.
@@ -45,6 +49,8 @@ pub(super) struct Task<'a> {
 struct Place {
     state: OnceCell<RefCell<Option<Box<dyn Any>>>>,
     tasks_done: u64,
+    /// Where this is told in the timeline, while the thread is here.
+    lane: usize,
 }
 
 thread_local! {
@@ -57,6 +63,8 @@ impl Inline {
     pub(super) fn new(settings: Settings) -> Self {
         let id = Arc::new(NEXT.fetch_add(1, Ordering::Relaxed));
         let (tasks, submitted) = (AtomicU64::new(0), AtomicU64::new(0));
+        let name = settings.specification.name.as_deref();
+        let timeline = settings.timeline.map(|most| Mutex::new(Threads::new(name, most)));
         Self {
             id,
             settings,
@@ -64,6 +72,7 @@ impl Inline {
             submitted,
             ended: AtomicBool::new(false),
             values: Mutex::default(),
+            timeline,
         }
     }
 
@@ -84,7 +93,7 @@ impl Inline {
     /// Makes the state of this thread, unless it is there.
     pub(super) fn ready(&self) -> Result<(), Error> {
         self.check_open("wait for the workers of a pool")?;
-        self.at_place(|place| match place.state.get_or_try_init(|| self.make_state()) {
+        self.at_place(|place| match self.state_of(place) {
             Ok(_) => Ok(()),
             Err(error) => Err(error.in_context(Context::Inline).of_worker(0)),
         })
@@ -108,6 +117,7 @@ impl Inline {
     fn at_place<T>(&self, work: impl FnOnce(&mut Place) -> T) -> T {
         let mut place =
             PLACES.with_borrow_mut(|places| places.remove(&self.id)).unwrap_or_default();
+        place.lane = self.tell(Threads::enter).unwrap_or(0);
         let who = Whoami {
             context: Context::Inline,
             index: 0,
@@ -119,6 +129,7 @@ impl Inline {
             Reuse::PerTask => Some(1),
             _ => self.settings.tasks_per_worker,
         };
+        self.tell(|threads| threads.leave(place.lane));
         let spent = most.is_some_and(|most| place.tasks_done >= most);
         PLACES.with_borrow_mut(|places| places.insert(*self.id, place));
         if spent {
@@ -133,10 +144,11 @@ impl Inline {
                 error.in_context(Context::Inline).of_worker(0).of_task(task.index, task.name),
             )
         };
-        let state = match place.state.get_or_try_init(|| self.make_state()) {
+        let state = match self.state_of(place) {
             Ok(state) => state,
             Err(error) => return told(error),
         };
+        self.tell(|threads| threads.begin_task(place.lane, task.name, task.index));
         let (answer, pieces) =
             perform(task.function, &mut state.borrow_mut(), task.message, task.captured);
         let what = match answer {
@@ -146,12 +158,29 @@ impl Inline {
             Ok(Answer::Failed(failure)) => told(failure.into_error("run a task")),
             Err(error) => told(Error::system("run a task", error)),
         };
+        self.tell(|threads| threads.end_task(place.lane, &what));
         match pieces.zip(task.captured) {
             Some((pieces, set)) => {
                 What::Brought(Box::new((Brought::new(set.clone(), pieces), what)))
             }
             None => what,
         }
+    }
+
+    /// Tells the timeline, if there is one.
+    fn tell<T>(&self, what: impl FnOnce(&mut Threads) -> T) -> Option<T> {
+        let timeline = self.timeline.as_ref()?;
+        Some(what(&mut timeline.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// The state of this thread, which is made if it is not there.
+    fn state_of<'a>(&self, place: &'a Place) -> Result<&'a RefCell<Option<Box<dyn Any>>>, Error> {
+        place.state.get_or_try_init(|| {
+            let since = self.timeline.as_ref().map_or(0, |_| now());
+            let made = self.make_state();
+            self.tell(|threads| threads.made(place.lane, since, made.is_err()));
+            made
+        })
     }
 
     fn make_state(&self) -> Result<RefCell<Option<Box<dyn Any>>>, Error> {
@@ -173,11 +202,13 @@ impl Inline {
         self.recycle();
         let values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
         let values = { values }.drain(..).collect();
-        Account { tasks: self.tasks.load(Ordering::Relaxed), values, ..Account::default() }
+        Account { values, ..self.report() }
     }
 
     pub(super) fn report(&self) -> Account {
-        Account { tasks: self.tasks.load(Ordering::Relaxed), ..Account::default() }
+        let tasks = self.tasks.load(Ordering::Relaxed);
+        let timeline = self.tell(|threads| threads.so_far());
+        Account { tasks, timeline, ..Account::default() }
     }
 
     pub(super) fn stats(&self) -> Stats {
@@ -208,6 +239,15 @@ impl Inline {
             .ok()
             .flatten();
         let Some(state) = place.and_then(|place| place.state.into_inner()) else { return };
+        let since = self.timeline.as_ref().map_or(0, |_| now());
+        self.finalise(&state);
+        // It is dropped with all that it has.
+        drop(state);
+        self.tell(|threads| threads.recycled(since));
+    }
+
+    /// What a worker does at its end.
+    fn finalise(&self, state: &RefCell<Option<Box<dyn Any>>>) {
         let ended = self.ended.load(Ordering::Relaxed);
         let Some(function) = self.settings.finaliser.filter(|_| !ended) else { return };
         let (message, captured) = (Encoded::default(), self.settings.captured.as_ref());

@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::feed::{Feed, Held};
-use crate::error::TaskError;
+use crate::context::Context;
+use crate::error::{Error, TaskError};
 
 /// The results of [`Pool::map`](crate::Pool::map), in the order of the inputs.
 #[must_use = "iterators are lazy: nothing runs before the first `next`"]
@@ -27,6 +28,52 @@ pub struct MapUnordered<'pool, S, X, I, A, R, F>(Enumerated<'pool, S, X, I, A, R
 pub struct Enumerated<'pool, S, X, I, A, R, F> {
     feed: Feed<'pool, S, X, I, A, R, F>,
     held: VecDeque<(u64, Held<R>)>,
+}
+
+impl Context {
+    /// Runs `function` on each input in a pool of its own, with as many workers as processors, and returns
+    /// the results in the order of the inputs.
+    ///
+    /// The short form of [`PoolBuilder::build`](crate::PoolBuilder::build) and [`Pool::map`](crate::Pool::map), for functions without
+    /// a state. The pool ends with the iterator.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`PoolBuilder::build`](crate::PoolBuilder::build), before anything runs; then each item is a `Result`.
+    ///
+    /// # Panics
+    ///
+    /// As [`Pool::map`](crate::Pool::map).
+    ///
+    /// # Examples
+    ///
+    /// ```standalone_crate
+    /// use offspring::Context;
+    ///
+    /// fn main() -> offspring::Result<()> {
+    ///     offspring::init();
+    ///     let mut total = 0;
+    ///     for result in Context::Spawn.map(1..=10u64, |n| n * n)? {
+    ///         total += result?;
+    ///     }
+    ///     assert_eq!(total, 385);
+    ///     Ok(())
+    /// }
+    /// ```
+    #[expect(clippy::type_complexity, reason = "the iterator names what it holds")]
+    pub fn map<I, A, R, F>(
+        self,
+        inputs: I,
+        function: F,
+    ) -> Result<Map<'static, (), (), I::IntoIter, A, R, F>, Error>
+    where
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        F: Fn(A) -> R + Copy + 'static,
+    {
+        Ok(self.pool().build()?.into_map(inputs.into_iter(), function))
+    }
 }
 
 impl<'pool, S, X, I, A, R, F> Map<'pool, S, X, I, A, R, F> {

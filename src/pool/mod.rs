@@ -21,9 +21,11 @@ mod report;
 mod restored;
 mod roster;
 mod settings;
+mod settle;
 mod shared;
 mod submit;
 mod task;
+mod timeline;
 mod worker;
 
 use std::fmt;
@@ -34,7 +36,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Context;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::function;
 

@@ -2,23 +2,27 @@
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
 use super::restored::Restored;
+use super::timeline::{self, How, Timeline};
 use super::worker::Worker;
-use crate::child::worker::whoami;
+use offspring_platform::wait::Exit;
+
+use crate::child::whoami::whoami;
 use crate::codec;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind};
-use crate::{Context, Exit};
 
 /// What a worker left at its end.
 pub(super) type Value = (usize, Result<(Vec<u8>, Vec<OwnedFd>), Error>);
 
 /// No more of the slowest tasks are kept than this.
 const SLOWEST: usize = 10;
-/// No more of the workers that have ended are kept than this: the last ones.
+/// No more of the workers that have ended are kept than this, and of the exits that were not in order: the last ones.
 const ENDED: usize = 1000;
 
 /// What a pool notes as it goes.
@@ -32,6 +36,8 @@ pub(super) struct Account {
     pub(super) slowest: Vec<SlowTask>,
     /// How often workers that have ended were told what was captured.
     pub(super) tellings: u64,
+    /// What workers did when, if somebody wants to know.
+    pub(super) timeline: Option<Box<Timeline>>,
 }
 
 impl Account {
@@ -51,7 +57,15 @@ impl Account {
         self.workers.push_back(worker);
     }
 
-    /// What can be told without taking it.
+    /// Keeps how a worker ended that should not have.
+    pub(super) fn ended_abnormally(&mut self, exit: Exit) {
+        if self.abnormal.len() == ENDED {
+            self.abnormal.remove(0);
+        }
+        self.abnormal.push(exit);
+    }
+
+    /// What can be told without taking it; without the timeline.
     pub(super) fn so_far(&self) -> Self {
         Self {
             tasks: self.tasks,
@@ -61,6 +75,7 @@ impl Account {
             workers: self.workers.clone(),
             slowest: self.slowest.clone(),
             tellings: self.tellings,
+            timeline: None,
         }
     }
 }
@@ -75,6 +90,8 @@ pub struct Report<X = ()> {
     values: Vec<Result<X, Error>>,
     workers: Vec<WorkerReport>,
     slowest: Vec<SlowTask>,
+    context: Context,
+    timeline: Option<Box<Timeline>>,
 }
 
 /// What one worker did with its time. Part of a [`Report`].
@@ -149,7 +166,7 @@ impl WorkerReport {
 
 impl<X: DeserializeOwned + 'static> Report<X> {
     pub(super) fn of(account: Account, context: Context) -> Self {
-        let Account { tasks, replaced, abnormal, values, workers, slowest, .. } = account;
+        let Account { tasks, replaced, abnormal, values, workers, slowest, timeline, .. } = account;
         let open = |(worker, value): Value| {
             let (bytes, descriptors) = value?;
             codec::decode(bytes.into(), descriptors).map_err(|error| {
@@ -160,7 +177,8 @@ impl<X: DeserializeOwned + 'static> Report<X> {
             })
         };
         let values = values.into_iter().map(open).collect();
-        Self { tasks, replaced, abnormal, values, workers: workers.into(), slowest }
+        let workers = workers.into();
+        Self { tasks, replaced, abnormal, values, workers, slowest, context, timeline }
     }
 }
 
@@ -177,7 +195,7 @@ impl<X> Report<X> {
         self.replaced
     }
 
-    /// How those workers ended that did not end in the ordinary way.
+    /// How those workers ended that did not end in the ordinary way: the last 1,000 of them.
     #[must_use]
     pub fn abnormal_exits(&self) -> &[Exit] {
         &self.abnormal
@@ -208,6 +226,71 @@ impl<X> Report<X> {
     #[must_use]
     pub fn slowest(&self) -> &[SlowTask] {
         &self.slowest
+    }
+
+    /// Writes a picture of what each worker did when, as SVG, for browsers and documents.
+    ///
+    /// The pool must have been built with [`PoolBuilder::timeline`](crate::PoolBuilder::timeline). There is a lane
+    /// for each place of a worker, also for those that replaced others: their start, their initialiser, tasks,
+    /// waiting, and their end. Where more happens than can be drawn, the height of a bar is the part of the time
+    /// that was worked, and a mark at its top or bottom says that something in it failed or was killed. A browser shows
+    /// what a bar stands for when the mouse rests on it. With up to some hundred workers, the file has some hundred
+    /// KiB at most.
+    ///
+    /// A task that returns `Err` is done: that is its value. One that was begun again because its worker died
+    /// ([`PoolBuilder::retries`](crate::PoolBuilder::retries)) is there each time. The times are those of the
+    /// workers: without the encoding of arguments and the decoding of results in this process, and without the time
+    /// that a task waited. On Inline there is a lane for each thread that has used the pool; a task inside of
+    /// another one has its own. After 256 lanes, threads share them.
+    ///
+    /// <div style="overflow-x: auto">
+    ///
+    #[doc = include_str!("../../docs/timeline.svg")]
+    ///
+    /// </div>
+    ///
+    /// # Errors
+    ///
+    /// * [`ErrorKind::Invalid`]: no timeline was kept.
+    /// * [`ErrorKind::System`]: the file could not be written; what was there before is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```standalone_crate
+    /// use offspring::Context;
+    ///
+    /// fn main() -> offspring::Result<()> {
+    ///     offspring::init();
+    ///     let pool = Context::Spawn.pool().workers(2).timeline(4096).build()?;
+    ///     for result in pool.map(0..1000u64, |(), n| n * n) {
+    ///         result?;
+    ///     }
+    ///     let report = pool.shutdown()?;
+    ///     let directory = std::env::temp_dir();
+    ///     report.write_svg(directory.join("offspring-timeline.svg"))?; // for the eye
+    ///     report.write_trace(directory.join("offspring-timeline.json"))?; // for ui.perfetto.dev
+    ///     # for name in ["offspring-timeline.svg", "offspring-timeline.json"] {
+    ///     #     std::fs::remove_file(directory.join(name)).expect("it was written");
+    ///     # }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn write_svg(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        timeline::write(self.timeline.as_deref(), self.context, path.as_ref(), How::Picture)
+    }
+
+    /// Writes what each worker did when as trace events in JSON, for Perfetto (ui.perfetto.dev) and what else reads
+    /// the format of Chrome.
+    ///
+    /// As [`Report::write_svg`], but nothing is joined that the timeline has kept apart. The pool is a process
+    /// there, and each lane a thread; tasks have their index, and how they ended. Times are in microseconds since
+    /// the pool was built. A file has about 200 bytes for each interval.
+    ///
+    /// # Errors
+    ///
+    /// As [`Report::write_svg`].
+    pub fn write_trace(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        timeline::write(self.timeline.as_deref(), self.context, path.as_ref(), How::Trace)
     }
 }
 

@@ -8,15 +8,15 @@ use offspring_platform::{descriptors, lifeline, ring};
 use super::core::{Core, Slot};
 use super::settings::Reuse;
 use super::worker::Worker;
-use crate::Context;
 use crate::codec::{self, Encoded};
+use crate::context::Context;
 use crate::error::Error;
 use crate::launch::message::{Role, WorkerRole};
 use crate::launch::place::Place;
 use crate::launch::{self, Specification, execute::Execute, gates};
 use crate::link::{Kind, Link, lane};
 use crate::logging;
-use crate::start::tell_surroundings;
+use crate::start::{Wanted, tell_surroundings};
 use crate::state::notice::Known;
 use crate::supervisor::protocol::Start;
 
@@ -36,7 +36,8 @@ impl Core {
             generation: self.slots[slot].generation,
             initialiser: settings.initialiser.function,
             finaliser: settings.finaliser,
-            timed: settings.deadlines.task.is_some(),
+            timed: settings.deadlines.task.is_some() || settings.timeline.is_some(),
+            timeline: settings.timeline.is_some(),
             growth_limit: settings.growth_limit,
             one_task: settings.reuse == Reuse::PerTask,
             pinned: settings.pin,
@@ -49,7 +50,10 @@ impl Core {
         let mut told = launch::prepare(self.context, &unnamed, role, &name)?;
         told.place = Place::of_worker(self.target);
         let mut sent = Encoded::default();
-        tell_surroundings(&mut told, &settings.specification, &mut sent);
+        let specification = &settings.specification;
+        let transcript = specification.transcript().map_err(fail)?;
+        let wanted = Wanted { specification, transcript: transcript.as_ref() };
+        tell_surroundings(&mut told, wanted, &mut sent).map_err(fail)?;
         let logs = logging::attach(&mut told, &mut sent).map_err(fail)?;
         let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
         let (keeper, end) = lifeline::new().map_err(fail)?;
@@ -60,13 +64,17 @@ impl Core {
         let execute = (self.context == Context::Spawn)
             .then_some(Execute { nonce: told.nonce, environment: None });
         let deadlines = settings.deadlines;
-        let mut request = codec::encode(&Start { execute, deadlines })
-            .map_err(|error| Error::system(DOING, std::io::Error::other(error)))?;
+        let mut request =
+            codec::encode(&Start { execute, deadlines, captured: transcript.is_some() })
+                .map_err(|error| Error::system(DOING, std::io::Error::other(error)))?;
         for descriptor in [theirs, end] {
             request.descriptors.push(Arc::new(descriptor.into_owned().map_err(fail)?));
         }
         if !deadlines.is_empty() {
             request.descriptors.push(shared_rings.clone());
+        }
+        if let Some(transcript) = &transcript {
+            request.descriptors.push(Arc::new(transcript.to_send().map_err(fail)?));
         }
         let child = self.next_child;
         self.next_child += 1;
@@ -100,10 +108,12 @@ impl Core {
             Worker::new(child, link, keeper, rings, must_greet_by, settings.most_tasks());
         worker.known = known;
         worker.logs = logs;
+        worker.transcript = transcript;
         worker.tell_captured(settings.captured.as_ref());
         worker.link.queue(Kind::Arguments, 0, arguments);
         worker.link.flush().map_err(fail)?;
         self.slots[slot].worker = Some(Box::new(worker));
+        self.record_asked(slot);
         Ok(())
     }
 
@@ -119,9 +129,7 @@ impl Core {
             self.slots[slot].start_at = None;
             self.late_starts -= 1;
             if !idle && slot < self.target {
-                if let Err(error) = self.start_worker(slot) {
-                    self.give_up(error);
-                }
+                self.start_or_try_later(slot);
             }
         }
     }

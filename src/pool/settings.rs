@@ -58,6 +58,8 @@ pub(super) struct Settings {
     pub(super) restart_budget: Option<u32>,
     pub(super) retries: u32,
     pub(super) pin: bool,
+    /// How many intervals are kept for each worker; nothing is kept without.
+    pub(super) timeline: Option<usize>,
     /// What was captured when the pool was built: for the initialiser, and what workers do at their end.
     pub(super) captured: Option<Arc<Set>>,
 }

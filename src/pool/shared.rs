@@ -13,7 +13,8 @@ use super::core::{Core, Slot};
 use super::report::{Account, Stats, WorkerReport};
 use super::settings::Settings;
 use super::task::Waiting;
-use crate::Context;
+use super::timeline::Timeline;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
 use crate::launch::{Specification, gates};
@@ -57,7 +58,7 @@ impl Shared {
         if forks {
             settings.inherited = all.drain(..).map(|entry| Arc::downgrade(&entry.recipe)).collect();
         } else {
-            settings.mentions = Mentions::prepare(&mut all, None)?;
+            settings.mentions = Mentions::prepare(all, None)?;
         }
         let mut own = Specification {
             start_timeout: settings.specification.start_timeout,
@@ -75,6 +76,10 @@ impl Shared {
         }
         let (listener, ringer) =
             bell::new().map_err(|error| Error::system("start a pool", error))?;
+        let timeline = settings.timeline.map(|most| {
+            let name = settings.specification.name.as_deref();
+            Box::new(Timeline::new(name, most))
+        });
         let mut core = Core {
             context,
             settings,
@@ -88,7 +93,7 @@ impl Shared {
             late_starts: 0,
             broken: None,
             closing: false,
-            account: Account::default(),
+            account: Account { timeline, ..Account::default() },
             retried: HashMap::new(),
             ringer,
             now: Instant::now(),
@@ -218,7 +223,8 @@ impl Shared {
         }
         let broken = core.broken.as_ref().map(Error::again);
         core.end("the pool was shut down");
-        let account = std::mem::take(&mut core.account);
+        let mut account = std::mem::take(&mut core.account);
+        account.timeline = account.timeline.map(Timeline::ends_now);
         self.release(core);
         broken.map_or(Ok(account), Err)
     }
@@ -236,6 +242,7 @@ impl Shared {
         let mut core = self.lock();
         core.look_unless_driven();
         let mut account = core.account.so_far();
+        account.timeline = core.timeline_so_far();
         for (index, slot) in core.slots.iter().enumerate() {
             if let Some(worker) = &slot.worker {
                 account.ended(WorkerReport::of(worker, index, slot.generation, None));

@@ -135,7 +135,7 @@ impl<S: 'static, X> Pool<S, X> {
         let mentions = match &self.inner {
             // It is known here; the list keeps it until the task has run.
             Inner::Inline(_) => Ok(Mentions::default()),
-            Inner::Processes(shared) => Mentions::prepare(&mut message.mentions, shared.inherited),
+            Inner::Processes(shared) => Mentions::of(&mut message.mentions, shared.inherited),
         };
         let needs =
             mentions.and_then(|mentions| Ok(Needs { mentions, captured: capture::current()? }));

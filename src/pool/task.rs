@@ -87,6 +87,14 @@ impl Waiting {
             Self::Large(_) => 1,
         }
     }
+
+    /// Whether it can be sent: what comes back from a broken worker may have been overwritten.
+    pub(super) fn is_whole(&self) -> bool {
+        match self {
+            Self::Parcel(parcel) => parcel.is_whole(),
+            Self::Large(_) => true,
+        }
+    }
 }
 
 /// What a worker has to know before it runs some tasks.
@@ -216,6 +224,18 @@ impl Parcel {
             count += 1;
         }
         (count, &left[..end])
+    }
+
+    /// Whether it holds its tasks and nothing else.
+    fn is_whole(&self) -> bool {
+        let mut left = &self.frames[self.start..];
+        for _ in 0..self.count {
+            let head = left.first_chunk().and_then(|head| Head::from_bytes(*head));
+            let head = head.filter(|head| head.note == Note::Task && head.size() <= left.len());
+            let Some(head) = head else { return false };
+            left = &left[head.size()..];
+        }
+        left.is_empty()
     }
 
     /// Forgets the next tasks, which were sent.

@@ -4,7 +4,7 @@ use offspring_platform::poll::Interest;
 
 use super::running::Running;
 use crate::error::Error;
-use crate::select::source::{Needs, Woken};
+use crate::woken::{Needs, Woken};
 
 /// See the head of the file.
 #[derive(Debug)]

@@ -1,8 +1,6 @@
 //! Describing a child process before it is started.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,49 +12,15 @@ use serde::de::DeserializeOwned;
 use super::inline::Inline;
 use super::running::Running;
 use super::{Process, ProcessGroup, detached};
-use crate::Context;
 use crate::capture::{self, Set};
 use crate::codec::{self, Encoded};
+use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::function::{self, Inherited, Name};
 use crate::launch::message::Role;
-use crate::launch::{Specification, Stream};
+use crate::launch::{Specification, Stdio};
 use crate::start;
 use crate::start::Message;
-
-/// Where a standard stream of a child leads.
-#[derive(Debug)]
-pub struct Stdio(Stream);
-
-impl Stdio {
-    /// The same place as in the parent.
-    #[must_use]
-    pub fn inherit() -> Self {
-        Self(Stream::Inherit)
-    }
-
-    /// Nowhere: `/dev/null`.
-    #[must_use]
-    pub fn null() -> Self {
-        Self(Stream::Null)
-    }
-
-    pub(crate) fn into_stream(self) -> Stream {
-        self.0
-    }
-}
-
-impl From<File> for Stdio {
-    fn from(file: File) -> Self {
-        OwnedFd::from(file).into()
-    }
-}
-
-impl From<OwnedFd> for Stdio {
-    fn from(fd: OwnedFd) -> Self {
-        Self(Stream::Open(Arc::new(fd)))
-    }
-}
 
 /// How a child process shall be started. Made by [`Context::process`].
 ///
@@ -69,11 +33,14 @@ pub struct ProcessBuilder {
     specification: Specification,
 }
 
-impl ProcessBuilder {
-    pub(crate) fn new(context: Context) -> Self {
-        Self { context, specification: Specification::default() }
+impl Context {
+    /// Begins to describe a child process.
+    pub fn process(self) -> ProcessBuilder {
+        ProcessBuilder { context: self, specification: Specification::default() }
     }
+}
 
+impl ProcessBuilder {
     /// Names the process, in errors and in `ps` (there, the first 15 bytes). Default: the name of the
     /// function's type.
     pub fn name(mut self, name: impl Into<String>) -> Self {
@@ -110,19 +77,19 @@ impl ProcessBuilder {
     /// Standard input. Default: [`Stdio::null`], because several children reading one terminal is
     /// rarely what is wanted.
     pub fn stdin(mut self, stream: impl Into<Stdio>) -> Self {
-        self.specification.standard[0] = stream.into().0;
+        self.specification.standard[0] = stream.into().into_stream();
         self
     }
 
     /// Standard output. Default: [`Stdio::inherit`].
     pub fn stdout(mut self, stream: impl Into<Stdio>) -> Self {
-        self.specification.standard[1] = stream.into().0;
+        self.specification.standard[1] = stream.into().into_stream();
         self
     }
 
-    /// Standard error. Default: [`Stdio::inherit`].
+    /// Standard error. Default: [`Stdio::inherit`]. With [`Stdio::captured`], errors have its last lines.
     pub fn stderr(mut self, stream: impl Into<Stdio>) -> Self {
-        self.specification.standard[2] = stream.into().0;
+        self.specification.standard[2] = stream.into().into_stream();
         self
     }
 

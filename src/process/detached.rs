@@ -4,29 +4,30 @@ use std::sync::{Mutex, PoisonError};
 
 use offspring_platform::fd;
 use offspring_platform::lifeline::Keeper;
+use offspring_platform::transcript::Transcript;
 use offspring_platform::wait;
 
+use super::reported::reported;
 use super::running::Running;
 use crate::logging::Attached;
 use crate::start::Ending;
 
-struct Detached {
-    pid: i32,
-    ending: Ending,
-    _keeper: Option<Keeper>,
+pub(super) struct Detached {
+    pub(super) pid: i32,
+    pub(super) ending: Ending,
+    pub(super) _keeper: Option<Keeper>,
     /// Its records still reach the logger.
-    _logs: Option<Attached>,
-    generation: u64,
+    pub(super) _logs: Option<Attached>,
+    /// Nobody will read it, but it does not grow without end.
+    pub(super) transcript: Option<Transcript>,
+    pub(super) generation: u64,
 }
 
 static DETACHED: Mutex<Vec<Detached>> = Mutex::new(Vec::new());
 
 /// Takes over a child whose handle is given up.
 pub(super) fn keep(running: Running) {
-    let (keeper, ending, pid, exit, logs) = running.let_go();
-    if exit.is_none() {
-        let generation = fd::generation();
-        let detached = Detached { pid, ending, _keeper: keeper, _logs: logs, generation };
+    if let Some(detached) = running.let_go() {
         DETACHED.lock().unwrap_or_else(PoisonError::into_inner).push(detached);
     }
 }
@@ -35,11 +36,16 @@ pub(super) fn keep(running: Running) {
 pub(super) fn collect() {
     let mut list = DETACHED.lock().unwrap_or_else(PoisonError::into_inner);
     list.retain_mut(|child| {
+        if let Some(transcript) = &mut child.transcript {
+            let _ = transcript.trim();
+        }
         // Those that a forked child inherited are its parent's.
         child.generation == fd::generation()
             && match &mut child.ending {
-                Ending::Own { .. } => matches!(wait::try_reap(child.pid), Ok(None)),
-                Ending::Reported { report, .. } => super::running::reported(report).is_none(),
+                Ending::Own { watch } => {
+                    matches!(wait::try_reap(child.pid, watch.as_ref()), Ok(None))
+                }
+                Ending::Reported { report, .. } => reported(report).is_none(),
             }
     });
 }

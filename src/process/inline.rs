@@ -5,9 +5,9 @@ use std::sync::Arc;
 use offspring_platform::descriptors;
 use offspring_platform::fd::PrivateFd;
 
-use crate::Context;
 use crate::capture::{Brought, Set};
 use crate::codec::Encoded;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::function::Name;
 use crate::inline::{Answer, perform};

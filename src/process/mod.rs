@@ -3,8 +3,10 @@
 mod beside;
 mod builder;
 mod detached;
+mod ending;
 mod group;
 mod inline;
+mod reported;
 mod running;
 
 use std::fmt;
@@ -13,16 +15,18 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use offspring_platform::signal::Signal;
+use offspring_platform::wait::Exit;
 use serde::de::DeserializeOwned;
 
+use crate::codec;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::inline::Answer;
 use crate::logging;
-use crate::{Context, Exit, codec};
 
 pub(crate) use beside::Watch;
+pub use builder::ProcessBuilder;
 pub(crate) use builder::start_inherited;
-pub use builder::{ProcessBuilder, Stdio};
 pub use group::ProcessGroup;
 use inline::Inline;
 use running::Running;

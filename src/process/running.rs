@@ -8,21 +8,22 @@ use std::time::{Duration, Instant};
 use offspring_platform::lifeline::Keeper;
 use offspring_platform::poll::{self, Interest};
 use offspring_platform::signal::Signal;
-use offspring_platform::watch::Watch;
-use offspring_platform::{fd, wait, watch};
+use offspring_platform::transcript::Transcript;
+use offspring_platform::wait::Exit;
+use offspring_platform::{fd, wait};
 
+use super::reported::reported_or_soon;
 use crate::capture::{Brought, Set};
 use crate::child::Refusal;
 use crate::codec;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::inline::Answer;
 use crate::launch::Specification;
 use crate::link::{Broken, Frame, Kind, Link};
 use crate::logging::{self, Attached, Bell};
 use crate::start::{Ending, Started};
-use crate::supervisor::protocol::{self, Exited};
-use crate::supervisor::template;
-use crate::{Context, Exit};
+use crate::transcript::{self, Excerpt};
 
 /// See the head of the file.
 #[derive(Debug)]
@@ -31,9 +32,9 @@ pub(crate) struct Running {
     pub(super) pid: i32,
     pub(super) name: String,
     link: Link,
-    ending: Ending,
+    pub(super) ending: Ending,
     /// While this is held, the child lives.
-    keeper: Option<Keeper>,
+    pub(super) keeper: Option<Keeper>,
     greeted: bool,
     refused: Option<Refusal>,
     pub(super) answer: Option<Answer>,
@@ -42,11 +43,13 @@ pub(crate) struct Running {
     /// What it brought back, to be merged when the answer is given out.
     pub(super) brought: Option<Brought>,
     broken: Option<Broken>,
-    exit: Option<Exit>,
+    pub(super) exit: Option<Exit>,
     /// Its records, until it has ended.
-    logs: Option<Attached>,
+    pub(super) logs: Option<Attached>,
+    /// What it writes, if that is captured.
+    pub(super) transcript: Option<Transcript>,
     /// The process that made it. In a forked child this is a copy, and must not touch the other's child.
-    generation: u64,
+    pub(super) generation: u64,
 }
 
 /// Without a watch, how often we look whether a child has ended.
@@ -59,7 +62,7 @@ impl Running {
         started: Started,
         captured: Option<Arc<Set>>,
     ) -> Self {
-        let Started { pid, link, keeper, ending, logs } = started;
+        let Started { pid, link, keeper, ending, logs, transcript } = started;
         Self {
             context,
             pid,
@@ -75,17 +78,35 @@ impl Running {
             broken: None,
             exit: None,
             logs: Some(logs),
+            transcript,
             generation: fd::generation(),
         }
     }
 
     fn error(&self, kind: ErrorKind, doing: &'static str) -> Error {
-        Error::new(kind, doing).in_context(self.context).of_process(self.pid).named(&self.name)
+        Error::new(kind, doing)
+            .in_context(self.context)
+            .of_process(self.pid)
+            .named(&self.name)
+            .wrote(self.excerpt())
+    }
+
+    /// What it wrote last, if that is captured.
+    fn excerpt(&self) -> Option<Excerpt> {
+        Excerpt::of(self.transcript.as_ref()?, 0)
     }
 
     /// Waits until the child has said hello and was sent its arguments. When it fails, the child is
     /// gone.
     pub(super) fn greet(&mut self, specification: &Specification) -> Result<(), Error> {
+        let greeted = self.try_greet(specification);
+        if greeted.is_err() {
+            self.end_now();
+        }
+        greeted
+    }
+
+    fn try_greet(&mut self, specification: &Specification) -> Result<(), Error> {
         let doing = "start a child process";
         let limit = specification.start_timeout;
         let deadline = Instant::now().checked_add(limit);
@@ -96,7 +117,6 @@ impl Running {
         {
             let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
-                self.end_now();
                 return Err(self
                     .error(ErrorKind::TimedOut, doing)
                     .detail(format!("it did not say hello within {limit:?}"))
@@ -108,11 +128,13 @@ impl Running {
             self.step(left).map_err(|error| Error::system(doing, error))?;
         }
         if let Some(refusal) = self.refused.take() {
-            self.end_now();
             return Err(self.refusal(refusal, doing, specification));
         }
         if !self.greeted {
             self.end_now();
+            if let Some(Broken::System(error)) = self.broken.take() {
+                return Err(self.error(ErrorKind::System, doing).caused_by(error));
+            }
             let error = self
                 .error(ErrorKind::Start, doing)
                 .detail("it ended before it said hello")
@@ -137,10 +159,11 @@ impl Running {
             .in_context(self.context)
             .of_process(self.pid)
             .named(&self.name)
+            .wrote(self.excerpt())
     }
 
     /// Whether this process started it, and not the one of which this is a fork.
-    fn check_ours(&self) -> io::Result<()> {
+    pub(super) fn check_ours(&self) -> io::Result<()> {
         if self.generation == fd::generation() {
             return Ok(());
         }
@@ -159,7 +182,7 @@ impl Running {
         if self.exit.is_some() {
             return Ok(());
         }
-        self.link.flush()?;
+        self.send();
         if logging::is_due(true) {
             logging::deliver();
             return self.look();
@@ -191,6 +214,10 @@ impl Running {
         if self.link.is_open() && self.broken.is_none() {
             into.push(self.link.interest()?);
         }
+        if self.transcript.is_some() {
+            let look = transcript::LOOK;
+            *timeout = Some(timeout.map_or(look, |limit| limit.min(look)));
+        }
         match &self.ending {
             Ending::Own { watch: Some(watch) } => into.push(Interest::readable(watch.as_fd())),
             Ending::Own { watch: None } => {
@@ -207,10 +234,14 @@ impl Running {
             return Ok(());
         }
         self.check_ours()?;
-        self.link.flush()?;
+        if let Some(transcript) = &mut self.transcript {
+            // It grows, then; that is no reason to lose the child.
+            let _ = transcript.trim();
+        }
+        self.send();
         // The end first, then the channel: what the child sent before it ended is read after that.
         let exit = match &mut self.ending {
-            Ending::Own { .. } => wait::try_reap(self.pid)?,
+            Ending::Own { watch } => wait::try_reap(self.pid, watch.as_ref())?,
             Ending::Reported { report, watch, .. } => reported_or_soon(report, watch.as_ref())?,
         };
         self.read(exit.is_some());
@@ -239,9 +270,27 @@ impl Running {
         }
         if self.broken.is_some() {
             // Whatever it is, it is not what we started, or something else writes to its channel.
-            self.keeper = None;
-            let _ = self.signal(Signal::Kill);
+            self.cut();
         }
+    }
+
+    /// Sends what the socket takes.
+    fn send(&mut self) {
+        if self.broken.is_some() {
+            return;
+        }
+        if let Err(error) = self.link.flush() {
+            // It would wait for the rest for ever.
+            self.broken = Some(error.into());
+            self.cut();
+        }
+    }
+
+    /// Kills it by every means.
+    pub(super) fn cut(&mut self) {
+        // An error is that it has ended, or that only its lifeline, which is let go, can end it.
+        let _ = self.signal(Signal::Kill);
+        self.keeper = None;
     }
 
     fn hear(&mut self, frame: Frame) -> Result<(), Broken> {
@@ -259,8 +308,8 @@ impl Running {
                 self.answer = Some(Answer::Done(frame.bytes, frame.descriptors));
             }
             Kind::Failed if self.greeted && self.answer.is_none() => {
-                let failure = codec::decode_own(&frame.bytes).map_err(broken)?;
-                self.answer = Some(Answer::Failed(failure));
+                let failed = codec::decode_own(&frame.bytes).map_err(broken)?;
+                self.answer = Some(Answer::Failed(failed));
             }
             _ => return Err(Broken::Protocol("a message out of turn")),
         }
@@ -270,8 +319,11 @@ impl Running {
     /// Why there is no answer from a child that has ended.
     pub(super) fn no_answer(&mut self, doing: &'static str) -> Error {
         if let Some(broken) = self.broken.take() {
-            let error = self.error(ErrorKind::Protocol, doing).at(Phase::Unknown);
-            return error.caused_by(broken);
+            let kind = match broken {
+                Broken::Protocol(_) => ErrorKind::Protocol,
+                Broken::System(_) => ErrorKind::System,
+            };
+            return self.error(kind, doing).at(Phase::Unknown).caused_by(broken);
         }
         let exit = self.exit.unwrap_or(Exit::Unknown);
         let error = self.error(ErrorKind::Died, doing).at(Phase::Started).ended(exit);
@@ -279,73 +331,6 @@ impl Running {
             Exit::Code(0) => error.advice("the function must return, not exit"),
             _ => error,
         }
-    }
-
-    /// Sends a signal, unless it has ended.
-    pub(super) fn signal(&self, wanted: Signal) -> io::Result<()> {
-        if self.exit.is_some() {
-            return Ok(());
-        }
-        self.check_ours()?;
-        match &self.ending {
-            Ending::Own { watch: Some(watch) } | Ending::Reported { watch: Some(watch), .. } => {
-                watch.signal(self.pid, wanted)
-            }
-            // Ours, and not collected, or there would be an exit.
-            Ending::Own { watch: None } => watch::signal_own_child(self.pid, wanted),
-            Ending::Reported { id, watch: None, home, .. } => {
-                let wanted = match wanted {
-                    Signal::Terminate => protocol::Signal::Terminate,
-                    Signal::Kill => protocol::Signal::Kill,
-                    Signal::Continue => protocol::Signal::Continue,
-                };
-                template::signal_child(home, *id, wanted).map_err(io::Error::other)
-            }
-        }
-    }
-
-    /// Waits for its end, at most until `deadline`.
-    pub(super) fn wait_for_end(&mut self, deadline: Option<Instant>) -> io::Result<Option<Exit>> {
-        while self.exit.is_none() {
-            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                self.look()?;
-                break;
-            }
-            self.step(left)?;
-        }
-        Ok(self.exit)
-    }
-
-    /// Asks it to end, and after `grace` ends it. Returns when it has ended.
-    pub(super) fn stop(&mut self, grace: Duration) -> io::Result<Exit> {
-        if self.exit.is_none() {
-            self.check_ours()?;
-        }
-        if !grace.is_zero() && self.exit.is_none() {
-            self.signal(Signal::Terminate)?;
-            // A stopped process does not see the request before it is continued.
-            self.signal(Signal::Continue)?;
-            self.wait_for_end(Instant::now().checked_add(grace))?;
-        }
-        self.end_now();
-        Ok(self.exit.unwrap_or(Exit::Unknown))
-    }
-
-    /// Kills it by every means, and collects it.
-    pub(super) fn end_now(&mut self) {
-        if self.exit.is_some() || self.check_ours().is_err() {
-            return;
-        }
-        let _ = self.signal(Signal::Kill);
-        self.keeper = None;
-        // Not even a kill ends a process that is stuck in the kernel. It is left to the system then.
-        let _ = self.wait_for_end(Some(Instant::now() + UNKILLABLE));
-    }
-
-    /// Lets go of a child that is to run on: it will still end with this process.
-    pub(super) fn let_go(self) -> (Option<Keeper>, Ending, i32, Option<Exit>, Option<Attached>) {
-        (self.keeper, self.ending, self.pid, self.exit, self.logs)
     }
 
     /// What becomes readable when it has ended.
@@ -359,37 +344,4 @@ impl Running {
             Ending::Own { watch: None } => self.link.borrow(),
         }
     }
-}
-
-/// How long a killed process may take to be gone.
-const UNKILLABLE: Duration = Duration::from_secs(5);
-
-/// How long the fork server may take to report an end that the watch has shown.
-const REPORT: Duration = Duration::from_secs(1);
-
-/// What the fork server says about the end of a child. When the watch shows that it has ended, the
-/// report is on its way, and waited for: whoever was woken by the sentinel finds the child ended.
-fn reported_or_soon(report: &mut Link, watch: Option<&Watch>) -> io::Result<Option<Exit>> {
-    let exit = reported(report);
-    let (None, Some(watch)) = (exit, watch) else { return Ok(exit) };
-    let mut sentinel = [Interest::readable(watch.as_fd())];
-    poll::wait(&mut sentinel, Some(Duration::ZERO))?;
-    if !sentinel[0].can_read() {
-        return Ok(None);
-    }
-    poll::wait(&mut [report.interest()?], Some(REPORT))?;
-    Ok(reported(report))
-}
-
-/// What the fork server says about the end of a child.
-pub(super) fn reported(report: &mut Link) -> Option<Exit> {
-    let filled = report.fill();
-    while let Some(frame) = report.next() {
-        if frame.kind == Kind::Exited {
-            let exited = codec::decode_own::<Exited>(&frame.bytes);
-            return Some(exited.map_or(Exit::Unknown, |exited| exited.exit()));
-        }
-    }
-    // The fork server is gone, and the kernel ends its children with it. Nobody saw how.
-    (filled.is_err() || report.is_at_end()).then_some(Exit::Unknown)
 }

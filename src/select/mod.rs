@@ -1,6 +1,6 @@
 //! Waiting for several things at once: ends of queues and pipes, processes, tasks, other descriptors.
 
-pub(crate) mod source;
+mod source;
 
 use std::fmt;
 use std::ops::Range;
@@ -12,9 +12,11 @@ use offspring_platform::poll;
 
 use crate::channel::{End, Receiver, Sender};
 use crate::error::{Error, ErrorKind};
+use crate::pool::Task;
 use crate::pool::Turn;
-use crate::{Process, Task};
-use source::{Needs, Source, Woken};
+use crate::process::Process;
+use crate::woken::{Needs, Woken};
+use source::Source;
 
 /// How often all are looked at before the first sleep, which costs as much as some hundred looks.
 const SPINS: u32 = 50;

@@ -1,56 +1,13 @@
 //! One of the things that a selector waits for: asked without a system call, polled, and asked again.
 
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
 
 use offspring_platform::poll::Interest;
 
+use crate::channel::{pipe, queue};
 use crate::error::Error;
-use crate::{pipe, pool, process, queue};
-
-/// What it takes beside descriptors to learn that something is ready.
-#[derive(Debug, Default)]
-pub(crate) struct Needs {
-    limit: Option<Duration>,
-}
-
-impl Needs {
-    /// It has to be looked at after this time, whatever happens to descriptors.
-    pub(crate) fn look_after(&mut self, time: Duration) {
-        self.limit = Some(self.limit.map_or(time, |limit| limit.min(time)));
-    }
-
-    /// How long to sleep at most.
-    pub(super) fn limit(&self) -> Option<Duration> {
-        self.limit
-    }
-}
-
-/// What was found out about the descriptors of a source.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Woken {
-    pub(crate) readable: bool,
-    pub(crate) writable: bool,
-    pub(crate) hung_up: bool,
-    /// It wanted to be looked at after a while.
-    pub(crate) timed: bool,
-}
-
-impl Woken {
-    pub(super) fn new(interests: &[Interest<'_>], timed: bool) -> Self {
-        Self {
-            readable: interests.iter().any(Interest::can_read),
-            writable: interests.iter().any(Interest::can_write),
-            hung_up: interests.iter().any(Interest::has_hung_up),
-            timed,
-        }
-    }
-
-    /// Whether it is worth a look.
-    pub(crate) fn any(self) -> bool {
-        self.readable || self.writable || self.timed
-    }
-}
+use crate::woken::{Needs, Woken};
+use crate::{pool, process};
 
 /// See the head of the file.
 #[derive(Debug)]

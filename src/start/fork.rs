@@ -8,28 +8,28 @@ use offspring_platform::fork::{self, Side};
 use offspring_platform::watch::Watch;
 use offspring_platform::{descriptors, exit, fd, lifeline};
 
-use super::{Ending, Message, Started, tell_surroundings};
-use crate::Context;
+use super::{Ending, Message, Started, Wanted, tell_surroundings};
 use crate::capture::Set;
 use crate::child::{self, Birth};
 use crate::codec::Encoded;
+use crate::context::Context;
 use crate::error::Error;
 use crate::function::Inherited;
 use crate::launch::message::Launch;
-use crate::launch::{Specification, failed, gates};
+use crate::launch::{failed, gates};
 use crate::link::Link;
 use crate::logging;
 
 /// Starts a child.
 pub(super) fn start(
     mut launch: Launch,
-    specification: &Specification,
+    wanted: Wanted<'_>,
     message: Message<'_>,
     inherited: Option<Inherited<'_>>,
 ) -> Result<Started, Error> {
     let fail = |error| failed(Context::Fork, "the system refused", error);
     let mut sent = Encoded::default();
-    tell_surroundings(&mut launch, specification, &mut sent);
+    tell_surroundings(&mut launch, wanted, &mut sent).map_err(fail)?;
     let logs = logging::attach(&mut launch, &mut sent).map_err(fail)?;
     let (permission, witness, blocked) = gates::check_fork()?;
     let (ours, theirs) = descriptors::socket_pair().map_err(fail)?;
@@ -41,6 +41,7 @@ pub(super) fn start(
             keeper,
             ending: Ending::Own { watch: Watch::child(pid).ok() },
             logs,
+            transcript: None,
         }),
         Side::Child(kept) => {
             let _bomb = exit::Bomb::arm();
@@ -68,7 +69,7 @@ pub(super) fn start(
             drop(std::mem::take(&mut sent.descriptors));
             let bytes = std::mem::take(&mut arguments.bytes);
             drop(std::mem::take(&mut arguments.descriptors));
-            if inherited.is_none() {
+            if !inherited.is_some_and(|inherited| inherited.captures_channels) {
                 fd::close_capturable();
             }
             child::live(Birth {

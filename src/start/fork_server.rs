@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Ending, Message, Started, tell_surroundings};
-use crate::Context;
+use super::{Ending, Message, Started, Wanted, tell_surroundings};
 use crate::codec::Encoded;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::launch::message::{Bytes, Launch};
 use crate::launch::{self, DOING, Specification, failed};
@@ -21,13 +21,14 @@ const ATTEMPTS: u32 = 3;
 /// Starts a child.
 pub(super) fn start(
     mut told: Launch,
-    specification: &Specification,
+    wanted: Wanted<'_>,
     mut behind: Message<'_>,
 ) -> Result<Started, Error> {
     // Encoded before anything is asked for: it is the user's code.
     let globals = notice::globals()?;
     let mut mentions = globals.clone();
-    mentions.join(Mentions::prepare(&mut behind.arguments.mentions, None)?);
+    mentions.join(Mentions::of(&mut behind.arguments.mentions, None)?);
+    let specification = wanted.specification;
     let limit = specification.start_timeout;
     let (home, mut started) = find(specification, &globals)?;
     // The template is older than what changed here since: the child is told.
@@ -36,9 +37,9 @@ pub(super) fn start(
     }
     told.environment = template::environment_since_start(&home, limit)?;
     let mut sent = Encoded::default();
-    tell_surroundings(&mut told, specification, &mut sent);
-    let logs = logging::attach(&mut told, &mut sent)
-        .map_err(|error| failed(Context::ForkServer, "the system refused", error))?;
+    let fail = |error| failed(Context::ForkServer, "the system refused", error);
+    tell_surroundings(&mut told, wanted, &mut sent).map_err(fail)?;
+    let logs = logging::attach(&mut told, &mut sent).map_err(fail)?;
     let message = launch::encode(&told, sent)?;
 
     started.logs = logs;
@@ -109,7 +110,7 @@ fn child(home: &Home, limit: Duration) -> Result<Option<Started>, Error> {
     let (pid, watch) = template::read_started(answer)?;
     let Asked { id, link, keeper, report } = asked;
     let ending = Ending::Reported { id, report, watch, home: home.clone() };
-    Ok(Some(Started { pid, link, keeper, ending, logs: Attached::default() }))
+    Ok(Some(Started { pid, link, keeper, ending, logs: Attached::default(), transcript: None }))
 }
 
 /// Whether it could not be asked, as opposed to a lack of something here.
@@ -122,10 +123,12 @@ fn waiting(home: &Home, mut spare: Asked, deadline: Option<Instant>) -> Option<S
     let answer = spare.report.wait_for_frame(deadline).ok()?;
     let (pid, watch) = template::read_started(answer).ok()?;
     spare.report.fill().ok()?;
+    // Its own end shows at once, what the template says of that a moment later.
+    spare.link.fill().ok()?;
     let Asked { id, link, keeper, mut report } = spare;
-    if report.next().is_some() || report.is_at_end() {
+    if report.next().is_some() || report.is_at_end() || link.is_at_end() {
         return None;
     }
     let ending = Ending::Reported { id, report, watch, home: home.clone() };
-    Some(Started { pid, link, keeper, ending, logs: Attached::default() })
+    Some(Started { pid, link, keeper, ending, logs: Attached::default(), transcript: None })
 }

@@ -4,15 +4,17 @@ mod fork;
 mod fork_server;
 mod spawn;
 
+use std::io;
 use std::sync::Arc;
 
 use offspring_platform::environment::{self, Change};
 use offspring_platform::lifeline::Keeper;
+use offspring_platform::transcript::Transcript;
 use offspring_platform::watch::Watch;
 
-use crate::Context;
 use crate::capture::Set;
 use crate::codec::Encoded;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
 use crate::launch::message::{Bytes, EnvironmentChange, Launch, Role, Standard};
@@ -29,6 +31,8 @@ pub(crate) struct Started {
     pub(crate) keeper: Keeper,
     pub(crate) ending: Ending,
     pub(crate) logs: Attached,
+    /// What it writes, if that is captured.
+    pub(crate) transcript: Option<Transcript>,
 }
 
 /// Where the end of a child becomes known.
@@ -38,6 +42,14 @@ pub(crate) enum Ending {
     Own { watch: Option<Watch> },
     /// A fork server is its parent, and reports here.
     Reported { id: u64, report: Box<Link>, watch: Option<Watch>, home: Home },
+}
+
+/// What a child shall find.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) specification: &'a Specification,
+    /// Where its captured streams shall lead.
+    pub(crate) transcript: Option<&'a Transcript>,
 }
 
 /// What a child is sent behind its launch.
@@ -72,12 +84,17 @@ pub(crate) fn start(
         gates::check_initialized(context)?;
     }
     let launch = launch::prepare(context, specification, role, name)?;
-    match context {
-        Context::Fork => fork::start(launch, specification, message, inherited),
-        Context::Spawn => spawn::start(launch, specification, message),
-        Context::ForkServer => fork_server::start(launch, specification, message),
+    let transcript = specification
+        .transcript()
+        .map_err(|error| launch::failed(context, "what it writes cannot be captured", error))?;
+    let wanted = Wanted { specification, transcript: transcript.as_ref() };
+    let started = match context {
+        Context::Fork => fork::start(launch, wanted, message, inherited),
+        Context::Spawn => spawn::start(launch, wanted, message),
+        Context::ForkServer => fork_server::start(launch, wanted, message),
         Context::Inline => Err(Error::new(ErrorKind::Invalid, DOING).in_context(context)),
-    }
+    };
+    started.map(|started| Started { transcript, ..started })
 }
 
 /// Settings that the system would refuse later, in the child, where it is harder to say so.
@@ -96,23 +113,33 @@ pub(crate) fn check_settings(specification: &Specification) -> Result<(), Error>
             return invalid(format!("the value of the environment variable {name:?} holds a zero"));
         }
     }
+    if matches!(specification.standard[0], Stream::Captured) {
+        return invalid("standard input cannot be captured, only what is written".into());
+    }
     Ok(())
 }
 
 /// Streams, environment and directory, for a child that makes them itself.
 pub(crate) fn tell_surroundings(
     launch: &mut Launch,
-    specification: &Specification,
+    wanted: Wanted<'_>,
     sent: &mut Encoded,
-) {
+) -> io::Result<()> {
+    let Wanted { specification, transcript } = wanted;
+    let mut send = |descriptor| {
+        sent.descriptors.push(descriptor);
+        Standard::Sent(u32::try_from(sent.descriptors.len() - 1).unwrap_or(u32::MAX))
+    };
     for (told, wanted) in launch.standard.iter_mut().zip(&specification.standard) {
         *told = match wanted {
             Stream::Inherit => Standard::Keep,
             Stream::Null => Standard::Null,
-            Stream::Open(open) => {
-                sent.descriptors.push(open.clone());
-                Standard::Sent(u32::try_from(sent.descriptors.len() - 1).unwrap_or(u32::MAX))
-            }
+            Stream::Open(open) => send(open.clone()),
+            Stream::Captured => match transcript {
+                // Not the private one, which a forked child has not.
+                Some(transcript) => send(Arc::new(transcript.to_send()?)),
+                None => Standard::Null,
+            },
         };
     }
     launch
@@ -121,4 +148,5 @@ pub(crate) fn tell_surroundings(
     if let Some(directory) = &specification.directory {
         launch.directory = Some(Bytes::of_path(directory));
     }
+    Ok(())
 }

@@ -7,13 +7,13 @@ use offspring_platform::lifeline::{self, Consequence};
 use offspring_platform::spawn::Standard;
 use offspring_platform::watch::Watch;
 
-use super::{Ending, Message, Started};
-use crate::Context;
+use super::{Ending, Message, Started, Wanted};
 use crate::codec::Encoded;
+use crate::context::Context;
 use crate::error::Error;
 use crate::launch::execute::{self, Run};
 use crate::launch::message::Launch;
-use crate::launch::{self, Specification, Stream, failed, no_directory};
+use crate::launch::{self, Stream, failed, no_directory};
 use crate::link::{Kind, Link};
 use crate::logging;
 use crate::state::notice::{self, Known};
@@ -21,9 +21,10 @@ use crate::state::notice::{self, Known};
 /// Starts a child.
 pub(super) fn start(
     mut told: Launch,
-    specification: &Specification,
+    wanted: Wanted<'_>,
     mut message: Message<'_>,
 ) -> Result<Started, Error> {
+    let Wanted { specification, transcript } = wanted;
     // Encoded before anything is started: it is the user's code.
     let mentions = notice::for_child(&mut message.arguments.mentions)?;
     let fail = |error| failed(Context::Spawn, "the program could not be run again", error);
@@ -37,6 +38,10 @@ pub(super) fn start(
             Stream::Inherit => Standard::Inherit,
             Stream::Null => Standard::Null,
             Stream::Open(open) => Standard::Open(std::os::fd::AsFd::as_fd(&**open)),
+            Stream::Captured => match transcript {
+                Some(transcript) => Standard::Open(transcript.borrow().map_err(fail)?),
+                None => Standard::Null,
+            },
         };
     }
     let pid = execute::run(&Run {
@@ -68,5 +73,5 @@ pub(super) fn start(
         known.tell(&mut link, set.mentions())?;
     }
     message.queue(&mut link);
-    Ok(Started { pid, link, keeper, ending: Ending::Own { watch }, logs })
+    Ok(Started { pid, link, keeper, ending: Ending::Own { watch }, logs, transcript: None })
 }

@@ -12,9 +12,9 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 
 use super::build::{self, Plan};
-use super::mention;
 use super::recipe::{Entry, Key};
 use super::registry;
+use crate::codec::mentions;
 use crate::error::{Error, ErrorKind};
 use crate::function::Name;
 
@@ -185,7 +185,7 @@ impl<T> Serialize for Shared<T> {
         let Key::Shared(id) = self.entry.recipe.key else {
             return Err(S::Error::custom("the handle of a shared object has the key of a global"));
         };
-        if !mention::note(&self.entry) {
+        if !mentions::note(self.entry.clone()) {
             return Err(S::Error::custom(
                 "the handle of a shared object travels only in what offspring sends to another process",
             ));

@@ -1,44 +1,14 @@
-//! Which shared objects a value mentions.
-//!
-//! A handle in a value is a number. While the value is encoded, the object is noted on a list of this thread,
-//! so that whoever sends the value can make sure that the receiver knows it. Values that mention none pay for
-//! a look at a number.
+//! Which shared objects the receiver of a value has to know, because the value mentions them.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::recipe::{Entry, Recipe};
-use crate::codec::descriptors;
+use crate::codec::mentions::Mentioned;
 use crate::error::Error;
 
-thread_local! {
-    /// Each with the number of its value: one may be encoded while another is.
-    static NOTED: RefCell<Vec<(u32, Arc<Entry>)>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Takes down that the value that this thread is encoding mentions the object. False if there is none.
-pub(super) fn note(entry: &Arc<Entry>) -> bool {
-    let value = descriptors::encoding();
-    if value == 0 {
-        return false;
-    }
-    NOTED.with_borrow_mut(|list| {
-        if !list.iter().any(|(of, other)| *of == value && Arc::ptr_eq(other, entry)) {
-            list.push((value, entry.clone()));
-            descriptors::listed();
-        }
-    });
-    true
-}
-
-/// Takes off the list what this value mentions, and appends it.
-#[cold]
-pub(crate) fn take(value: u32, into: &mut Vec<Arc<Entry>>) {
-    NOTED.with_borrow_mut(|list| {
-        let first = list.iter().position(|(of, _)| *of >= value).unwrap_or(list.len());
-        descriptors::unlisted(list.len() - first);
-        into.extend(list.drain(first..).map(|(_, entry)| entry));
-    });
+/// Takes away the objects among what a value mentions: all of it, since nothing else is ever noted.
+pub(crate) fn entries(mentioned: &mut Vec<Mentioned>) -> impl Iterator<Item = Arc<Entry>> + '_ {
+    mentioned.drain(..).filter_map(|object| object.downcast().ok())
 }
 
 /// What the receiver of some tasks has to know, as it can be sent. Mostly nothing, which takes no memory.
@@ -46,14 +16,22 @@ pub(crate) fn take(value: u32, into: &mut Vec<Arc<Entry>>) {
 pub(crate) struct Mentions(Option<Arc<Vec<Arc<Recipe>>>>);
 
 impl Mentions {
+    /// What is needed for what a value mentions; see [`Mentions::prepare`].
+    pub(crate) fn of(
+        mentioned: &mut Vec<Mentioned>,
+        inherited: Option<u64>,
+    ) -> Result<Self, Error> {
+        Self::prepare(entries(mentioned), inherited)
+    }
+
     /// Encodes what is needed for these, but for what a fork at the time `inherited` has inherited. Runs the
     /// user's `Serialize`, so no lock may be held.
     pub(crate) fn prepare(
-        entries: &mut Vec<Arc<Entry>>,
+        entries: impl IntoIterator<Item = Arc<Entry>>,
         inherited: Option<u64>,
     ) -> Result<Self, Error> {
         let mut this = Self::default();
-        for entry in entries.drain(..) {
+        for entry in entries {
             if inherited.is_none_or(|time| entry.recipe.serial > time) {
                 entry.told()?;
                 this.add(&entry.recipe);

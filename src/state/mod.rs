@@ -15,5 +15,5 @@ pub(crate) mod registry;
 
 pub use global::Global;
 pub use handle::Shared;
-pub(crate) use mention::Mentions;
+pub(crate) use mention::{Mentions, entries};
 pub(crate) use recipe::{Entry, Key, Recipe};

@@ -7,14 +7,15 @@ use std::sync::{Arc, Weak};
 use once_cell::sync::OnceCell;
 use serde::{Deserialize, Serialize};
 
-use super::mention::Mentions;
+use super::mention::{Mentions, entries};
 use super::recipe::{Entry, Key, Recipe, Told, retired};
 use super::registry;
-use crate::child::panic;
 use crate::codec::descriptors::Carried;
+use crate::codec::mentions::Mentioned;
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind};
 use crate::function::Name;
+use crate::function::panic;
 use crate::link::{Frame, Kind, Link};
 
 /// What a notice says. What belongs to it, like an encoded specification, follows it in the frame.
@@ -130,15 +131,13 @@ impl Known {
 
 /// What every child that is started now has to know. Runs the user's `Serialize`.
 pub(crate) fn globals() -> Result<Mentions, Error> {
-    Mentions::prepare(&mut registry::globals(None), None)
+    Mentions::prepare(registry::globals(None), None)
 }
 
 /// What a child that is started now has to know, besides what it inherits: all globals, and what its arguments
 /// mention. Runs the user's `Serialize`.
-pub(crate) fn for_child(mentions: &mut Vec<Arc<Entry>>) -> Result<Mentions, Error> {
-    let mut all = registry::globals(None);
-    all.append(mentions);
-    Mentions::prepare(&mut all, None)
+pub(crate) fn for_child(mentioned: &mut Vec<Mentioned>) -> Result<Mentions, Error> {
+    Mentions::prepare(registry::globals(None).into_iter().chain(entries(mentioned)), None)
 }
 
 /// Takes note of what the owner says. `None` if it makes no sense.
@@ -166,4 +165,19 @@ pub(crate) fn receive(frame: Frame) -> Option<()> {
         }
     }
     Some(())
+}
+
+/// A notice as a child gets it.
+#[cfg(fuzzing)]
+pub(crate) fn sample() -> Vec<u8> {
+    let notice = Notice::Install {
+        key: Key::Shared(7),
+        type_name: "u8".into(),
+        label: "label".into(),
+        builder: Name::from_bytes([1; 8]),
+        needs: vec![Key::Global(8)],
+    };
+    let head = codec::encode(&notice).expect("a notice can be encoded").bytes;
+    let length = u32::try_from(head.len()).expect("a notice is short");
+    [&length.to_ne_bytes(), head.as_slice(), b"specification"].concat()
 }

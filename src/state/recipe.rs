@@ -120,8 +120,8 @@ impl Entry {
                     .detail(format!("{} has none", self.recipe.title()))
             })?;
             let mut message = encode()?;
-            let mentions = std::mem::take(&mut message.mentions);
-            let needs = mentions.iter().map(|entry| {
+            let mut mentioned = std::mem::take(&mut message.mentions);
+            let needs = super::entries(&mut mentioned).map(|entry| {
                 entry.told()?;
                 Ok(entry.recipe.clone())
             });

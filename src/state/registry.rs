@@ -41,6 +41,14 @@ pub(crate) fn now() -> u64 {
     SERIAL.load(Ordering::Relaxed)
 }
 
+/// Whether somebody in this process has a handle of a shared object.
+pub(crate) fn has_handles() -> bool {
+    let shared = |(key, entry): (&Key, &Weak<Entry>)| {
+        !matches!(key, Key::Global(_)) && entry.strong_count() > 0
+    };
+    lock().known.iter().any(shared)
+}
+
 /// The object, if this process knows it.
 pub(super) fn find(key: Key) -> Option<Arc<Entry>> {
     lock().known.get(&key).and_then(Weak::upgrade)
@@ -97,6 +105,13 @@ pub(crate) fn globals(newer_than: Option<u64>) -> Vec<Arc<Entry>> {
 /// All that this process keeps, globals first.
 pub(super) fn kept() -> Vec<Arc<Entry>> {
     lock().kept.values().map(|kept| kept.entry.clone()).collect()
+}
+
+/// Keeps nothing any longer: what a fuzz target has said is not for its next run.
+#[cfg(fuzzing)]
+pub(crate) fn forget_all() {
+    let kept = std::mem::take(&mut lock().kept);
+    drop(kept);
 }
 
 /// The object is gone.

@@ -1,5 +1,6 @@
 //! The process that is the parent of others: started here, served in `serve`.
 
+mod child;
 pub(crate) mod prepared;
 pub(crate) mod protocol;
 pub(crate) mod serve;
@@ -16,8 +17,8 @@ use offspring_platform::spawn::Standard;
 use offspring_platform::watch::{self, Watch};
 use offspring_platform::{descriptors, exit, fd, wait};
 
-use crate::Context;
 use crate::codec::Encoded;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
 use crate::launch::message::Role;
@@ -83,7 +84,7 @@ impl Supervisor {
             Side::Child(kept) => {
                 let _bomb = exit::Bomb::arm();
                 logging::forget_inherited();
-                if inherited.is_none() {
+                if !inherited.is_some_and(|inherited| inherited.captures_channels) {
                     fd::close_capturable();
                 }
                 let mut kept = kept.into_iter();
@@ -167,7 +168,15 @@ impl Supervisor {
     /// Ends it without a word, because it does not listen. Its children end with it.
     pub(crate) fn kill(&self) {
         if self.is_ours() && self.pid != 0 {
-            // Not collected yet, so the number is its own; one that has ended meanwhile needs no signal.
+            self.signal_kill();
+        }
+    }
+
+    /// Other code of this process may have collected it, and its number may be another's now: the watch knows.
+    fn signal_kill(&self) {
+        let by_watch = self.watch.as_ref().map(|watch| watch.signal(self.pid, Signal::Kill));
+        if !matches!(by_watch, Some(Ok(()))) {
+            // No descriptor was left for a watch, or a filter forbids it. One that has ended needs no signal.
             let _ = watch::signal_own_child(self.pid, Signal::Kill);
         }
     }
@@ -183,7 +192,7 @@ impl Supervisor {
         }
         let deadline = Instant::now() + PATIENCE;
         let exit = loop {
-            match wait::try_reap(self.pid) {
+            match wait::try_reap(self.pid, self.watch.as_ref()) {
                 Ok(Some(exit)) => break exit,
                 Err(_) => break wait::Exit::Unknown,
                 Ok(None) => {}
@@ -191,8 +200,9 @@ impl Supervisor {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 // It is stuck, or stopped. Its children's lifelines are in our hands, not in its.
-                let _ = watch::signal_own_child(self.pid, Signal::Kill);
-                break wait::reap(self.pid).unwrap_or(wait::Exit::Unknown);
+                self.signal_kill();
+                let exit = wait::reap(self.pid, self.watch.as_ref());
+                break exit.unwrap_or(wait::Exit::Unknown);
             }
             let step = match &self.watch {
                 Some(_) => left,

@@ -1,19 +1,23 @@
 //! What an owner and its supervisor say to each other.
 
+use offspring_platform::clock::now;
+use offspring_platform::wait::Exit;
 use serde::{Deserialize, Serialize};
 
 use super::watchdog::{Deadlines, Expired};
-use crate::Exit;
+use crate::error::Ended;
 use crate::launch::execute::Execute;
 
 /// Owner to supervisor, with the descriptors of the child's channel, its lifeline, with deadlines its rings,
-/// and optionally the socket on which to report about this child alone. The frame's id names the child from
+/// its transcript if it has one, and optionally the socket on which to report about this child alone. The frame's id names the child from
 /// then on.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Start {
     /// For a supervisor that executes.
     pub(crate) execute: Option<Execute>,
     pub(crate) deadlines: Deadlines,
+    /// What it writes is captured.
+    pub(crate) captured: bool,
 }
 
 /// Owner to supervisor, about a child.
@@ -40,44 +44,18 @@ pub(crate) struct NotStarted {
 /// Supervisor to owner: the child has ended.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Exited {
-    how: How,
+    how: Ended,
     /// It was killed because of this.
     pub(crate) expired: Option<Expired>,
     /// It was killed, and the system has killed somebody for want of memory.
     pub(crate) out_of_memory: bool,
-}
-
-/// An [`Exit`] that travels.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) enum How {
-    Code(i32),
-    Signal { signal: i32, core: bool },
-    Unknown,
-}
-
-impl From<Exit> for How {
-    fn from(exit: Exit) -> Self {
-        match exit {
-            Exit::Code(code) => Self::Code(code),
-            Exit::Signal { signal, core } => Self::Signal { signal, core },
-            _ => Self::Unknown,
-        }
-    }
-}
-
-impl From<How> for Exit {
-    fn from(how: How) -> Self {
-        match how {
-            How::Code(code) => Self::Code(code),
-            How::Signal { signal, core } => Self::Signal { signal, core },
-            How::Unknown => Self::Unknown,
-        }
-    }
+    /// When that was noticed.
+    pub(crate) at: u64,
 }
 
 impl Exited {
     pub(crate) fn new(exit: Exit, expired: Option<Expired>, out_of_memory: bool) -> Self {
-        Self { how: exit.into(), expired, out_of_memory }
+        Self { how: exit.into(), expired, out_of_memory, at: now() }
     }
 
     pub(crate) fn exit(&self) -> Exit {

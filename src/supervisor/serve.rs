@@ -18,10 +18,12 @@ use offspring_platform::guardian::{self, Endings};
 use offspring_platform::lifeline::Consequence;
 use offspring_platform::poll::{self, Interest};
 use offspring_platform::threads::SingleThreaded;
+use offspring_platform::transcript::Transcript;
 use offspring_platform::wait::{self, Reaped};
 use offspring_platform::watch::{self, Watch};
 use offspring_platform::{exit, lifeline, memory, program, ring, signal};
 
+use super::child::{Child, Report};
 use super::protocol::{Exited, NotStarted, Signal, Start, Started};
 use super::watchdog::Watchdog;
 use crate::child;
@@ -30,20 +32,13 @@ use crate::function::Inherited;
 use crate::launch::execute;
 use crate::link::{Frame, Kind, Link, lane};
 use crate::state::{build, notice};
+use crate::transcript;
 
 /// How this supervisor makes children.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     Fork(Permission),
     Execute,
-}
-
-struct Child {
-    id: u64,
-    /// Where to report, if not on the control socket.
-    report: Option<Link>,
-    /// Its deadlines, if it has any.
-    watchdog: Option<Watchdog>,
 }
 
 /// A frame from the owner, with its descriptors on the list of those that forked children close.
@@ -68,6 +63,8 @@ struct Supervisor<'a> {
     endings: Endings,
     /// By pid.
     children: HashMap<i32, Child>,
+    /// Where the end of a child was reported, and not all of that has left.
+    unsent: Vec<Link>,
     /// What its children by fork inherit through it.
     inherited: Option<Inherited<'a>>,
     /// Something that a child left behind was killed, and may itself leave something behind.
@@ -122,6 +119,7 @@ fn run(mut owner: Link, end: PrivateFd, way: Way, inherited: Option<Inherited<'_
         owner,
         endings,
         children: HashMap::new(),
+        unsent: Vec::new(),
         inherited,
         sweeping: false,
         out_of_memory_kills: None,
@@ -142,17 +140,23 @@ impl Supervisor<'_> {
     /// Waits for something to happen, and does what has to be done about it.
     fn turn(&mut self) -> Result<(), Box<dyn std::error::Error>> {
         self.owner.flush()?;
-        for child in self.children.values_mut() {
-            if let Some(report) = &mut child.report {
-                report.flush()?;
-            }
+        for (pid, child) in &mut self.children {
+            child.flush_report(*pid)?;
         }
-        let until_next_look = self.check_deadlines()?;
-        let mut interests = [self.owner.interest()?, Interest::readable(self.endings.borrow()?)];
+        self.unsent.retain_mut(|link| link.flush().is_ok() && link.has_output());
+        let until_next_look = [self.check_deadlines()?, self.trim_transcripts()];
+        let until_next_look = until_next_look.into_iter().flatten().min();
+        let mut interests =
+            vec![self.owner.interest()?, Interest::readable(self.endings.borrow()?)];
+        let reports = self.children.values().filter_map(Child::own_report);
+        for report in reports.chain(&self.unsent).filter(|report| report.has_output()) {
+            interests.push(Interest::writable_and_readable(report.borrow()?, false));
+        }
         poll::wait(&mut interests, until_next_look)?;
-        let [control, endings] = interests.map(|interest| interest.can_read());
+        let (control, endings) = (interests[0].can_read(), interests[1].can_read());
         if endings {
-            self.endings.clear()?;
+            // What cannot be read now is there at the next turn still.
+            let _ = self.endings.clear();
             self.collect()?;
         }
         if control {
@@ -195,14 +199,23 @@ impl Supervisor<'_> {
                     return Err("a start without a channel and a lifeline".into());
                 };
                 let watchdog = if start.deadlines.is_empty() {
-                    None
+                    Ok(None)
                 } else {
                     let rings = fds.next().ok_or("deadlines without rings")?;
-                    let words = ring::observe(rings.borrow()?, lane::SIZES)?;
-                    Some(Watchdog::new(words, start.deadlines, now()))
+                    let words = ring::observe(rings.borrow()?, lane::SIZES);
+                    words.map(|words| Some(Watchdog::new(words, start.deadlines, now())))
                 };
-                let report = fds.next().map(Link::new);
-                self.start(id, &start, channel, end, report, watchdog)?;
+                let transcript = if start.captured { fds.next() } else { None };
+                let report =
+                    fds.next().map_or(Report::Control, |fd| Report::Own(Box::new(Link::new(fd))));
+                let transcript = transcript.map(Transcript::kept);
+                let watchdog = match watchdog {
+                    Ok(watchdog) => watchdog,
+                    // For want of memory, say: that concerns this child alone.
+                    Err(error) => return self.say_not_started(id, report, &error),
+                };
+                let child = Child { id, report, watchdog, transcript };
+                self.start(child, &start, channel, end)?;
             }
             Kind::Signal => {
                 let wanted = codec::decode_own::<Signal>(&bytes)?;
@@ -224,12 +237,10 @@ impl Supervisor<'_> {
 
     fn start(
         &mut self,
-        id: u64,
+        mut child: Child,
         start: &Start,
         channel: PrivateFd,
         end: PrivateFd,
-        mut report: Option<Link>,
-        watchdog: Option<Watchdog>,
     ) -> Result<(), Box<dyn std::error::Error>> {
         if self.unmade {
             self.make_state()?;
@@ -241,7 +252,7 @@ impl Supervisor<'_> {
             Way::Fork(permission) => self.fork(permission, channel, end),
             Way::Execute => Self::execute(start, &channel, &end),
         };
-        let answer_to = report.as_mut().unwrap_or(&mut self.owner);
+        let id = child.id;
         match made {
             Ok(pid) => {
                 let mut message = codec::encode(&Started { pid })?;
@@ -250,16 +261,52 @@ impl Supervisor<'_> {
                         message.descriptors.push(std::sync::Arc::new(watch));
                     }
                 }
-                answer_to.queue(Kind::Started, id, message);
-                answer_to.flush()?;
-                self.children.insert(pid, Child { id, report, watchdog });
+                match &mut child.report {
+                    Report::Own(link) => link.queue(Kind::Started, id, message),
+                    _ => self.owner.queue(Kind::Started, id, message),
+                }
+                let flushed = child.flush_report(pid);
+                self.children.insert(pid, child);
+                flushed?;
+                self.owner.flush()?;
             }
-            Err(error) => {
-                let text = error.to_string();
-                let answer = NotStarted { text, number: error.raw_os_error() };
-                answer_to.queue(Kind::NotStarted, id, codec::encode(&answer)?);
-                answer_to.flush()?;
+            Err(error) => self.say_not_started(id, child.report, &error)?,
+        }
+        Ok(())
+    }
+
+    fn say_not_started(
+        &mut self,
+        id: u64,
+        report: Report,
+        error: &io::Error,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let answer = NotStarted { text: error.to_string(), number: error.raw_os_error() };
+        Ok(self.say_last(id, report, Kind::NotStarted, codec::encode(&answer)?)?)
+    }
+
+    /// Says the last that is to be said about a child.
+    fn say_last(
+        &mut self,
+        id: u64,
+        report: Report,
+        kind: Kind,
+        message: Encoded,
+    ) -> io::Result<()> {
+        match report {
+            Report::Control => {
+                self.owner.queue(kind, id, message);
+                self.owner.flush()?;
             }
+            Report::Own(mut link) => {
+                link.queue(kind, id, message);
+                // Mostly it fits into the buffer. If it cannot be sent, then the end of the socket says that it
+                // is over, though not how.
+                if link.flush().is_ok() && link.has_output() {
+                    self.unsent.push(*link);
+                }
+            }
+            Report::Lost => {}
         }
         Ok(())
     }
@@ -346,6 +393,16 @@ impl Supervisor<'_> {
         Ok(next)
     }
 
+    /// Gives back what children wrote long ago. Returns when to look again.
+    fn trim_transcripts(&mut self) -> Option<Duration> {
+        let all = self.children.values_mut().filter_map(|child| child.transcript.as_mut());
+        let trimmed = all.map(|transcript| {
+            // It grows, then; that is no reason to end the pool.
+            let _ = transcript.trim();
+        });
+        (trimmed.count() > 0).then_some(transcript::LOOK)
+    }
+
     /// Whether the system has killed somebody since the last time for want of memory.
     fn memory_ran_out(&mut self) -> bool {
         let before = self.out_of_memory_kills;
@@ -363,17 +420,7 @@ impl Supervisor<'_> {
             let out_of_memory =
                 wait::was_killed(exit) && expired.is_none() && self.memory_ran_out();
             let message = codec::encode(&Exited::new(exit, expired, out_of_memory))?;
-            match child.report {
-                Some(mut report) => {
-                    report.queue(Kind::Exited, child.id, message);
-                    // One small frame into a buffer that nobody else fills.
-                    report.flush()?;
-                }
-                None => {
-                    self.owner.queue(Kind::Exited, child.id, message);
-                    self.owner.flush()?;
-                }
-            }
+            self.say_last(child.id, child.report, Kind::Exited, message)?;
         }
         if known || self.sweeping {
             // What a stray leaves becomes ours when the stray has ended, which is when we are here again.

@@ -18,8 +18,8 @@ use offspring_platform::watch::Watch;
 use super::Supervisor;
 use super::prepared::Prepared;
 use super::protocol::{NotStarted, Signal, Start, Started};
-use crate::Context;
 use crate::codec;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::launch::Specification;
 use crate::launch::message::EnvironmentChange;
@@ -165,7 +165,10 @@ pub(crate) fn ask(home: &Home, limit: Duration) -> Result<Asked, Error> {
 pub(crate) fn take_spare(home: &Home) -> Option<Asked> {
     match home {
         Home::Plain => {
-            lock().as_mut().filter(|template| template.supervisor.is_ours())?.spare.take()
+            // That of a template which has just died is about to end with it.
+            let mut place = lock();
+            let template = place.as_mut()?;
+            if template.is_usable() { template.spare.take() } else { None }
         }
         Home::Prepared(prepared) => prepared.lock().spare.take(),
     }

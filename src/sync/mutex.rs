@@ -28,7 +28,7 @@ const LOCKING: &str = "lock a shared mutex";
 /// # When a holder dies
 ///
 /// The lock is free again, and *poisoned*: [`lock`](Mutex::lock) fails with
-/// [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned), for everybody, until somebody has locked it by
+/// [`ErrorKind::Poisoned`](crate::error::ErrorKind::Poisoned), for everybody, until somebody has locked it by
 /// [`recover`](Mutex::recover), looked after what the lock protects, and dropped that guard. The value
 /// itself is what it was before the dead one locked it, except if it died within the few nanoseconds of writing it
 /// back: then it may be partly new. A holder that panics is like one that dies, and its changes are dropped.
@@ -84,7 +84,7 @@ impl<T: Pod> Mutex<T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::System`](crate::ErrorKind::System) when there is no memory or no descriptor left.
+    /// [`ErrorKind::System`](crate::error::ErrorKind::System) when there is no memory or no descriptor left.
     pub fn new(value: T) -> Result<Self, Error> {
         let object = Object::new::<T>(Kind::Mutex, 1, "make a shared mutex")?;
         object.write(0, bytemuck::bytes_of(&value));
@@ -95,9 +95,9 @@ impl<T: Pod> Mutex<T> {
     ///
     /// # Errors
     ///
-    /// * [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned) when a holder died or panicked, and nobody has
+    /// * [`ErrorKind::Poisoned`](crate::error::ErrorKind::Poisoned) when a holder died or panicked, and nobody has
     ///   called [`recover`](Mutex::recover) since.
-    /// * [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when this thread holds the lock already, where
+    /// * [`ErrorKind::Invalid`](crate::error::ErrorKind::Invalid) when this thread holds the lock already, where
     ///   the system can tell.
     pub fn lock(&self) -> Result<MutexGuard<'_, T>, Error> {
         self.waiting(None, false)
@@ -117,7 +117,7 @@ impl<T: Pod> Mutex<T> {
     ///
     /// # Errors
     ///
-    /// As [`Mutex::lock`], and [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut).
+    /// As [`Mutex::lock`], and [`ErrorKind::TimedOut`](crate::error::ErrorKind::TimedOut).
     pub fn lock_timeout(&self, limit: Duration) -> Result<MutexGuard<'_, T>, Error> {
         self.waiting(Some(limit), false)
     }
@@ -143,7 +143,7 @@ impl<T: Pod> Mutex<T> {
         let patience = Patience::Until(limit.and_then(after));
         let hold = hold::take(&self.object, patience, mend, LOCKING)?;
         // Who waits has it, or an error.
-        let hold = hold.ok_or_else(|| Error::new(crate::ErrorKind::TimedOut, LOCKING))?;
+        let hold = hold.ok_or_else(|| Error::new(crate::error::ErrorKind::TimedOut, LOCKING))?;
         Ok(MutexGuard::new(self, hold))
     }
 }

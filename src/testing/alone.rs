@@ -11,8 +11,8 @@ use super::entry::fail;
 use super::leaks::LeakCheck;
 use super::line::{self, Said};
 use super::run::Test;
-use crate::Context;
-use crate::child::panic::caught;
+use crate::context::Context;
+use crate::function::panic::caught;
 
 /// Whether what a test function returned means success. An error is printed, as `main` would print it.
 pub fn succeeded(returned: impl Termination) -> bool {

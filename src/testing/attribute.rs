@@ -22,9 +22,12 @@
 ///   **one thread**, so Fork works, although tests run on threads. Statics are as the program defines them;
 ///   what one test does to them, another does not see.
 /// * What it prints is shown if it fails, in order, as that of other tests.
-/// * It has a time limit, of 60 s unless `timeout` says otherwise. It is killed then, and fails.
+/// * `TMPDIR` names a directory of its own, so that [`std::env::temp_dir`] is empty at its start. It is removed
+///   after the test.
+/// * It has a time limit, of 60 s unless `timeout` says otherwise. It is killed then, and fails. For slow machines,
+///   sanitizers and valgrind, the variable `OFFSPRING_TEST_TIMEOUT_FACTOR` multiplies the limits of all tests.
 /// * What it leaves behind fails it: children that were not collected, processes that outlive it, open
-///   descriptors, names in shared memory, threads that still run.
+///   descriptors, names in shared memory, threads that still run, files in its temporary directory.
 /// * However it ends, by a panic, a signal or `exit`, only this test fails, and says how. Success is that the
 ///   function has returned: a process that exits with status 0 before that has failed.
 ///

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::Context;
+use crate::context::Context;
 
 /// Asks `question` on every context, and returns the answer, which must be the same on all.
 ///

@@ -2,7 +2,7 @@
 //!
 //! [`#[offspring::test]`](macro@crate::test) turns one function into a test for each context, under
 //! `cargo test` and `cargo nextest`. [`same_on_every_context`] compares answers. [`LeakCheck`] finds what was
-//! left behind. [`enable!`](crate::testing::enable) is for ordinary `#[test]` functions that use
+//! left behind. [`kill_at`] has children die at a chosen moment. [`enable!`](crate::testing::enable) is for ordinary `#[test]` functions that use
 //! [`Context::Spawn`] and [`Context::ForkServer`].
 //!
 //! # How it works
@@ -31,6 +31,8 @@
 mod alone;
 mod attribute;
 mod compare;
+mod death;
+mod directory;
 mod entry;
 mod expansion;
 mod leaks;
@@ -41,6 +43,8 @@ mod run;
 #[doc(hidden)]
 pub use attribute::test;
 pub use compare::same_on_every_context;
+pub(crate) use death::reached;
+pub use death::{KillAt, KillGuard, kill_at};
 pub use expansion::enable;
 pub use leaks::{LeakCheck, Leaks};
 

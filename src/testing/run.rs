@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
 use std::panic::resume_unwind;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -17,14 +18,21 @@ use offspring_platform::spawn::Standard;
 use offspring_platform::wait::{self, Exit, Pid};
 use offspring_platform::watch::{self, Watch};
 
+use super::directory::Directory;
 use super::entry::WANTED;
 use super::line::{self, Said};
 use super::output::Output;
-use crate::Context;
+use crate::context::Context;
 use crate::launch::execute;
 
 /// Tells the processes of one test from all others on the machine: it is inherited by all they start.
 const TOKEN: &str = "OFFSPRING_TEST_TOKEN";
+
+/// Where `std::env::temp_dir` and other programs look for the directory of temporary files.
+const DIRECTORY: &str = "TMPDIR";
+
+/// By what the time limits of all tests are multiplied: for slow machines, for sanitizers, for valgrind.
+const FACTOR: &str = "OFFSPRING_TEST_TIMEOUT_FACTOR";
 
 /// How long what a test left behind may take to end. What the kernel ends with its owner takes milliseconds,
 /// and on a busy machine longer.
@@ -77,13 +85,17 @@ impl Test {
     pub fn run(&self, context: Option<Context>) {
         let label = self.label(context);
         let outcome = Output::new().and_then(|output| {
-            let ended = self.in_own_process(&label, &output)?;
+            let limit = self.limit()?;
+            let directory = Directory::new()?;
+            let ended = self.in_own_process(&label, limit, &output, directory.path());
+            // Whether it ran or not.
+            let files = directory.remove();
             output.show()?;
-            Ok(ended)
+            Ok((limit, ended?, files))
         });
         let why = match outcome {
             Err(error) => format!("it could not be run: {error}"),
-            Ok(ended) => match self.judge(ended) {
+            Ok((limit, ended, files)) => match self.judge(limit, ended, files) {
                 Ok(None) => return,
                 // What `#[should_panic]` of the test program looks at.
                 Ok(Some(message)) => resume_unwind(Box::new(message)),
@@ -98,9 +110,14 @@ impl Test {
     }
 
     /// `Ok` with the message of the panic, if it was to panic and has; `Err` with what is wrong.
-    fn judge(&self, ended: Ended) -> Result<Option<String>, String> {
+    fn judge(
+        &self,
+        limit: Duration,
+        ended: Ended,
+        files: io::Result<Vec<String>>,
+    ) -> Result<Option<String>, String> {
         let Some(exit) = ended.exit else {
-            return Err(format!("no end after {:?}, so it was killed", self.timeout));
+            return Err(format!("no end after {limit:?}, so it was killed"));
         };
         let message = match (ended.said, self.should_panic) {
             (None, _) if exit == Exit::Code(0) => {
@@ -125,19 +142,45 @@ impl Test {
                 ended.survivors.join(", ")
             ));
         }
+        let files = files.map_err(|error| error.to_string())?;
+        if self.leak_check && !files.is_empty() {
+            let files = files.join(", ");
+            return Err(format!("it leaks: files in its temporary directory: {files}"));
+        }
         Ok(message)
     }
 
-    fn in_own_process(&self, label: &str, output: &Output) -> io::Result<Ended> {
+    /// How long it may take here.
+    fn limit(&self) -> io::Result<Duration> {
+        let Some(text) = std::env::var_os(FACTOR) else { return Ok(self.timeout) };
+        let factor = text.to_str().and_then(|text| text.parse::<f64>().ok());
+        let limit = factor.filter(|factor| *factor > 0.0).and_then(|factor| {
+            Duration::try_from_secs_f64(self.timeout.as_secs_f64() * factor).ok()
+        });
+        limit.ok_or_else(|| {
+            io::Error::other(format!(
+                "{FACTOR} is {text:?}, and has to be a number above 0 by which time limits can be multiplied"
+            ))
+        })
+    }
+
+    fn in_own_process(
+        &self,
+        label: &str,
+        limit: Duration,
+        output: &Output,
+        directory: &Path,
+    ) -> io::Result<Ended> {
         static RUNS: AtomicU32 = AtomicU32::new(0);
         let own = std::process::id();
         let token: OsString = format!("{own}-{}", RUNS.fetch_add(1, Ordering::Relaxed)).into();
         let (ours, theirs) = descriptors::socket_pair()?;
         let (keeper, end) = lifeline::new()?;
         let mut environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-        environment.retain(|(name, _)| name != WANTED && name != TOKEN);
+        environment.retain(|(name, _)| name != WANTED && name != TOKEN && name != DIRECTORY);
         environment.push((WANTED.into(), format!("{own}:{label}").into()));
         environment.push((TOKEN.into(), token.clone()));
+        environment.push((DIRECTORY.into(), directory.into()));
         let stream = output.file().map_or(Standard::Inherit, |file| Standard::Open(file.as_fd()));
         let pid = execute::run_test(
             // Should it come to `main` all the same, then it lists the tests and runs none.
@@ -151,7 +194,7 @@ impl Test {
             let _ = lifeline::tie(end, pid, Consequence::Kill);
         }
         drop((theirs, end));
-        let ended = wait_for(pid, &ours, Instant::now().checked_add(self.timeout));
+        let ended = wait_for(pid, &ours, Instant::now().checked_add(limit));
         drop(keeper);
         let (exit, said) = ended?;
         // For one that has failed, it does not matter whether they would have ended.
@@ -183,7 +226,7 @@ fn wait_for(
     let mut heard = Vec::new();
     let mut is_open = true;
     loop {
-        if let Some(exit) = wait::try_reap(pid)? {
+        if let Some(exit) = wait::try_reap(pid, watch.as_ref())? {
             line::hear(line, &mut heard)?;
             return Ok((Some(exit), Said::read(&heard)));
         }
@@ -191,7 +234,7 @@ fn wait_for(
         if left.is_some_and(|left| left.is_zero()) {
             // Not collected yet, so the number is its own.
             watch::signal_own_child(pid, Signal::Kill)?;
-            wait::reap(pid)?;
+            wait::reap(pid, watch.as_ref())?;
             return Ok((None, None));
         }
         let mut interests = Vec::new();

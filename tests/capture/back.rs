@@ -4,28 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use offspring::{CaptureGuard, Context, ErrorKind};
 
-use crate::cases;
-use crate::harness::{Case, Outcome, PROCESSES as ALL_PROCESSES};
+use crate::harness::Outcome;
 use crate::{events, note};
-
-pub(super) const CASES: &[Case] = cases![
-    in_the_order_of_the_inputs,
-    unordered_maps_as_results_are_handed_out,
-    of_processes_and_tasks_when_they_are_joined,
-    small_and_large,
-    of_tasks_that_fail,
-    of_tasks_of_tasks,
-    data_that_cannot_be_brought,
-    a_merge_that_panics,
-    a_map_dropped_early_merges_what_was_handed_out,
-    queued_tasks_bring_back_after_the_guard_has_gone,
-    several_captures_bring_back_in_order,
-    what_closures_own_may_use_the_pool_when_it_is_dropped,
-];
-
-pub(super) const PROCESSES: &[Case] = cases![on ALL_PROCESSES => killed_tasks_bring_nothing];
-
-pub(super) const FORK: &[Case] = cases![on &[Context::Fork] => of_inherited_closures];
 
 type Merged = Arc<Mutex<Vec<String>>>;
 
@@ -47,6 +27,7 @@ fn taken(merged: &Merged) -> Vec<String> {
 }
 
 /// AC46: merged when a result is handed out, and not before.
+#[offspring::test]
 fn in_the_order_of_the_inputs(context: Context) -> Outcome {
     let (_guard, merged) = bring_events();
     let pool = context.pool().workers(3).build()?;
@@ -61,6 +42,7 @@ fn in_the_order_of_the_inputs(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn unordered_maps_as_results_are_handed_out(context: Context) -> Outcome {
     let (_guard, merged) = bring_events();
     let pool = context.pool().workers(3).build()?;
@@ -75,6 +57,7 @@ fn unordered_maps_as_results_are_handed_out(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn of_processes_and_tasks_when_they_are_joined(context: Context) -> Outcome {
     let (_guard, merged) = bring_events();
     let mut child = context.process().start((), |()| note("process"))?;
@@ -97,6 +80,7 @@ fn of_processes_and_tasks_when_they_are_joined(context: Context) -> Outcome {
 }
 
 /// Both ways: through the ring, and over the socket.
+#[offspring::test]
 fn small_and_large(context: Context) -> Outcome {
     let (_guard, merged) = bring_events();
     let pool = context.pool().workers(2).build()?;
@@ -116,6 +100,7 @@ fn small_and_large(context: Context) -> Outcome {
 }
 
 /// AC46.
+#[offspring::test]
 fn of_tasks_that_fail(context: Context) -> Outcome {
     let (_guard, merged) = bring_events();
     let pool = context.pool().workers(2).build()?;
@@ -145,6 +130,7 @@ fn of_tasks_that_fail(context: Context) -> Outcome {
 }
 
 /// What is brought to a process that runs a task itself goes up with that task.
+#[offspring::test]
 fn of_tasks_of_tasks(context: Context) -> Outcome {
     if context == Context::Inline {
         // There all notes are those of one process.
@@ -181,6 +167,7 @@ impl<'de> serde::Deserialize<'de> for OneWay {
     }
 }
 
+#[offspring::test]
 fn data_that_cannot_be_brought(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let register = || offspring::capture("back", || (), |()| ());
@@ -209,6 +196,7 @@ fn data_that_cannot_be_brought(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn a_merge_that_panics(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let guard = offspring::capture("back", || (), |()| ())?;
@@ -223,6 +211,7 @@ fn a_merge_that_panics(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn a_map_dropped_early_merges_what_was_handed_out(context: Context) -> Outcome {
     let (_guard, merged) = bring_events();
     let pool = context.pool().workers(2).build()?;
@@ -236,6 +225,7 @@ fn a_map_dropped_early_merges_what_was_handed_out(context: Context) -> Outcome {
 }
 
 /// AC41: what counts is when a task was submitted.
+#[offspring::test]
 fn queued_tasks_bring_back_after_the_guard_has_gone(context: Context) -> Outcome {
     let (guard, merged) = bring_events();
     let pool = context.pool().workers(1).build()?;
@@ -254,6 +244,7 @@ fn queued_tasks_bring_back_after_the_guard_has_gone(context: Context) -> Outcome
 }
 
 /// AC45.
+#[offspring::test]
 fn several_captures_bring_back_in_order(context: Context) -> Outcome {
     let merged = Merged::default();
     let (one, two) = (merged.clone(), merged.clone());
@@ -277,6 +268,7 @@ impl Drop for LooksAtPool {
 }
 
 /// The last task that has the capture is nobody's any more: its outcome is dropped where it arrives.
+#[offspring::test]
 fn what_closures_own_may_use_the_pool_when_it_is_dropped(context: Context) -> Outcome {
     let pool = Arc::new(context.pool().workers(1).build()?);
     for _ in 0..20 {
@@ -295,6 +287,7 @@ fn what_closures_own_may_use_the_pool_when_it_is_dropped(context: Context) -> Ou
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn killed_tasks_bring_nothing(context: Context) -> Outcome {
     let (_guard, merged) = bring_events();
     let pool = context.pool().workers(2).build()?;
@@ -312,6 +305,7 @@ fn killed_tasks_bring_nothing(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork))]
 fn of_inherited_closures(_: Context) -> Outcome {
     let (_guard, merged) = bring_events();
     let child = offspring::fork::start(|| note("started"))?;

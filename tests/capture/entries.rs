@@ -2,27 +2,11 @@
 
 use offspring::Context;
 
-use crate::cases;
-use crate::harness::{self, Case, Outcome};
+use crate::harness::{self, Outcome};
 use crate::{capture_level, level, set_level};
 
-pub(super) const CASES: &[Case] = cases![
-    a_process,
-    a_group_of_processes,
-    submitted_tasks_after_the_pool_was_built,
-    a_map_pulls_its_inputs_lazily,
-    unordered_and_enumerated_maps,
-    a_map_without_a_pool,
-    broadcast,
-    the_initialiser_and_the_end_of_a_worker,
-    pools_and_processes_in_a_task,
-    a_pool_in_a_task_of_a_task,
-];
-
-/// What can only be inherited.
-pub(super) const FORK: &[Case] = cases![on &[Context::Fork] => inherited_closures];
-
 /// AC40, AC42.
+#[offspring::test]
 fn a_process(context: Context) -> Outcome {
     let _guard = capture_level();
     for wanted in [7, -3] {
@@ -37,6 +21,7 @@ fn a_process(context: Context) -> Outcome {
 }
 
 /// AC42.
+#[offspring::test]
 fn a_group_of_processes(context: Context) -> Outcome {
     let _guard = capture_level();
     let inputs = (1..=3).inspect(|n| set_level(10 * n));
@@ -46,6 +31,7 @@ fn a_group_of_processes(context: Context) -> Outcome {
 }
 
 /// AC40, AC43: tasks that wait in the pool keep the value of the moment at which they were submitted.
+#[offspring::test]
 fn submitted_tasks_after_the_pool_was_built(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let _guard = capture_level();
@@ -62,6 +48,7 @@ fn submitted_tasks_after_the_pool_was_built(context: Context) -> Outcome {
 }
 
 /// AC43: each item has what was there when it was taken from the iterator.
+#[offspring::test]
 fn a_map_pulls_its_inputs_lazily(context: Context) -> Outcome {
     let _guard = capture_level();
     let pool = context.pool().workers(3).build()?;
@@ -75,6 +62,7 @@ fn a_map_pulls_its_inputs_lazily(context: Context) -> Outcome {
 }
 
 /// AC42.
+#[offspring::test]
 fn unordered_and_enumerated_maps(context: Context) -> Outcome {
     let _guard = capture_level();
     let pool = context.pool().workers(2).build()?;
@@ -96,6 +84,7 @@ fn unordered_and_enumerated_maps(context: Context) -> Outcome {
 }
 
 /// AC42.
+#[offspring::test]
 fn a_map_without_a_pool(context: Context) -> Outcome {
     let _guard = capture_level();
     let results = context.map((0..20i64).inspect(|n| set_level(n * n)), |_| level())?;
@@ -105,6 +94,7 @@ fn a_map_without_a_pool(context: Context) -> Outcome {
 }
 
 /// AC42.
+#[offspring::test]
 fn broadcast(context: Context) -> Outcome {
     let pool = context.pool().workers(3).build()?;
     let _guard = capture_level();
@@ -122,6 +112,7 @@ fn broadcast(context: Context) -> Outcome {
 }
 
 /// AC42: both have the values of the moment at which the pool was built.
+#[offspring::test]
 fn the_initialiser_and_the_end_of_a_worker(context: Context) -> Outcome {
     let _guard = capture_level();
     set_level(11);
@@ -159,6 +150,7 @@ fn levels_below() -> Vec<i64> {
 }
 
 /// AC42.
+#[offspring::test]
 fn pools_and_processes_in_a_task(context: Context) -> Outcome {
     let _guard = capture_level();
     set_level(21);
@@ -174,6 +166,7 @@ fn pools_and_processes_in_a_task(context: Context) -> Outcome {
 }
 
 /// AC42: three deep, and again without once the capture is gone.
+#[offspring::test]
 fn a_pool_in_a_task_of_a_task(context: Context) -> Outcome {
     fn below(context: Context) -> i64 {
         let context = harness::in_a_child(context);
@@ -198,6 +191,7 @@ fn a_pool_in_a_task_of_a_task(context: Context) -> Outcome {
 }
 
 /// AC42: those see what was captured too, and not what this process has changed since it was forked.
+#[offspring::test(contexts(Fork))]
 fn inherited_closures(_: Context) -> Outcome {
     let _guard = capture_level();
     set_level(41);

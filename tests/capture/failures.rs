@@ -2,18 +2,8 @@
 
 use offspring::{Context, ErrorKind, Phase};
 
-use crate::cases;
-use crate::harness::{Case, Outcome};
+use crate::harness::Outcome;
 use crate::{capture_level, events, level, note, set_level};
-
-pub(super) const CASES: &[Case] = cases![
-    a_set_that_fails,
-    a_set_that_panics,
-    a_value_that_does_not_decode,
-    an_undo_that_panics,
-    the_first_failure_is_told,
-    a_set_that_fails_in_the_initialiser,
-];
 
 struct Noted(&'static str);
 
@@ -24,6 +14,7 @@ impl Drop for Noted {
 }
 
 /// AC48.
+#[offspring::test]
 fn a_set_that_fails(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let _first = offspring::capture("first", || (), |()| Noted("undo first"))?;
@@ -63,6 +54,7 @@ fn a_set_that_fails(context: Context) -> Outcome {
 }
 
 /// AC48.
+#[offspring::test]
 fn a_set_that_panics(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let guard = offspring::capture("bomb", || 1, |_: i32| panic!("in set"))?;
@@ -92,6 +84,7 @@ impl<'de> serde::Deserialize<'de> for OneWay {
 }
 
 /// AC48.
+#[offspring::test]
 fn a_value_that_does_not_decode(context: Context) -> Outcome {
     let _guard = offspring::capture("one way", || OneWay, |_: OneWay| ())?;
     let error = context.process().start((), |()| ())?.join().unwrap_err();
@@ -109,6 +102,7 @@ impl Drop for Bomb {
 }
 
 /// AC48.
+#[offspring::test]
 fn an_undo_that_panics(context: Context) -> Outcome {
     set_level(0);
     let pool = context.pool().workers(1).build()?;
@@ -127,6 +121,7 @@ fn an_undo_that_panics(context: Context) -> Outcome {
 }
 
 /// AC48.
+#[offspring::test]
 fn the_first_failure_is_told(context: Context) -> Outcome {
     let _bomb = offspring::capture("bomb", || (), |()| Bomb)?;
     let error =
@@ -137,6 +132,7 @@ fn the_first_failure_is_told(context: Context) -> Outcome {
 }
 
 /// AC48.
+#[offspring::test]
 fn a_set_that_fails_in_the_initialiser(context: Context) -> Outcome {
     let guard = offspring::try_capture("never", || (), |()| Err::<(), _>("no"))?;
     let pool = context.pool().workers(1).init((), |()| 1).build()?;

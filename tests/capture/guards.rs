@@ -2,20 +2,11 @@
 
 use offspring::{Context, ErrorKind};
 
-use crate::cases;
-use crate::harness::{Case, Outcome};
+use crate::harness::Outcome;
 use crate::{capture_level, level, set_level};
 
-pub(super) const CASES: &[Case] = cases![
-    a_name_is_there_once,
-    a_guard_that_goes_takes_it_away,
-    forgotten_ones_stay,
-    queued_tasks_keep_theirs,
-    a_child_has_its_own,
-    gets_that_panic_or_do_not_encode,
-];
-
 /// AC41.
+#[offspring::test]
 fn a_name_is_there_once(_: Context) -> Outcome {
     let guard = capture_level();
     assert_eq!(guard.name(), "level");
@@ -28,6 +19,7 @@ fn a_name_is_there_once(_: Context) -> Outcome {
 }
 
 /// AC41.
+#[offspring::test]
 fn a_guard_that_goes_takes_it_away(context: Context) -> Outcome {
     set_level(0);
     let pool = context.pool().workers(1).build()?;
@@ -43,6 +35,7 @@ fn a_guard_that_goes_takes_it_away(context: Context) -> Outcome {
 }
 
 /// AC41.
+#[offspring::test]
 fn forgotten_ones_stay(context: Context) -> Outcome {
     capture_level().forget();
     set_level(6);
@@ -52,6 +45,7 @@ fn forgotten_ones_stay(context: Context) -> Outcome {
 }
 
 /// AC41, AC43.
+#[offspring::test]
 fn queued_tasks_keep_theirs(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let guard = capture_level();
@@ -67,6 +61,7 @@ fn queued_tasks_keep_theirs(context: Context) -> Outcome {
 }
 
 /// What was registered before a process became a child is its parent's.
+#[offspring::test]
 fn a_child_has_its_own(context: Context) -> Outcome {
     let _guard = capture_level();
     set_level(8);
@@ -92,6 +87,7 @@ impl serde::Serialize for NoWay {
     }
 }
 
+#[offspring::test]
 fn gets_that_panic_or_do_not_encode(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let guard = offspring::capture("no way", || NoWay, |_: NoWay| ())?;

@@ -4,27 +4,10 @@ use std::path::PathBuf;
 
 use offspring::{Context, ErrorKind, Reuse, SharedSlice};
 
-use crate::cases;
-use crate::harness::{Case, Outcome, PROCESSES as ALL_PROCESSES};
+use crate::harness::Outcome;
 use crate::{capture_level, level, set_level};
 
-pub(super) const CASES: &[Case] = cases![
-    every_reuse,
-    more_sets_than_a_worker_remembers,
-    large_values_and_large_arguments,
-    shared_slices,
-    the_same_on_every_context,
-];
-
-pub(super) const PROCESSES: &[Case] = cases![on ALL_PROCESSES =>
-    sent_only_when_it_has_changed,
-    nothing_is_sent_without_captures,
-    tasks_that_are_retried,
-    workers_that_are_killed,
-    cancelled_among_others,
-    resized_and_recycled,
-];
-
+#[offspring::test]
 fn every_reuse(context: Context) -> Outcome {
     let _guard = capture_level();
     for reuse in [Reuse::Keep, Reuse::PerMap, Reuse::PerTask] {
@@ -46,6 +29,7 @@ fn every_reuse(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn more_sets_than_a_worker_remembers(context: Context) -> Outcome {
     let _guard = capture_level();
     let pool = context.pool().workers(2).build()?;
@@ -61,6 +45,7 @@ fn more_sets_than_a_worker_remembers(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn large_values_and_large_arguments(context: Context) -> Outcome {
     static HELD: std::sync::Mutex<Vec<u8>> = std::sync::Mutex::new(Vec::new());
     let size = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
@@ -84,6 +69,7 @@ fn large_values_and_large_arguments(context: Context) -> Outcome {
 }
 
 /// They travel in captures as in arguments; two with equal contents are not the same.
+#[offspring::test]
 fn shared_slices(context: Context) -> Outcome {
     static HELD: std::sync::Mutex<Vec<u64>> = std::sync::Mutex::new(Vec::new());
     let slice = std::sync::Arc::new(std::sync::Mutex::new(SharedSlice::from_slice(&[1u64, 2])?));
@@ -104,6 +90,7 @@ fn shared_slices(context: Context) -> Outcome {
 }
 
 /// AC47, AC49: what a program with captures answers does not depend on the context.
+#[offspring::test]
 fn the_same_on_every_context(context: Context) -> Outcome {
     fn run(context: Context) -> Result<Vec<i64>, Box<dyn std::error::Error>> {
         set_level(0);
@@ -122,6 +109,7 @@ fn the_same_on_every_context(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn sent_only_when_it_has_changed(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let _guard = capture_level();
@@ -147,6 +135,7 @@ fn sent_only_when_it_has_changed(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn nothing_is_sent_without_captures(context: Context) -> Outcome {
     drop(capture_level());
     let pool = context.pool().workers(2).build()?;
@@ -162,6 +151,7 @@ fn first_time(name: &str) -> PathBuf {
     std::env::temp_dir().join(name)
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn tasks_that_are_retried(context: Context) -> Outcome {
     let _guard = capture_level();
     let pool = context.pool().workers(2).retries(1).build()?;
@@ -183,6 +173,7 @@ fn tasks_that_are_retried(context: Context) -> Outcome {
 }
 
 /// Those that were sent ahead to a worker that dies go to another, which was not told yet.
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn workers_that_are_killed(context: Context) -> Outcome {
     let _guard = capture_level();
     let pool = context.pool().workers(3).build()?;
@@ -203,6 +194,7 @@ fn workers_that_are_killed(context: Context) -> Outcome {
 }
 
 /// What was taken back is passed over, and what was told with it is known all the same.
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn cancelled_among_others(context: Context) -> Outcome {
     let _guard = capture_level();
     let pool = context.pool().workers(1).build()?;
@@ -228,6 +220,7 @@ fn cancelled_among_others(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn resized_and_recycled(context: Context) -> Outcome {
     let _guard = capture_level();
     let pool = context.pool().workers(2).tasks_per_worker(7).build()?;

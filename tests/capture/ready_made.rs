@@ -7,24 +7,7 @@ use std::path::PathBuf;
 use offspring::{Context, ErrorKind, Reuse, captures};
 use offspring_platform::lifeline;
 
-use crate::cases;
-use crate::harness::{Case, Outcome, PROCESSES as ALL_PROCESSES};
-
-pub(super) const CASES: &[Case] = cases![
-    the_directory,
-    variables_of_the_environment,
-    names_that_cannot_be,
-    #[cfg(target_os = "linux")]
-    the_locale,
-    #[cfg(feature = "log")]
-    the_level_of_log,
-    each_task_its_own_seed,
-];
-
-pub(super) const PROCESSES: &[Case] = cases![on ALL_PROCESSES =>
-    a_directory_that_is_gone,
-    no_change_of_the_environment_beside_threads,
-];
+use crate::harness::Outcome;
 
 /// A directory of the case's own, by the name that the system gives it.
 fn directory(name: &str) -> PathBuf {
@@ -37,6 +20,7 @@ fn here() -> PathBuf {
     std::env::current_dir().unwrap()
 }
 
+#[offspring::test]
 fn the_directory(context: Context) -> Outcome {
     let before = here();
     let pool = context.pool().workers(1).build()?;
@@ -64,6 +48,7 @@ fn the_directory(context: Context) -> Outcome {
 }
 
 /// AC48.
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_directory_that_is_gone(context: Context) -> Outcome {
     let before = here();
     let pool = context.pool().workers(1).build()?;
@@ -96,6 +81,7 @@ fn set_variable(name: &str, value: Option<&str>) {
     }
 }
 
+#[offspring::test]
 fn variables_of_the_environment(context: Context) -> Outcome {
     set_variable("CAPTURE_A", Some("a"));
     set_variable("CAPTURE_B", None);
@@ -123,6 +109,7 @@ fn variables_of_the_environment(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn names_that_cannot_be(_: Context) -> Outcome {
     for name in ["", "A=B", "A\0"] {
         let error = captures::environment(["OK", name]).unwrap_err();
@@ -132,6 +119,7 @@ fn names_that_cannot_be(_: Context) -> Outcome {
 }
 
 /// AC48.
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn no_change_of_the_environment_beside_threads(context: Context) -> Outcome {
     let pool = context.pool().workers(1).init((), |()| ()).build()?;
     let guard = captures::environment(["CAPTURE_A"])?;
@@ -155,6 +143,7 @@ fn no_change_of_the_environment_beside_threads(context: Context) -> Outcome {
 }
 
 #[cfg(target_os = "linux")]
+#[offspring::test]
 fn the_locale(context: Context) -> Outcome {
     fn set(name: &std::ffi::CStr) {
         // SAFETY: the text ends with zero, and this process has one thread.
@@ -183,6 +172,7 @@ fn the_locale(context: Context) -> Outcome {
 }
 
 #[cfg(feature = "log")]
+#[offspring::test]
 fn the_level_of_log(context: Context) -> Outcome {
     let level = || log::max_level().to_string();
     let pool = context.pool().workers(1).build()?;
@@ -201,6 +191,7 @@ thread_local! {
     static SEED: Cell<u64> = const { Cell::new(0) };
 }
 
+#[offspring::test]
 fn each_task_its_own_seed(context: Context) -> Outcome {
     let base = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(1));
     let wanted = base.clone();

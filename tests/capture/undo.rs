@@ -2,19 +2,11 @@
 
 use offspring::Context;
 
-use crate::cases;
-use crate::harness::{Case, Outcome};
+use crate::harness::Outcome;
 use crate::{capture_level, events, level, note, set_level};
 
-pub(super) const CASES: &[Case] = cases![
-    nothing_is_left_for_tasks_without,
-    what_a_task_changes_is_undone,
-    several_in_order_and_back,
-    undone_after_a_panic,
-    undone_while_others_stay,
-];
-
 /// AC44.
+#[offspring::test]
 fn nothing_is_left_for_tasks_without(context: Context) -> Outcome {
     set_level(1);
     let pool = context.pool().workers(1).build()?;
@@ -33,6 +25,7 @@ fn nothing_is_left_for_tasks_without(context: Context) -> Outcome {
 }
 
 /// AC44, AC47.
+#[offspring::test]
 fn what_a_task_changes_is_undone(context: Context) -> Outcome {
     set_level(3);
     let pool = context.pool().workers(1).build()?;
@@ -57,6 +50,7 @@ impl Drop for Noted {
 }
 
 /// AC45.
+#[offspring::test]
 fn several_in_order_and_back(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let _one = offspring::capture(
@@ -93,6 +87,7 @@ fn several_in_order_and_back(context: Context) -> Outcome {
 }
 
 /// AC44.
+#[offspring::test]
 fn undone_after_a_panic(context: Context) -> Outcome {
     set_level(0);
     let pool = context.pool().workers(1).build()?;
@@ -112,6 +107,7 @@ fn undone_after_a_panic(context: Context) -> Outcome {
 }
 
 /// AC45: the first of two goes, the second stays.
+#[offspring::test]
 fn undone_while_others_stay(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let level_guard = capture_level();

@@ -77,7 +77,12 @@ fn every_kind_of_socket(context: Context) -> Outcome {
             accepted.write_all(b"accepted").unwrap();
             connected.write_all(b"connected").unwrap();
             let mut buffer = [0; 64];
-            let count = udp.recv(&mut buffer).unwrap();
+            let count = loop {
+                match udp.recv(&mut buffer) {
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    received => break received.unwrap(),
+                }
+            };
             buffer[..count].to_vec()
         },
     )?;

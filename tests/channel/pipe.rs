@@ -59,13 +59,19 @@ fn both_send_large_ones_at_once(context: Context) -> Outcome {
 
 fn what_was_not_received_travels_with_the_end(context: Context) -> Outcome {
     let (ours, theirs) = pipe::<(u32, SharedSlice<u32>), ()>()?;
-    let table = |n| SharedSlice::from_iter(0..n);
-    for n in 0..20 {
-        ours.send((n, table(n)?))?;
-    }
+    // Not from here: how many fit while nobody reads is for the system to say.
+    let send = |ours: End<(u32, SharedSlice<u32>), ()>| {
+        for n in 0..20 {
+            ours.send((n, SharedSlice::from_iter(0..n).unwrap())).unwrap();
+        }
+    };
+    let (process, thread) = if context.is_isolated() {
+        (Some(context.process().start(ours, send)?), None)
+    } else {
+        (None, Some(std::thread::spawn(move || send(ours))))
+    };
     // The first is received here, which may read more than that.
     assert_eq!(theirs.recv()?.0, 0);
-    drop(ours);
     let child = context.process().start(theirs, |end: End<(), (u32, SharedSlice<u32>)>| {
         let mut sums = Vec::new();
         while let Ok((n, table)) = end.recv() {
@@ -75,6 +81,12 @@ fn what_was_not_received_travels_with_the_end(context: Context) -> Outcome {
     })?;
     let sums = child.join()?;
     assert!(sums.into_iter().eq((1..20).map(|n| (n, (0..n).sum()))));
+    if let Some(process) = process {
+        process.join()?;
+    }
+    if let Some(thread) = thread {
+        thread.join().expect("the other thread sends");
+    }
     Ok(())
 }
 

@@ -20,7 +20,7 @@ pub(crate) const ON_ALL: &[Case] = cases![on PROCESSES =>
 pub(crate) const BESIDE_THREADS: &[Case] =
     cases![on &[Context::Spawn, Context::ForkServer] => another_thread_collects_all];
 
-fn sigchld(disposition: libc::sighandler_t) {
+pub(crate) fn sigchld(disposition: libc::sighandler_t) {
     // SAFETY: "ignore" and "default" run nothing.
     let before = unsafe { libc::signal(libc::SIGCHLD, disposition) };
     assert_ne!(before, libc::SIG_ERR);
@@ -102,13 +102,13 @@ fn endings_are_ignored_from_the_start(context: Context) -> Outcome {
 }
 
 /// A thread that collects every child of the process, whosever it is.
-struct Thief {
+pub(crate) struct Thief {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<usize>>,
 }
 
 impl Thief {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let told = stop.clone();
         let thread = std::thread::spawn(move || {

@@ -51,7 +51,8 @@ crashes! {
     }
 }
 
-pub(crate) const OTHERS_ON_ALL: &[Case] = cases![long_panic_message];
+pub(crate) const OTHERS_ON_ALL: &[Case] =
+    cases![long_panic_message, unwinding_resumed_after_another_panic];
 pub(crate) const OTHERS_ON_PROCESSES: &[Case] = cases![on PROCESSES =>
     no_backtrace_unless_asked_for,
     output_before_a_crash_arrives_once,
@@ -67,6 +68,18 @@ fn long_panic_message(context: Context) -> Outcome {
     let message = error.panic().unwrap().message();
     assert!(message.starts_with("éé"), "{}", &message[..20]);
     assert!((1000..100_000).contains(&message.len()), "{} bytes", message.len());
+    Ok(())
+}
+
+/// What is told is the panic that ended the function, not one that it had caught.
+fn unwinding_resumed_after_another_panic(context: Context) -> Outcome {
+    let child = context.process().start((), |()| -> () {
+        let _ = std::panic::catch_unwind(|| panic!("the first"));
+        std::panic::resume_unwind(Box::new("the second"))
+    })?;
+    let error = child.join().unwrap_err();
+    let panic = error.panic().expect("it panicked");
+    assert_eq!((panic.message(), panic.location()), ("the second", None), "{error}");
     Ok(())
 }
 

@@ -33,7 +33,7 @@ fn set_limit(wanted: libc::rlim_t) -> libc::rlim_t {
 /// Runs `body` with room for so many descriptors more.
 fn with_room_for<T>(more: usize, body: impl FnOnce() -> T) -> T {
     let open = descriptors().len();
-    let before = set_limit((open + more) as libc::rlim_t);
+    let before = set_limit(libc::rlim_t::try_from(open + more).expect("so few are a limit"));
     let result = body();
     set_limit(before);
     result

@@ -31,7 +31,7 @@ pub(crate) const CASES_BY_FORK: &[Case] = cases![on &[Context::Fork] =>
 ];
 
 /// Opens `count` descriptors without close-on-exec, from `first` on.
-fn open_strangers(count: usize, first: i32) -> Vec<OwnedFd> {
+pub(crate) fn open_strangers(count: usize, first: i32) -> Vec<OwnedFd> {
     let file = File::open("/dev/zero").expect("it is there");
     (0..count)
         .map(|_| {
@@ -45,7 +45,7 @@ fn open_strangers(count: usize, first: i32) -> Vec<OwnedFd> {
 }
 
 /// Raises the soft limit of descriptors, and returns it.
-fn raise_limit(wanted: libc::rlim_t) -> libc::rlim_t {
+pub(crate) fn raise_limit(wanted: libc::rlim_t) -> libc::rlim_t {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: there is room for the answer.
     assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) }, 0);
@@ -56,7 +56,7 @@ fn raise_limit(wanted: libc::rlim_t) -> libc::rlim_t {
 }
 
 /// Besides the standard three, a child has its channel and its lifeline.
-fn check_own_descriptors(who: &str, found: &BTreeSet<String>) {
+pub(crate) fn check_own_descriptors(who: &str, found: &BTreeSet<String>) {
     let mut rest = Vec::new();
     for one in found {
         let (number, target) = one.split_once(" -> ").expect("a number and a target");
@@ -183,7 +183,7 @@ fn files_of_a_pool_keep_working(context: Context) -> Outcome {
     Ok(())
 }
 
-fn sleep((): ()) {
+pub(crate) fn sleep((): ()) {
     sleep_for_ever()
 }
 

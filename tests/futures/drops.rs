@@ -7,17 +7,8 @@ use std::task::{Wake, Waker};
 use offspring::{Context, ErrorKind, Task};
 
 use crate::harness::props::{Scratch, note, wait_for};
-use crate::harness::{Case, Outcome, PROCESSES as ISOLATED, eventually};
+use crate::harness::{Outcome, eventually};
 use crate::{block_on, poll_once};
-
-pub(crate) const CASES: &[Case] = crate::cases![polled_after_its_end];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
-    a_dropped_future_lets_its_task_run,
-    the_last_waker_is_woken,
-    wakers_that_use_the_pool,
-    a_waker_that_holds_the_last_task,
-];
 
 /// Counts how often it is woken.
 #[derive(Default)]
@@ -35,6 +26,7 @@ impl Count {
     }
 }
 
+#[offspring::test]
 fn polled_after_its_end(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let mut task = pool.submit(3u64, |(), n| n)?;
@@ -46,6 +38,7 @@ fn polled_after_its_end(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_dropped_future_lets_its_task_run(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = context.pool().workers(1).build()?;
@@ -60,6 +53,7 @@ fn a_dropped_future_lets_its_task_run(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn the_last_waker_is_woken(context: Context) -> Outcome {
     let gate = Scratch::new("gate");
     let pool = context.pool().workers(1).build()?;
@@ -106,6 +100,7 @@ impl Drop for Busy {
     }
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn wakers_that_use_the_pool(context: Context) -> Outcome {
     let gate = Scratch::new("gate");
     let pool = context.pool().workers(2).build()?;
@@ -139,6 +134,7 @@ impl Wake for Node {
     fn wake(self: Arc<Self>) {}
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_waker_that_holds_the_last_task(context: Context) -> Outcome {
     let gate = Scratch::new("gate");
     let pool = context.pool().workers(1).build()?;

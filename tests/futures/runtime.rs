@@ -6,21 +6,13 @@ use offspring::{Context, ErrorKind};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::harness::props::{Scratch, note, wait_for};
-use crate::harness::{self, Case, Outcome, PROCESSES as ISOLATED};
-
-pub(crate) const CASES: &[Case] = crate::cases![spawned_and_joined];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
-    a_timeout_and_then_again,
-    a_timeout_and_then_cancelled,
-    select_drops_the_slower_one,
-    the_runtime_goes_first,
-];
+use crate::harness::{self, Outcome};
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().build().unwrap()
 }
 
+#[offspring::test]
 fn spawned_and_joined(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let results = runtime().block_on(async {
@@ -44,6 +36,7 @@ fn spawned_and_joined(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_timeout_and_then_again(context: Context) -> Outcome {
     let gate = Scratch::new("gate");
     let pool = context.pool().workers(1).build()?;
@@ -62,6 +55,7 @@ fn a_timeout_and_then_again(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_timeout_and_then_cancelled(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     runtime().block_on(async {
@@ -79,6 +73,7 @@ fn a_timeout_and_then_cancelled(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn select_drops_the_slower_one(context: Context) -> Outcome {
     let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
     let pool = context.pool().workers(2).build()?;
@@ -99,6 +94,7 @@ fn select_drops_the_slower_one(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn the_runtime_goes_first(context: Context) -> Outcome {
     let gate = Scratch::new("gate");
     let pool = context.pool().workers(2).build()?;

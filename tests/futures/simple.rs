@@ -4,25 +4,11 @@ use std::time::Duration;
 
 use offspring::{Context, ErrorKind, Phase, Task};
 
+use crate::harness::Outcome;
 use crate::harness::props::{Random, Scratch, wait_for};
-use crate::harness::{Case, Outcome, PROCESSES as ISOLATED};
 use crate::{block_on, join_all};
 
-pub(crate) const CASES: &[Case] = crate::cases![
-    a_task_is_awaited,
-    one_hundred_at_once,
-    failures_are_awaited,
-    two_pools_in_one_future,
-    awaited_from_several_threads,
-];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
-    awaited_joined_and_mapped_at_once,
-    awaited_after_the_end,
-    the_end_wakes_who_awaits,
-    cancelled_while_awaited,
-];
-
+#[offspring::test]
 fn a_task_is_awaited(context: Context) -> Outcome {
     let pool = context.pool().workers(1).init(2u64, |two| two).build()?;
     for n in 0..50u64 {
@@ -39,6 +25,7 @@ fn a_task_is_awaited(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn one_hundred_at_once(context: Context) -> Outcome {
     let mut random = Random::new();
     let pool = context.pool().workers(3).build()?;
@@ -54,6 +41,7 @@ fn one_hundred_at_once(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn failures_are_awaited(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let tasks = (0..20u64).map(|n| {
@@ -79,6 +67,7 @@ fn failures_are_awaited(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn two_pools_in_one_future(context: Context) -> Outcome {
     let one = context.pool().workers(1).init(1u64, |one| one).build()?;
     let two = context.pool().workers(2).init(2u64, |two| two).build()?;
@@ -103,6 +92,7 @@ fn two_pools_in_one_future(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn awaited_from_several_threads(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let pool = &pool;
@@ -119,6 +109,7 @@ fn awaited_from_several_threads(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn awaited_joined_and_mapped_at_once(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let pool = &pool;
@@ -140,6 +131,7 @@ fn awaited_joined_and_mapped_at_once(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn awaited_after_the_end(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let mut done = pool.submit(5u64, |(), n| n)?;
@@ -158,6 +150,7 @@ fn awaited_after_the_end(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn the_end_wakes_who_awaits(context: Context) -> Outcome {
     for round in 0..5u32 {
         let pool = context.pool().workers(2).build()?;
@@ -179,6 +172,7 @@ fn the_end_wakes_who_awaits(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn cancelled_while_awaited(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let pool = &pool;

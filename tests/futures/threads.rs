@@ -9,15 +9,8 @@ use std::time::Duration;
 use offspring::{Context, ErrorKind};
 
 use crate::harness::props::{Scratch, wait_for};
-use crate::harness::{Case, Outcome, PROCESSES as ISOLATED, eventually};
+use crate::harness::{Outcome, eventually};
 use crate::{block_on, poll_once};
-
-pub(crate) const CASES: &[Case] = crate::cases![on ISOLATED =>
-    a_thread_drives_while_somebody_awaits,
-    no_thread_stays_for_a_future_that_was_dropped,
-];
-
-pub(crate) const FORK: &[Case] = crate::cases![on &[Context::Fork] => a_fork_right_after_an_await];
 
 /// How many threads drive pools for futures.
 fn waiters() -> usize {
@@ -44,6 +37,7 @@ impl<A: Future + Unpin, B: Future + Unpin> Future for Either<A, B> {
     }
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_thread_drives_while_somebody_awaits(context: Context) -> Outcome {
     let gate = Scratch::new("gate");
     let pool = context.pool().workers(2).build()?;
@@ -69,6 +63,7 @@ fn a_thread_drives_while_somebody_awaits(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn no_thread_stays_for_a_future_that_was_dropped(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let never = || pool.submit((), |(), ()| -> u64 { crate::harness::sleep_for_ever() });
@@ -99,6 +94,7 @@ fn no_thread_stays_for_a_future_that_was_dropped(context: Context) -> Outcome {
 }
 
 /// The thread stays for a while, in case somebody awaits again; but it goes when it is in the way.
+#[offspring::test(contexts(Fork))]
 fn a_fork_right_after_an_await(context: Context) -> Outcome {
     let start = || context.process().start(20u64, |n| n + 1)?.join();
     let gate = Scratch::new("gate");

@@ -1,15 +1,22 @@
-//! Runs each case on each context, alone in a fresh process with one thread, and looks for leaks.
+//! What test programs share; and for those that `#[offspring::test]` is not for, what runs each case on each
+//! context, alone in a fresh process with one thread, and looks for leaks.
 //!
-//! libtest runs tests on threads, where Fork is rightly refused. So these test programs have their own
-//! `main` (`harness = false`): it lists cases × contexts to `libtest-mimic`, and runs each by starting
-//! itself again with the name of the case in the environment. That process has one thread; its output
-//! is shown if it fails; it has a deadline, which only a deadlock reaches; and what it leaves behind
-//! (children, descriptors, threads, files, shared memory) fails it.
+//! Where they can, our test programs use `#[offspring::test]`, like those of users: such tests enter before `main`.
+//! Others have a `main` of their own (`harness = false`): because their cases are about `main`, `init` or
+//! `allow_fork`; because they start the test program as another program ([`programs`]); because what they do takes
+//! hours ([`main_within`]); or because nobody has moved them yet. A new program uses the attribute if it can.
+//!
+//! libtest runs tests on threads, where Fork is rightly refused. So that `main` lists cases × contexts to
+//! `libtest-mimic`, and runs each by starting itself again with the name of the case in the environment. That
+//! process has one thread; its output is shown if it fails; it has a deadline, which only a deadlock reaches; and
+//! what it leaves behind (children, descriptors, threads, files, shared memory) fails it.
 
 #![allow(dead_code, reason = "each test program uses a part of this")]
 #![allow(unreachable_pub, reason = "shared by several test programs")]
 
 pub mod leaks;
+#[cfg(target_os = "linux")]
+pub mod preload;
 pub mod programs;
 pub mod props;
 pub mod scarcity;
@@ -72,6 +79,16 @@ const DEADLINE: Duration = Duration::from_secs(300);
 
 /// The `main` of a test program.
 pub fn main(groups: &[&'static [Case]]) -> ExitCode {
+    main_within(DEADLINE, groups)
+}
+
+/// The `main` of a test program whose cases may take longer than others.
+pub fn main_within(deadline: Duration, groups: &[&'static [Case]]) -> ExitCode {
+    // As with the attribute.
+    let deadline = match std::env::var("OFFSPRING_TEST_TIMEOUT_FACTOR") {
+        Ok(factor) => deadline.mul_f64(factor.parse().expect("a factor is a number")),
+        Err(_) => deadline,
+    };
     // A case may ask for a program that behaves badly in `main`, before or without `init`.
     if let Some(code) = programs::run_if_asked() {
         return code;
@@ -88,7 +105,7 @@ pub fn main(groups: &[&'static [Case]]) -> ExitCode {
             let label = label(case, *context);
             assert!(labels.insert(label.clone()), "two cases are called {label}");
             let missing = !Context::available().contains(context);
-            let trial = Trial::test(label.clone(), move || in_own_process(&label));
+            let trial = Trial::test(label.clone(), move || in_own_process(&label, deadline));
             trials.push(trial.with_ignored_flag(missing));
         }
     }
@@ -100,7 +117,7 @@ fn label(case: &Case, context: Context) -> String {
 }
 
 /// Runs one case in a process of its own.
-fn in_own_process(label: &str) -> Result<(), Failed> {
+fn in_own_process(label: &str, deadline: Duration) -> Result<(), Failed> {
     let token = format!("{}-{}", std::process::id(), label.replace(':', "-"));
     let directory = std::env::temp_dir().join(format!("offspring-test-{token}"));
     std::fs::create_dir_all(&directory)?;
@@ -121,7 +138,7 @@ fn in_own_process(label: &str) -> Result<(), Failed> {
         if let Some(status) = child.try_wait()? {
             break Some(status);
         }
-        if started.elapsed() > DEADLINE {
+        if started.elapsed() > deadline {
             child.kill()?;
             child.wait()?;
             break None;
@@ -134,7 +151,7 @@ fn in_own_process(label: &str) -> Result<(), Failed> {
     std::fs::remove_dir_all(&directory)?;
     std::fs::remove_file(&output)?;
     let verdict = match status {
-        None => Err(format!("no end after {DEADLINE:?}")),
+        None => Err(format!("no end after {deadline:?}")),
         Some(status) if !status.success() => Err(format!("it ended with {status}")),
         Some(_) if !survivors.is_empty() => Err(format!("processes survive: {survivors:?}")),
         Some(_) if !leftovers.is_empty() => Err(format!("files are left: {leftovers:?}")),
@@ -179,12 +196,17 @@ fn alone(groups: &[&'static [Case]], wanted: &str) -> ExitCode {
 }
 
 /// Repeats a check until it holds; for what the system does in its own time. The limit only keeps a
-/// failing test from hanging.
+/// failing test from hanging. A test whose own limit is shorter shows what it waits for.
 #[track_caller]
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
+    let mut said = false;
     while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(20), "never happened: {what}");
+        if !said && start.elapsed() > Duration::from_secs(30) {
+            eprintln!("for 30 s it has not happened: {what}");
+            said = true;
+        }
+        assert!(start.elapsed() < Duration::from_secs(100), "never happened: {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -72,6 +72,11 @@ impl Random {
             u64::try_from(now.as_nanos() & u128::from(u64::MAX)).unwrap()
         });
         println!("OFFSPRING_TEST_SEED={seed}");
+        Self::from_seed(seed)
+    }
+
+    /// Those of a process that was given its seed.
+    pub fn from_seed(seed: u64) -> Self {
         Self(seed | 1)
     }
 

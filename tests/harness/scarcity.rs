@@ -5,13 +5,18 @@ pub fn limited<T>(resource: Resource, limit: u64, run: impl FnOnce() -> T) -> T 
     let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `before` is valid.
     assert_eq!(unsafe { libc::getrlimit(resource, &raw mut before) }, 0);
-    let lower = libc::rlimit { rlim_cur: limit, ..before };
+    let lower = libc::rlimit { rlim_cur: as_limit(limit), ..before };
     // SAFETY: `lower` is valid.
     assert_eq!(unsafe { libc::setrlimit(resource, &raw const lower) }, 0);
     let result = run();
     // SAFETY: `before` is valid.
     assert_eq!(unsafe { libc::setrlimit(resource, &raw const before) }, 0);
     result
+}
+
+/// In the type that the system has for limits, which has a sign on FreeBSD.
+fn as_limit<T: TryFrom<u64>>(limit: u64) -> T {
+    T::try_from(limit).unwrap_or_else(|_| panic!("no limit is so high: {limit}"))
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -11,6 +11,7 @@ use offspring_platform::lifeline;
 use crate::cases;
 use crate::harness::leaks::{descendants_of, is_alive};
 use crate::harness::programs::command;
+use crate::harness::props::{Scratch, note};
 use crate::harness::{self, Case, Outcome, eventually, sleep_for_ever};
 use crate::tools::{run, send_signal};
 
@@ -187,22 +188,19 @@ fn killed_outer_ends_inner_process(context: Context) -> Outcome {
 
 fn killed_outer_ends_inner_pool(context: Context) -> Outcome {
     for inner in harness::IN_CHILDREN {
-        let (ours, theirs) = UnixStream::pair()?;
-        let builder = context.process().stdout(OwnedFd::from(theirs));
-        let outer = builder.start(*inner, |inner| {
+        // A file and not a pipe: both write, and what they write must not mix, however little is written at once.
+        let log = Scratch::new("pids");
+        let outer = context.process().start((*inner, log.path()), |(inner, log)| {
             let pool = inner.pool().workers(2).build().expect("it starts");
             // Each says that it has begun.
-            for _ in pool.map(0..2u8, |(), _| {
-                say(&[std::process::id()]);
+            for _ in pool.map([log.clone(), log], |(), log| {
+                note(&log, std::process::id());
                 sleep(());
             }) {}
         })?;
-        drop(builder);
-        let mut lines = BufReader::new(ours).lines();
-        let mut pids = Vec::new();
-        for _ in 0..2 {
-            pids.push(lines.next().expect("a line")?.trim().parse::<u32>()?);
-        }
+        eventually("both have begun", || log.lines().len() == 2);
+        let mut pids: Vec<u32> =
+            log.lines().iter().map(|line| line.parse()).collect::<Result<_, _>>()?;
         pids.extend(descendants_of(outer.id()));
         send_signal(outer.id(), libc::SIGKILL);
         assert_eq!(outer.join().expect_err("it was killed").signal(), Some(libc::SIGKILL));

@@ -35,6 +35,8 @@ pub(crate) fn main() -> ExitCode {
             children_outlive_the_thread_that_started_them,
         ],
         grandchildren::CASES,
+        #[cfg(not(offspring_force_portable))]
+        super::daemons::CASES,
     ])
 }
 

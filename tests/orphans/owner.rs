@@ -101,6 +101,10 @@ pub(crate) fn main() -> ExitCode {
     if how == "breeds" {
         return breed(context);
     }
+    #[cfg(not(offspring_force_portable))]
+    if how == "daemons" {
+        return start_daemons(context);
+    }
     let children: Vec<_> = ALL
         .iter()
         .copied()
@@ -153,6 +157,17 @@ fn breed(context: Context) -> ExitCode {
     if child.is_none() {
         say(BRED);
     }
+    harness::sleep_for_ever()
+}
+
+/// Each worker has daemons.
+#[cfg(not(offspring_force_portable))]
+fn start_daemons(context: Context) -> ExitCode {
+    let pool = context.pool().workers(2).build().expect("a pool starts");
+    for daemons in pool.broadcast((), |(), ()| super::daemons::start()).expect("it runs") {
+        daemons.expect("they were started");
+    }
+    say(BRED);
     harness::sleep_for_ever()
 }
 

@@ -14,7 +14,7 @@ use crate::harness::leaks::{children_of, descendants_of};
 use crate::harness::programs;
 
 /// Reached by a process that never ends, and by nothing else.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(100);
 
 /// Moments that are random, and can be had again with the seed.
 pub(crate) struct Random {

@@ -4,17 +4,9 @@ use std::path::Path;
 
 use offspring::{Context, ErrorKind, Phase};
 
-use crate::harness::{Case, Outcome, PROCESSES};
+use crate::harness::Outcome;
 
-pub(crate) const CASES: &[Case] = crate::cases![on PROCESSES =>
-    a_task_that_floods_the_output,
-    a_task_that_closes_the_channel,
-    a_task_that_closes_all_descriptors,
-    a_task_that_writes_into_the_channel,
-    both_directions_at_once,
-    many_large_arguments_and_results,
-];
-
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_task_that_floods_the_output(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let results = pool.map(0..16usize, |(), n| {
@@ -107,16 +99,19 @@ fn write_into_channel() {
     }
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_task_that_closes_the_channel(context: Context) -> Outcome {
     one_misuse(context, 1, close_channel)?;
     one_misuse(context, 3, close_channel)
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_task_that_closes_all_descriptors(context: Context) -> Outcome {
     one_misuse(context, 1, close_all)?;
     one_misuse(context, 3, close_all)
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_task_that_writes_into_the_channel(context: Context) -> Outcome {
     one_misuse(context, 1, write_into_channel)?;
     one_misuse(context, 3, write_into_channel)
@@ -124,6 +119,7 @@ fn a_task_that_writes_into_the_channel(context: Context) -> Outcome {
 
 const LARGE: usize = 64 << 20;
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn both_directions_at_once(context: Context) -> Outcome {
     let pool = context.pool().workers(2).in_flight(4).build()?;
     let inputs = (0..6u8).map(|n| vec![n; LARGE]);
@@ -144,6 +140,7 @@ fn both_directions_at_once(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn many_large_arguments_and_results(context: Context) -> Outcome {
     // Around the limit up to which several are sent to one worker at the same time.
     let pool = context.pool().workers(2).build()?;

@@ -9,19 +9,8 @@ use std::time::Duration;
 use offspring::{Context, ErrorKind, Pool};
 use serde::{Deserialize, Serialize};
 
-use crate::harness::{self, Case, Outcome, PROCESSES};
+use crate::harness::{self, Outcome};
 use crate::{Scratch, kill, lines, note, with_supervisor};
-
-pub(crate) const CASES: &[Case] = crate::cases![on PROCESSES =>
-    drop_ends_wedged_tasks,
-    drop_while_unwinding,
-    drop_before_any_worker_is_up,
-    first_workers_that_end_at_once,
-    shutdown_waits_for_running_tasks,
-    a_lost_supervisor_is_an_error,
-    a_lost_supervisor_of_a_busy_pool,
-    a_stopped_supervisor_does_not_keep_a_pool_alive,
-];
 
 /// What a task does.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -78,6 +67,7 @@ fn busy(context: Context, acts: &[Act], log: &Scratch) -> offspring::Result<Pool
 
 const WEDGED: [Act; 4] = [Act::Spin, Act::Sleep, Act::BlockSignals, Act::Stop];
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn drop_ends_wedged_tasks(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = busy(context, &WEDGED, &log)?;
@@ -86,6 +76,7 @@ fn drop_ends_wedged_tasks(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn drop_while_unwinding(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = busy(context, &WEDGED, &log)?;
@@ -98,6 +89,7 @@ fn drop_while_unwinding(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn drop_before_any_worker_is_up(context: Context) -> Outcome {
     for workers in [1, 8] {
         let (pool, supervisor) = with_supervisor(|| context.pool().workers(workers).build());
@@ -108,6 +100,7 @@ fn drop_before_any_worker_is_up(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn shutdown_waits_for_running_tasks(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = busy(context, &[Act::Linger, Act::Linger], &log)?;
@@ -119,6 +112,25 @@ fn shutdown_waits_for_running_tasks(context: Context) -> Outcome {
     Ok(())
 }
 
+/// A pool may live for years, and its tasks end workers each second.
+#[offspring::test(contexts(Fork))]
+fn a_report_stays_small(context: Context) -> Outcome {
+    let pool = context.pool().workers(2).build()?;
+    let results = pool.map(0..1050u64, |(), n| -> u64 {
+        std::process::exit(i32::try_from(n % 200 + 1).expect("a status"))
+    });
+    let died =
+        results.filter(|result| matches!(result, Err(error) if error.kind() == ErrorKind::Died));
+    assert_eq!(died.count(), 1050);
+    let report = pool.shutdown()?;
+    assert_eq!((report.tasks(), report.replaced()), (1050, 1050));
+    let last = report.abnormal_exits().last().copied();
+    assert_eq!(report.abnormal_exits().len(), 1000, "the last ones");
+    assert!(matches!(last, Some(offspring::Exit::Code(_))), "{last:?}");
+    Ok(())
+}
+
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_lost_supervisor_is_an_error(context: Context) -> Outcome {
     let (pool, supervisor) = with_supervisor(|| context.pool().workers(2).build());
     let pool = pool?;
@@ -155,6 +167,7 @@ fn a_lost_supervisor_is_an_error(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_lost_supervisor_of_a_busy_pool(context: Context) -> Outcome {
     let (pool, supervisor) = with_supervisor(|| context.pool().workers(4).build());
     let pool = pool?;
@@ -185,6 +198,7 @@ fn a_lost_supervisor_of_a_busy_pool(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_stopped_supervisor_does_not_keep_a_pool_alive(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let (pool, supervisor) = with_supervisor(|| busy(context, &[Act::Spin], &log));
@@ -197,6 +211,7 @@ fn a_stopped_supervisor_does_not_keep_a_pool_alive(context: Context) -> Outcome 
 
 /// With one processor for all, what becomes of the first worker is often known when the pool is greeted by its
 /// supervisor.
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn first_workers_that_end_at_once(context: Context) -> Outcome {
     #[cfg(target_os = "linux")]
     on_one_processor()?;

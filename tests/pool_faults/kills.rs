@@ -9,16 +9,9 @@ use std::time::{Duration, Instant};
 
 use offspring::{Context, ErrorKind, Phase};
 
+use crate::harness::Outcome;
 use crate::harness::leaks::children_of;
-use crate::harness::{Case, Outcome, PROCESSES};
 use crate::{Scratch, kill, with_supervisor};
-
-pub(crate) const CASES: &[Case] = crate::cases![on PROCESSES =>
-    kills_with_small_results,
-    kills_with_large_results,
-    kills_of_idle_workers,
-    two_hundred_workers,
-];
 
 /// Numbers that look random, the same for the same seed.
 struct Random(u64);
@@ -52,10 +45,12 @@ fn answer(n: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn kills_with_small_results(context: Context) -> Outcome {
     kills_while_working(context, 8)
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn kills_with_large_results(context: Context) -> Outcome {
     kills_while_working(context, 300_000)
 }
@@ -147,6 +142,7 @@ impl Drop for SetAtEnd<'_> {
     }
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn kills_of_idle_workers(context: Context) -> Outcome {
     let mut random = Random::new();
     let (pool, supervisor) =
@@ -169,6 +165,7 @@ fn kills_of_idle_workers(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn two_hundred_workers(context: Context) -> Outcome {
     let pool = context.pool().workers(200).init(3u64, |three| three).build()?;
     assert_eq!(pool.workers(), 200);

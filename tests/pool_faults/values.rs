@@ -5,19 +5,7 @@ use std::collections::BTreeSet;
 use offspring::{Context, ErrorKind, Exit, Phase, Pool, SharedSlice, TaskError};
 use serde::{Deserialize, Serialize};
 
-use crate::harness::{Case, Outcome, PROCESSES as ISOLATED};
-
-pub(crate) const CASES: &[Case] = crate::cases![
-    an_argument_that_does_not_encode,
-    an_argument_that_does_not_decode,
-    a_result_that_does_not_encode,
-    a_result_that_does_not_decode,
-    serde_that_panics,
-    an_error_as_a_value,
-    tables_in_arguments_and_results,
-];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED => tasks_that_end_their_worker];
+use crate::harness::Outcome;
 
 /// In which direction a value does not make it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -96,6 +84,7 @@ fn send(pool: &Pool<u64>, bad: Fate) -> Vec<Result<u64, TaskError>> {
     pool.map(inputs, |ten, traveller| *ten + traveller.1).collect()
 }
 
+#[offspring::test]
 fn an_argument_that_does_not_encode(context: Context) -> Outcome {
     let pool = pool(context)?;
     only_bad_ones_fail(&pool, send(&pool, Fate::NotEncoded), |error| {
@@ -106,6 +95,7 @@ fn an_argument_that_does_not_encode(context: Context) -> Outcome {
     })
 }
 
+#[offspring::test]
 fn an_argument_that_does_not_decode(context: Context) -> Outcome {
     let pool = pool(context)?;
     only_bad_ones_fail(&pool, send(&pool, Fate::NotDecoded), |error| {
@@ -121,6 +111,7 @@ fn fetch(pool: &Pool<u64>, bad: Fate) -> Vec<Result<u64, TaskError>> {
     results.map(|result| result.map(|traveller| traveller.1)).collect()
 }
 
+#[offspring::test]
 fn a_result_that_does_not_encode(context: Context) -> Outcome {
     let pool = pool(context)?;
     only_bad_ones_fail(&pool, fetch(&pool, Fate::NotEncoded), |error| {
@@ -130,6 +121,7 @@ fn a_result_that_does_not_encode(context: Context) -> Outcome {
     })
 }
 
+#[offspring::test]
 fn a_result_that_does_not_decode(context: Context) -> Outcome {
     let pool = pool(context)?;
     only_bad_ones_fail(&pool, fetch(&pool, Fate::NotDecoded), |error| {
@@ -139,6 +131,7 @@ fn a_result_that_does_not_decode(context: Context) -> Outcome {
     })
 }
 
+#[offspring::test]
 fn serde_that_panics(context: Context) -> Outcome {
     let pool = pool(context)?;
     only_bad_ones_fail(&pool, send(&pool, Fate::DecodePanics), |error| {
@@ -151,6 +144,7 @@ fn serde_that_panics(context: Context) -> Outcome {
     })
 }
 
+#[offspring::test]
 fn an_error_as_a_value(context: Context) -> Outcome {
     let pool = pool(context)?;
     let results = pool.map(0..4u64, |_, n| if n == 2 { Err(format!("not {n}")) } else { Ok(n) });
@@ -159,6 +153,7 @@ fn an_error_as_a_value(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn tables_in_arguments_and_results(context: Context) -> Outcome {
     let pool = pool(context)?;
     let tables = (0..40u64).map(|n| SharedSlice::from_iter(n..n + 1000).map(|table| (n, table)));
@@ -176,6 +171,7 @@ fn tables_in_arguments_and_results(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn tasks_that_end_their_worker(context: Context) -> Outcome {
     let pool = pool(context)?;
     let results = pool.map(0..COUNT, |ten, n| {

@@ -8,25 +8,13 @@ use std::time::Duration;
 use offspring::{Context, ErrorKind};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::harness::{self, Case, Outcome};
+use crate::harness::{self, Outcome};
 use crate::{Scratch, note};
-
-pub(crate) const CASES: &[Case] = crate::cases![
-    a_state_in_every_kind_of_task,
-    arguments_of_an_initialiser_travel_once_to_each_worker,
-    a_state_that_is_made_by_the_first_task_that_needs_it,
-];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on harness::PROCESSES =>
-    submitted_tasks_are_bounded_by_default,
-    initialisers_run_side_by_side,
-    #[cfg(target_os = "linux")]
-    large_values_in_bounded_memory,
-];
 
 /// What the documentation of `in_flight` says.
 const IN_FLIGHT: usize = 16_384;
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn submitted_tasks_are_bounded_by_default(context: Context) -> Outcome {
     let gate = Scratch::new("gate");
     let pool = context.pool().workers(1).init(gate.path(), |gate: PathBuf| gate).build()?;
@@ -49,6 +37,7 @@ fn submitted_tasks_are_bounded_by_default(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn initialisers_run_side_by_side(context: Context) -> Outcome {
     // Each waits for all others, so that one after the other would never end.
     const WORKERS: usize = 5;
@@ -68,6 +57,7 @@ fn initialisers_run_side_by_side(context: Context) -> Outcome {
 }
 
 #[cfg(target_os = "linux")]
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn large_values_in_bounded_memory(context: Context) -> Outcome {
     const MIB: usize = 1 << 20;
     const COUNT: usize = 300;
@@ -98,6 +88,7 @@ fn large_values_in_bounded_memory(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn a_state_in_every_kind_of_task(context: Context) -> Outcome {
     let pool = context.pool().workers(2).init(40u64, |forty| forty).build()?;
     for (n, result) in (0..).zip(pool.map(0..50u64, |forty, n| *forty + n)) {
@@ -137,6 +128,7 @@ impl<'de> Deserialize<'de> for Arguments {
     }
 }
 
+#[offspring::test]
 fn arguments_of_an_initialiser_travel_once_to_each_worker(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let init = |Arguments(log)| log;
@@ -145,14 +137,20 @@ fn arguments_of_an_initialiser_travel_once_to_each_worker(context: Context) -> O
     for (n, result) in (0..).zip(pool.map(0..1000u64, |_, n| n)) {
         assert_eq!(result?, n);
     }
-    assert_eq!(ENCODED.get(), 1);
+    // Workers by fork inherit them.
+    assert_eq!(ENCODED.get(), u32::from(context != Context::Fork));
     let decoded = log.lines();
     let processes: BTreeSet<&String> = decoded.iter().collect();
-    let workers = if context.is_isolated() { 3 } else { 1 };
+    let workers = match context {
+        Context::Fork => 0,
+        Context::Inline => 1,
+        _ => 3,
+    };
     assert_eq!((decoded.len(), processes.len()), (workers, workers), "{decoded:?}");
     Ok(())
 }
 
+#[offspring::test]
 fn a_state_that_is_made_by_the_first_task_that_needs_it(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = context.pool().workers(3).init(log.path(), |log| (log, OnceCell::new())).build()?;

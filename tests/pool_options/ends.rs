@@ -9,28 +9,8 @@ use offspring::{Context, ErrorKind, Report, Reuse, SharedSlice};
 use offspring_platform::lifeline;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::harness::{self, Case, Outcome};
+use crate::harness::Outcome;
 use crate::{Death, Scratch, note, told};
-
-pub(crate) const CASES: &[Case] = crate::cases![
-    a_value_of_each_worker,
-    values_of_those_that_were_replaced,
-    values_after_recycling,
-    a_panic_at_the_end,
-    a_shared_slice_at_the_end,
-    large_values,
-    values_that_do_not_travel,
-    no_values_when_dropped_or_terminated,
-    results_before_values,
-];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on harness::PROCESSES =>
-    values_after_shrinking,
-    shrinking_before_workers_are_up,
-    no_value_of_those_that_died,
-    deaths_at_the_end,
-    large_values_of_those_that_were_replaced,
-];
 
 /// A worker's index, and how many tasks it ran.
 type Left = (usize, u64);
@@ -57,6 +37,7 @@ fn leave(tally: Tally) -> Left {
     tally.0
 }
 
+#[offspring::test]
 fn a_value_of_each_worker(context: Context) -> Outcome {
     let pool = context.pool().workers(3).init((), tally).exit(leave).build()?;
     pool.ready(Duration::from_secs(60))?;
@@ -73,6 +54,7 @@ fn a_value_of_each_worker(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn values_of_those_that_were_replaced(context: Context) -> Outcome {
     for setting in 0..4 {
         let builder = context.pool().workers(2);
@@ -117,6 +99,7 @@ fn values_of_those_that_were_replaced(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn values_after_recycling(context: Context) -> Outcome {
     let pool = context.pool().workers(2).init((), tally).exit(leave).build()?;
     for _ in 0..3 {
@@ -133,6 +116,7 @@ fn values_after_recycling(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn values_after_shrinking(context: Context) -> Outcome {
     let pool = context.pool().workers(4).init((), tally).exit(leave).build()?;
     pool.ready(Duration::from_secs(60))?;
@@ -149,6 +133,7 @@ fn values_after_shrinking(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn shrinking_before_workers_are_up(context: Context) -> Outcome {
     let pool = context.pool().workers(4).init((), tally).exit(leave).build()?;
     pool.resize(1)?;
@@ -169,6 +154,7 @@ fn shrinking_before_workers_are_up(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn no_value_of_those_that_died(context: Context) -> Outcome {
     let pool = context.pool().workers(2).init((), tally).exit(leave).build()?;
     let mut died = 0;
@@ -189,6 +175,7 @@ fn no_value_of_those_that_died(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn a_panic_at_the_end(context: Context) -> Outcome {
     let pool = context
         .pool()
@@ -224,6 +211,7 @@ fn a_panic_at_the_end(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn deaths_at_the_end(context: Context) -> Outcome {
     for death in [Death::Abort, Death::Kill, Death::Exit(3)] {
         let pool = context
@@ -245,6 +233,7 @@ fn deaths_at_the_end(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn a_shared_slice_at_the_end(context: Context) -> Outcome {
     let pool = context
         .pool()
@@ -276,6 +265,7 @@ fn index(_: ()) -> u64 {
     offspring::worker().expect("this is a worker").index() as u64
 }
 
+#[offspring::test]
 fn large_values(context: Context) -> Outcome {
     let pool = context.pool().workers(3).init((), index).exit(much).build()?;
     pool.ready(Duration::from_secs(60))?;
@@ -290,6 +280,7 @@ fn large_values(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn large_values_of_those_that_were_replaced(context: Context) -> Outcome {
     let pool = context.pool().workers(2).tasks_per_worker(3).init((), index).exit(much).build()?;
     for (n, result) in (0..).zip(pool.map(0..30u64, |_, n| n)) {
@@ -308,6 +299,7 @@ fn large_values_of_those_that_were_replaced(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn results_before_values(context: Context) -> Outcome {
     // The last outcome of each worker is large, and so is what follows it.
     let pool = context.pool().workers(2).tasks_per_worker(1).init((), index).exit(much).build()?;
@@ -337,6 +329,7 @@ impl Serialize for Stubborn {
     }
 }
 
+#[offspring::test]
 fn values_that_do_not_travel(context: Context) -> Outcome {
     for (never, kind) in [(0, ErrorKind::EncodeResult), (1, ErrorKind::DecodeResult)] {
         let pool = context
@@ -355,6 +348,7 @@ fn values_that_do_not_travel(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn no_values_when_dropped_or_terminated(context: Context) -> Outcome {
     for terminate in [false, true] {
         let log = Scratch::new("log");

@@ -7,32 +7,10 @@ use std::time::Duration;
 
 use offspring::{Context, ErrorKind, Pool};
 
-use crate::harness::{self, Case, Outcome};
+use crate::harness::Outcome;
 #[cfg(target_os = "linux")]
 use crate::lines;
 use crate::{Scratch, note};
-
-pub(crate) const CASES: &[Case] = crate::cases![
-    no_worker_runs_more_tasks,
-    just_as_many_tasks_one_at_a_time,
-    every_kind_of_task_counts,
-    a_panic_counts,
-];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on harness::PROCESSES =>
-    the_end_at_every_moment,
-    the_end_at_every_moment_with_other_tasks,
-    #[cfg(target_os = "linux")]
-    growth_is_followed_by_a_fresh_worker,
-    #[cfg(target_os = "linux")]
-    growth_within_a_large_window,
-    #[cfg(target_os = "linux")]
-    what_the_initialiser_took_is_no_growth,
-    #[cfg(target_os = "linux")]
-    a_task_that_takes_too_much_memory_dies_alone,
-    #[cfg(target_os = "linux")]
-    a_limit_of_memory_is_felt_by_each_worker,
-];
 
 /// Process, place, generation, and how many tasks the worker did before.
 type Who = (u32, usize, u64, u64);
@@ -42,6 +20,7 @@ fn who() -> Who {
     (std::process::id(), worker.index(), worker.generation(), worker.tasks_done())
 }
 
+#[offspring::test]
 fn no_worker_runs_more_tasks(context: Context) -> Outcome {
     for limit in 1..=3u64 {
         let pool = context.pool().workers(3).tasks_per_worker(limit).build()?;
@@ -63,6 +42,7 @@ fn no_worker_runs_more_tasks(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn just_as_many_tasks_one_at_a_time(context: Context) -> Outcome {
     for limit in 1..=3u64 {
         let pool = context.pool().workers(1).tasks_per_worker(limit).init((), |()| 0u64).build()?;
@@ -85,6 +65,7 @@ fn just_as_many_tasks_one_at_a_time(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn every_kind_of_task_counts(context: Context) -> Outcome {
     let pool = context.pool().workers(2).tasks_per_worker(3).build()?;
     let mut done = BTreeMap::<_, Vec<u64>>::new();
@@ -118,6 +99,7 @@ fn every_kind_of_task_counts(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn a_panic_counts(context: Context) -> Outcome {
     let pool = context.pool().workers(1).tasks_per_worker(2).init((), |()| 0u64).build()?;
     for n in 0..8u64 {
@@ -145,6 +127,7 @@ fn limited(context: Context, limit: u64) -> offspring::Result<Pool<(), usize>> {
     context.pool().workers(2).tasks_per_worker(limit).exit(index).build()
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn the_end_at_every_moment(context: Context) -> Outcome {
     for limit in 1..=3 {
         for taken in 0..=QUEUE {
@@ -169,6 +152,7 @@ fn the_end_at_every_moment(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn the_end_at_every_moment_with_other_tasks(context: Context) -> Outcome {
     for limit in 1..=3 {
         for taken in 0..=QUEUE {
@@ -228,6 +212,7 @@ fn memory(bytes: usize) -> Vec<u8> {
 }
 
 #[cfg(target_os = "linux")]
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn growth_is_followed_by_a_fresh_worker(context: Context) -> Outcome {
     let pool = context
         .pool()
@@ -258,6 +243,7 @@ fn growth_is_followed_by_a_fresh_worker(context: Context) -> Outcome {
 }
 
 #[cfg(target_os = "linux")]
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn growth_within_a_large_window(context: Context) -> Outcome {
     // The workers have many tasks that they have not begun when they leave.
     let log = Scratch::new("log");
@@ -284,6 +270,7 @@ fn growth_within_a_large_window(context: Context) -> Outcome {
 }
 
 #[cfg(target_os = "linux")]
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn what_the_initialiser_took_is_no_growth(context: Context) -> Outcome {
     let pool = context
         .pool()
@@ -302,6 +289,7 @@ fn what_the_initialiser_took_is_no_growth(context: Context) -> Outcome {
 }
 
 #[cfg(target_os = "linux")]
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_task_that_takes_too_much_memory_dies_alone(context: Context) -> Outcome {
     let pool = context.pool().workers(2).memory_limit(1024 * MIB as u64).build()?;
     let mut died = 0;
@@ -324,6 +312,7 @@ fn a_task_that_takes_too_much_memory_dies_alone(context: Context) -> Outcome {
 }
 
 #[cfg(target_os = "linux")]
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_limit_of_memory_is_felt_by_each_worker(context: Context) -> Outcome {
     // A task can also live with it.
     let pool = context.pool().workers(3).memory_limit(1024 * MIB as u64).build()?;

@@ -7,21 +7,8 @@ use std::time::Duration;
 
 use offspring::{Context, ErrorKind, Phase};
 
-use crate::harness::{self, Case, Outcome};
+use crate::harness::{self, Outcome};
 use crate::{Death, Scratch, count, lines, note, told};
-
-pub(crate) const CASES: &[Case] = crate::cases![panics_are_not_tried_again];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on harness::PROCESSES =>
-    tasks_that_die_until_a_certain_try,
-    each_way_to_die,
-    neighbours_are_not_counted,
-    single_and_large_tasks,
-    tasks_of_one_worker_each,
-    tasks_that_nobody_wants_are_not_tried_again,
-    cancelled_tasks_are_not_tried_again,
-    tries_and_fresh_workers,
-];
 
 /// Dies in this way until it was begun so often.
 fn survive(log: &std::path::Path, name: &str, tries: usize, death: Death) {
@@ -39,6 +26,7 @@ fn begun(log: &Scratch) -> BTreeMap<String, usize> {
     times
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn tasks_that_die_until_a_certain_try(context: Context) -> Outcome {
     for retries in 0..=3u32 {
         let log = Scratch::new("log");
@@ -79,6 +67,7 @@ fn report_failed(retries: u32) -> usize {
     3 * (5 - (retries as usize + 1).min(5))
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn each_way_to_die(context: Context) -> Outcome {
     for death in Death::ALL {
         for retries in [0, 1] {
@@ -109,6 +98,7 @@ fn each_way_to_die(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn panics_are_not_tried_again(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = context.pool().workers(2).retries(3).init(log.path(), |log| log).build()?;
@@ -127,6 +117,7 @@ fn panics_are_not_tried_again(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn neighbours_are_not_counted(context: Context) -> Outcome {
     // Workers have many tasks that they have not begun, each time one dies, and no retry is left for them.
     for retries in [0, 2] {
@@ -159,6 +150,7 @@ fn neighbours_are_not_counted(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn single_and_large_tasks(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = context.pool().workers(2).retries(2).build()?;
@@ -182,6 +174,7 @@ fn single_and_large_tasks(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn tasks_of_one_worker_each(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = context.pool().workers(3).retries(1).build()?;
@@ -212,6 +205,7 @@ fn die_when_told((log, go): (PathBuf, PathBuf)) {
     Death::Abort.die()
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn tasks_that_nobody_wants_are_not_tried_again(context: Context) -> Outcome {
     let (log, go) = (Scratch::new("log"), Scratch::new("go"));
     let pool = context.pool().workers(2).retries(3).build()?;
@@ -230,6 +224,7 @@ fn tasks_that_nobody_wants_are_not_tried_again(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn cancelled_tasks_are_not_tried_again(context: Context) -> Outcome {
     let (log, go) = (Scratch::new("log"), Scratch::new("go"));
     let pool = context.pool().workers(1).retries(3).build()?;
@@ -245,6 +240,7 @@ fn cancelled_tasks_are_not_tried_again(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn tries_and_fresh_workers(context: Context) -> Outcome {
     // Each try in a worker of its own, and the number of tries is not forgotten with it.
     let log = Scratch::new("log");

@@ -9,21 +9,8 @@ use offspring::{Context, ErrorKind, Pool, Reuse};
 use offspring_platform::lifeline;
 use serde::{Deserialize, Serialize};
 
-use crate::harness::{self, Case, Outcome};
+use crate::harness::Outcome;
 use crate::{Death, note};
-
-pub(crate) const CASES: &[Case] = crate::cases![states_begin_anew];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on harness::PROCESSES =>
-    kept_workers_see_what_tasks_left,
-    per_map_nothing_is_left_of_another_map,
-    per_map_nothing_is_left_of_single_tasks,
-    per_map_nothing_is_left_of_a_map_dropped_early,
-    per_map_while_another_map_goes_on,
-    per_task_nothing_is_left_at_all,
-    per_task_with_every_kind_of_task,
-    per_task_with_deaths,
-];
 
 /// What tasks leave behind.
 static LEFT: AtomicU64 = AtomicU64::new(0);
@@ -71,6 +58,7 @@ fn check_alone(found: &[Found], what: &str) {
     }
 }
 
+#[offspring::test]
 fn states_begin_anew(context: Context) -> Outcome {
     // Inline has no process of its own to begin anew with, but states.
     for (reuse, expected) in [
@@ -89,6 +77,7 @@ fn states_begin_anew(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn kept_workers_see_what_tasks_left(context: Context) -> Outcome {
     let pool = pool(context, 2, Reuse::Keep)?;
     pool.ready(Duration::from_secs(60))?;
@@ -106,6 +95,7 @@ fn kept_workers_see_what_tasks_left(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn per_map_nothing_is_left_of_another_map(context: Context) -> Outcome {
     let pool = pool(context, 2, Reuse::PerMap)?;
     let mut before = BTreeSet::new();
@@ -120,6 +110,7 @@ fn per_map_nothing_is_left_of_another_map(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn per_map_nothing_is_left_of_single_tasks(context: Context) -> Outcome {
     let pool = pool(context, 2, Reuse::PerMap)?;
     for round in 0..3 {
@@ -137,6 +128,7 @@ fn per_map_nothing_is_left_of_single_tasks(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn per_map_nothing_is_left_of_a_map_dropped_early(context: Context) -> Outcome {
     for taken in 0..4 {
         let pool = pool(context, 2, Reuse::PerMap)?;
@@ -156,6 +148,7 @@ fn per_map_nothing_is_left_of_a_map_dropped_early(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn per_map_while_another_map_goes_on(context: Context) -> Outcome {
     // The inner map begins with fresh workers; the outer one loses nothing.
     let pool = pool(context, 2, Reuse::PerMap)?;
@@ -179,6 +172,7 @@ fn per_map_while_another_map_goes_on(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn per_task_nothing_is_left_at_all(context: Context) -> Outcome {
     let pool = pool(context, 3, Reuse::PerTask)?;
     let mut all = Vec::new();
@@ -198,6 +192,7 @@ fn per_task_nothing_is_left_at_all(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn per_task_with_every_kind_of_task(context: Context) -> Outcome {
     let pool = pool(context, 2, Reuse::PerTask)?;
     let mut all = Vec::new();
@@ -220,6 +215,7 @@ fn per_task_with_every_kind_of_task(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn per_task_with_deaths(context: Context) -> Outcome {
     let pool = pool(context, 2, Reuse::PerTask)?;
     let log = crate::Scratch::new("log");

@@ -7,32 +7,8 @@ use std::time::Duration;
 
 use offspring::{Context, ErrorKind, Stdio};
 
-use crate::harness::{self, Case, Outcome};
+use crate::harness::Outcome;
 use crate::{Death, Scratch};
-
-pub(crate) const CASES: &[Case] = crate::cases![
-    settings_that_cannot_be,
-    the_number_of_workers_by_environment,
-    inner_threads_leave_this_process_alone,
-];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on harness::PROCESSES =>
-    #[cfg(target_os = "linux")]
-    names,
-    environment,
-    environment_that_cannot_be,
-    inner_threads,
-    a_directory,
-    a_directory_that_is_missing,
-    the_directory_of_this_process,
-    output,
-    #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
-    one_processor_each,
-    two_hundred_workers_that_are_ready,
-];
-
-pub(crate) const BY_EXEC: &[Case] =
-    crate::cases![on &[Context::Spawn, Context::ForkServer] => no_time_to_start];
 
 /// Replaces each worker, so that what holds for the first also has to hold for those that follow.
 fn replace_all<S: 'static, X>(pool: &offspring::Pool<S, X>) -> Outcome {
@@ -45,6 +21,7 @@ fn replace_all<S: 'static, X>(pool: &offspring::Pool<S, X>) -> Outcome {
 }
 
 #[cfg(target_os = "linux")]
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn names(context: Context) -> Outcome {
     for (name, expected) in [
         (None, "offspring:w"),
@@ -83,6 +60,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the case has one thread")]
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn environment(context: Context) -> Outcome {
     // SAFETY: this process has one thread.
     unsafe { std::env::set_var("OFFSPRING_TEST_INHERITED", "from above") };
@@ -126,6 +104,7 @@ fn environment(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn environment_that_cannot_be(context: Context) -> Outcome {
     for (name, value) in [("", "x"), ("a=b", "x"), ("a\0b", "x"), ("a", "x\0y")] {
         let error = context.pool().workers(1).env(name, value).build().unwrap_err();
@@ -146,6 +125,7 @@ const THREADS: [&str; 6] = [
 ];
 
 #[expect(clippy::disallowed_methods, reason = "the case has one thread")]
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn inner_threads(context: Context) -> Outcome {
     for name in THREADS {
         // SAFETY: this process has one thread.
@@ -171,6 +151,7 @@ fn inner_threads(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn inner_threads_leave_this_process_alone(context: Context) -> Outcome {
     let before = THREADS.map(variable);
     let pool = context.pool().workers(1).inner_threads(3).build()?;
@@ -184,6 +165,7 @@ fn directory() -> PathBuf {
     std::env::current_dir().expect("there is one")
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_directory(context: Context) -> Outcome {
     let here = directory();
     let wanted = std::fs::canonicalize(std::env::temp_dir())?;
@@ -203,6 +185,7 @@ fn a_directory(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_directory_that_is_missing(context: Context) -> Outcome {
     let missing = std::env::temp_dir().join("missing");
     let outcome = context.pool().workers(2).current_dir(missing).build();
@@ -219,6 +202,7 @@ fn a_directory_that_is_missing(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn the_directory_of_this_process(context: Context) -> Outcome {
     let before = directory();
     let pool = context.pool().workers(1).build()?;
@@ -236,6 +220,7 @@ fn the_directory_of_this_process(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn output(context: Context) -> Outcome {
     let (out, err) = (Scratch::new("out"), Scratch::new("err"));
     let append = |path: PathBuf| std::fs::File::options().create(true).append(true).open(path);
@@ -287,6 +272,7 @@ fn processors() -> Vec<usize> {
 }
 
 #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn one_processor_each(context: Context) -> Outcome {
     let ours = processors();
     for pin in [true, false] {
@@ -306,6 +292,7 @@ fn one_processor_each(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn two_hundred_workers_that_are_ready(context: Context) -> Outcome {
     let pool = context.pool().workers(200).init(2u64, |two| two).build()?;
     pool.ready(Duration::from_secs(200))?;
@@ -319,6 +306,7 @@ fn two_hundred_workers_that_are_ready(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Spawn, ForkServer))]
 fn no_time_to_start(context: Context) -> Outcome {
     let outcome = context.pool().workers(1).start_timeout(Duration::from_nanos(1)).build();
     let error = match outcome {
@@ -332,6 +320,7 @@ fn no_time_to_start(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn settings_that_cannot_be(context: Context) -> Outcome {
     let pool = || context.pool();
     for (what, builder) in [
@@ -348,6 +337,7 @@ fn settings_that_cannot_be(context: Context) -> Outcome {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the case has one thread")]
+#[offspring::test]
 fn the_number_of_workers_by_environment(context: Context) -> Outcome {
     let workers = |text: Option<&str>| {
         match text {

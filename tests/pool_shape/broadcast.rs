@@ -5,32 +5,15 @@ use std::collections::BTreeSet;
 use offspring::{Context, ErrorKind, Phase, SharedSlice};
 
 use crate::harness::props::{Scratch, kill, note, wait_for};
-use crate::harness::{Case, Outcome, PROCESSES as ISOLATED, eventually, leaks};
+use crate::harness::{Outcome, eventually, leaks};
 use crate::{pids, who};
-
-pub(crate) const CASES: &[Case] = crate::cases![
-    each_worker_once_in_order,
-    states_are_set_and_read,
-    large_and_shared_arguments,
-    one_worker_panics,
-    inside_an_input_iterator,
-];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
-    before_any_worker_is_up,
-    after_a_worker_was_killed,
-    one_worker_aborts,
-    one_worker_dies_before_it_begins,
-    between_tasks_of_a_map,
-    a_large_one_waits_for_a_long_task,
-    from_several_threads,
-];
 
 /// How many workers a pool has that was asked for so many.
 fn count(context: Context, workers: usize) -> usize {
     if context.is_isolated() { workers } else { 1 }
 }
 
+#[offspring::test]
 fn each_worker_once_in_order(context: Context) -> Outcome {
     let pool = context.pool().workers(4).init((), |()| 0u64).build()?;
     for round in 0..20 {
@@ -51,6 +34,7 @@ fn each_worker_once_in_order(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn states_are_set_and_read(context: Context) -> Outcome {
     let pool = context.pool().workers(3).init((), |()| Vec::new()).build()?;
     for word in ["one", "two"] {
@@ -64,6 +48,7 @@ fn states_are_set_and_read(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn large_and_shared_arguments(context: Context) -> Outcome {
     let pool = context.pool().workers(3).build()?;
     let table: SharedSlice<u32> = SharedSlice::from_iter(0..5000u32)?;
@@ -81,6 +66,7 @@ fn large_and_shared_arguments(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn one_worker_panics(context: Context) -> Outcome {
     let pool = context.pool().workers(3).build()?;
     let last = count(context, 3) - 1;
@@ -105,6 +91,7 @@ fn one_worker_panics(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn inside_an_input_iterator(context: Context) -> Outcome {
     let pool = context.pool().workers(2).in_flight(8).build()?;
     let inputs = (0..20u64).map(|n| {
@@ -118,6 +105,7 @@ fn inside_an_input_iterator(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn before_any_worker_is_up(context: Context) -> Outcome {
     let gate = Scratch::new("gate");
     let pool = context.pool().workers(3).init(gate.path(), |gate| wait_for(&gate)).build()?;
@@ -134,6 +122,7 @@ fn before_any_worker_is_up(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn after_a_worker_was_killed(context: Context) -> Outcome {
     let pool = context.pool().workers(3).init((), |()| std::process::id()).build()?;
     for round in 0..10 {
@@ -152,6 +141,7 @@ fn after_a_worker_was_killed(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn one_worker_aborts(context: Context) -> Outcome {
     let pool = context.pool().workers(3).build()?;
     let before = pids(&pool)?;
@@ -177,6 +167,7 @@ fn one_worker_aborts(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn one_worker_dies_before_it_begins(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = context.pool().workers(2).build()?;
@@ -201,6 +192,7 @@ fn one_worker_dies_before_it_begins(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn between_tasks_of_a_map(context: Context) -> Outcome {
     let pool = context.pool().workers(3).init((), |()| 0u64).build()?;
     let mut results = pool.map(0..5000u64, |_, n| n);
@@ -222,6 +214,7 @@ fn between_tasks_of_a_map(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_large_one_waits_for_a_long_task(context: Context) -> Outcome {
     let gate = Scratch::new("gate");
     let pool = context.pool().workers(2).build()?;
@@ -249,6 +242,7 @@ fn a_large_one_waits_for_a_long_task(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn from_several_threads(context: Context) -> Outcome {
     let pool = context.pool().workers(3).init((), |()| 0u64).build()?;
     let pool = &pool;

@@ -8,23 +8,13 @@ use std::time::{Duration, Instant};
 use offspring::Context;
 
 use crate::harness::props::{Scratch, note, wait_for};
-use crate::harness::{Case, Outcome, PROCESSES as ISOLATED, eventually};
+use crate::harness::{Outcome, eventually};
 #[cfg(target_os = "linux")]
 use crate::pids;
 
-pub(crate) const CASES: &[Case] = crate::cases![
-    both_sides_send_64_mib_at_once,
-    #[cfg(target_os = "linux")]
-    a_consumer_a_thousand_times_slower,
-];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
-    huge_arguments_while_all_are_busy,
-    a_slow_first_item_holds_back_a_bounded_number,
-];
-
 const HUGE: usize = 64 << 20;
 
+#[offspring::test]
 fn both_sides_send_64_mib_at_once(context: Context) -> Outcome {
     // One worker: its results wait for this process, whose arguments wait for it.
     let pool = context.pool().workers(1).build()?;
@@ -57,6 +47,7 @@ fn both_sides_send_64_mib_at_once(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn huge_arguments_while_all_are_busy(context: Context) -> Outcome {
     const WORKERS: usize = 2;
     let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
@@ -107,6 +98,7 @@ fn resident(pid: u32) -> usize {
 }
 
 #[cfg(target_os = "linux")]
+#[offspring::test]
 fn a_consumer_a_thousand_times_slower(context: Context) -> Outcome {
     const IN_FLIGHT: u64 = 1000;
     const PRODUCER: Duration = Duration::from_micros(10);
@@ -143,6 +135,7 @@ fn a_consumer_a_thousand_times_slower(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_slow_first_item_holds_back_a_bounded_number(context: Context) -> Outcome {
     const IN_FLIGHT: u64 = 64;
     let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));

@@ -7,18 +7,10 @@ use std::time::Duration;
 use offspring::{Context, ErrorKind, Phase};
 
 use crate::harness::props::{Scratch, kill, note};
-use crate::harness::{Case, Outcome, PROCESSES as ISOLATED, eventually};
+use crate::harness::{Outcome, eventually};
 use crate::pids;
 
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
-    one_of_a_thousand_kills_its_worker,
-    one_that_kills_its_worker_each_time,
-    all_workers_killed_at_once,
-    a_worker_is_stopped_and_goes_on,
-    all_workers_are_stopped_and_go_on,
-    the_only_worker_is_stopped_again_and_again,
-];
-
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn one_of_a_thousand_kills_its_worker(context: Context) -> Outcome {
     let pool = context.pool().workers(3).build()?;
     for bad in [0u64, 499, 999] {
@@ -47,6 +39,7 @@ fn one_of_a_thousand_kills_its_worker(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn one_that_kills_its_worker_each_time(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = context.pool().workers(2).build()?;
@@ -68,6 +61,7 @@ fn one_that_kills_its_worker_each_time(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn all_workers_killed_at_once(context: Context) -> Outcome {
     let pool = context.pool().workers(4).build()?;
     let mut results = pool.map(0..8000u64, |(), n| n);
@@ -96,6 +90,7 @@ fn all_workers_killed_at_once(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_worker_is_stopped_and_goes_on(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let before = pids(&pool)?;
@@ -116,6 +111,7 @@ fn a_worker_is_stopped_and_goes_on(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn all_workers_are_stopped_and_go_on(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let before = pids(&pool)?;
@@ -140,6 +136,7 @@ fn all_workers_are_stopped_and_go_on(context: Context) -> Outcome {
 }
 
 /// What was sent ahead to a worker that does not run is taken back and sent again, time after time.
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn the_only_worker_is_stopped_again_and_again(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let pid = pids(&pool)?[0];

@@ -7,26 +7,10 @@ use std::time::Duration;
 
 use offspring::{Context, Pool};
 
-use crate::harness::{self, Case, Outcome, PROCESSES as ISOLATED, leaks};
+use crate::harness::{self, Outcome, leaks};
 use crate::pids;
 
-pub(crate) const CASES: &[Case] = crate::cases![
-    one_million_items,
-    a_slow_consumer_takes_few_inputs,
-    endless_inputs_and_an_early_drop,
-    drop_after_the_first_result,
-    results_before_a_panic_of_the_input_come_first,
-    several_maps_from_several_threads,
-    ending_twice,
-    pools_in_pools_in_pools,
-];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
-    everything_at_once,
-    two_hundred_workers,
-    two_pools_never_share_a_process,
-];
-
+#[offspring::test(timeout = "5min")]
 fn one_million_items(context: Context) -> Outcome {
     const COUNT: u64 = 1_000_000;
     let pool = context.pool().workers(2).build()?;
@@ -41,6 +25,7 @@ fn one_million_items(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn a_slow_consumer_takes_few_inputs(context: Context) -> Outcome {
     const IN_FLIGHT: u64 = 32;
     let pool = context.pool().workers(2).in_flight(32).build()?;
@@ -57,6 +42,7 @@ fn a_slow_consumer_takes_few_inputs(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn endless_inputs_and_an_early_drop(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     for count in [0usize, 1, 2, 1000] {
@@ -71,6 +57,7 @@ fn endless_inputs_and_an_early_drop(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn drop_after_the_first_result(context: Context) -> Outcome {
     for round in 0..10 {
         let pool = context.pool().workers(2).build()?;
@@ -85,6 +72,7 @@ fn drop_after_the_first_result(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn results_before_a_panic_of_the_input_come_first(context: Context) -> Outcome {
     const COUNT: u64 = 300;
     let pool = context.pool().workers(2).build()?;
@@ -119,6 +107,7 @@ fn results_before_a_panic_of_the_input_come_first(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn several_maps_from_several_threads(context: Context) -> Outcome {
     let pool = context.pool().workers(3).init(5u64, |five| five).build()?;
     let pool = &pool;
@@ -141,6 +130,7 @@ fn several_maps_from_several_threads(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn ending_twice(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     assert_eq!(pool.submit(1u8, |(), n| n)?.join()?, 1);
@@ -155,6 +145,7 @@ fn ending_twice(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn everything_at_once(context: Context) -> Outcome {
     let pool = context.pool().workers(3).init((), |()| 0u64).build()?;
     let pool = &pool;
@@ -189,6 +180,7 @@ fn everything_at_once(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn two_hundred_workers(context: Context) -> Outcome {
     let pool = context.pool().workers(200).build()?;
     let mut count = 0;
@@ -203,6 +195,7 @@ fn two_hundred_workers(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn two_pools_never_share_a_process(context: Context) -> Outcome {
     let mut pools: Vec<Pool<()>> = Vec::new();
     let mut seen = BTreeSet::new();
@@ -236,6 +229,7 @@ fn nest((context, levels, n): (Context, u32, u64)) -> u64 {
     sum
 }
 
+#[offspring::test]
 fn pools_in_pools_in_pools(context: Context) -> Outcome {
     let expected = |levels: u32, n: u64| {
         fn sum(levels: u32, n: u64) -> u64 {

@@ -5,21 +5,12 @@ use std::time::{Duration, Instant};
 use offspring::{Context, ErrorKind};
 
 use crate::harness::props::{Scratch, kill, note, wait_for};
-use crate::harness::{Case, Outcome, PROCESSES as ISOLATED, leaks};
+use crate::harness::{Outcome, leaks};
 use crate::pids;
-
-pub(crate) const CASES: &[Case] =
-    crate::cases![all_states_are_made, a_failing_initialiser_is_told,];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
-    a_limit_that_passes_can_be_tried_again,
-    a_killed_worker_is_waited_for,
-    an_initialiser_that_ends_its_process,
-    ready_makes_progress_without_patience,
-];
 
 const LONG: Duration = Duration::from_secs(3600);
 
+#[offspring::test]
 fn all_states_are_made(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let init = |log: std::path::PathBuf| {
@@ -38,6 +29,7 @@ fn all_states_are_made(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn a_failing_initialiser_is_told(context: Context) -> Outcome {
     let init = |()| -> u8 { panic!("no state today") };
     let pool = context.pool().workers(2).init((), init).build()?;
@@ -49,6 +41,7 @@ fn a_failing_initialiser_is_told(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_limit_that_passes_can_be_tried_again(context: Context) -> Outcome {
     let gate = Scratch::new("gate");
     let pool = context.pool().workers(2).init(gate.path(), |gate| wait_for(&gate)).build()?;
@@ -64,6 +57,7 @@ fn a_limit_that_passes_can_be_tried_again(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_killed_worker_is_waited_for(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     pool.ready(LONG)?;
@@ -77,6 +71,7 @@ fn a_killed_worker_is_waited_for(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn an_initialiser_that_ends_its_process(context: Context) -> Outcome {
     let pool = context.pool().workers(2).init((), |()| std::process::abort()).build()?;
     let error = pool.ready(LONG).unwrap_err();
@@ -84,6 +79,7 @@ fn an_initialiser_that_ends_its_process(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn ready_makes_progress_without_patience(context: Context) -> Outcome {
     let pool = context.pool().workers(3).build()?;
     crate::harness::eventually("asking is enough", || pool.ready(Duration::ZERO).is_ok());

@@ -6,23 +6,12 @@ use std::time::Duration;
 use offspring::Context;
 
 use crate::harness::props::{Random, Scratch, wait_for};
-use crate::harness::{Case, Outcome, PROCESSES as ISOLATED, eventually};
+use crate::harness::{Outcome, eventually};
 use crate::{pids, who};
-
-pub(crate) const CASES: &[Case] = crate::cases![states_are_fresh];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
-    processes_are_fresh,
-    a_running_task_finishes_first,
-    queued_tasks_keep_their_results,
-    recycled_in_the_middle_of_a_map,
-    and_shutdown_right_after,
-    and_drop_right_after,
-    recycled_before_anybody_is_up,
-];
 
 const LONG: Duration = Duration::from_secs(3600);
 
+#[offspring::test]
 fn states_are_fresh(context: Context) -> Outcome {
     let pool = context.pool().workers(2).init(100u64, |start| start).build()?;
     for round in 0..5 {
@@ -41,6 +30,7 @@ fn states_are_fresh(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn processes_are_fresh(context: Context) -> Outcome {
     let pool = context.pool().workers(3).build()?;
     let mut seen: BTreeSet<u32> = pids(&pool)?.into_iter().collect();
@@ -60,6 +50,7 @@ fn processes_are_fresh(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_running_task_finishes_first(context: Context) -> Outcome {
     let gate = Scratch::new("gate");
     let pool = context.pool().workers(2).build()?;
@@ -85,6 +76,7 @@ fn a_running_task_finishes_first(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn queued_tasks_keep_their_results(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     for times in 1..=3 {
@@ -104,6 +96,7 @@ fn queued_tasks_keep_their_results(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn recycled_in_the_middle_of_a_map(context: Context) -> Outcome {
     let mut random = Random::new();
     for times in 1..=3usize {
@@ -133,6 +126,7 @@ fn recycled_in_the_middle_of_a_map(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn and_shutdown_right_after(context: Context) -> Outcome {
     for times in 1..=3u64 {
         let pool = context.pool().workers(2).build()?;
@@ -153,6 +147,7 @@ fn and_shutdown_right_after(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn and_drop_right_after(context: Context) -> Outcome {
     for times in 1..=3u64 {
         for looks in [false, true] {
@@ -174,6 +169,7 @@ fn and_drop_right_after(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn recycled_before_anybody_is_up(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     pool.recycle();

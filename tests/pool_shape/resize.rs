@@ -6,22 +6,12 @@ use std::time::Duration;
 use offspring::{Context, ErrorKind};
 
 use crate::harness::props::{Random, Scratch, kill, note, wait_for};
-use crate::harness::{Case, Outcome, PROCESSES as ISOLATED, eventually, leaks};
+use crate::harness::{Outcome, eventually, leaks};
 use crate::{pids, who};
-
-pub(crate) const CASES: &[Case] = crate::cases![to_nothing_is_refused, results_stay_right];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
-    those_that_stay_are_the_same,
-    resized_before_anybody_is_up,
-    a_running_task_finishes,
-    resized_in_the_middle_of_a_map,
-    a_worker_that_goes_and_never_began,
-    no_descriptors_for_more,
-];
 
 const LONG: Duration = Duration::from_secs(3600);
 
+#[offspring::test]
 fn to_nothing_is_refused(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let before = pool.workers();
@@ -32,6 +22,7 @@ fn to_nothing_is_refused(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn results_stay_right(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     for size in [1, 3, 3, 1, 4] {
@@ -49,6 +40,7 @@ fn results_stay_right(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn those_that_stay_are_the_same(context: Context) -> Outcome {
     let pool = context.pool().workers(2).init((), |()| 0u64).build()?;
     let mut before = pids(&pool)?;
@@ -74,6 +66,7 @@ fn those_that_stay_are_the_same(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn resized_before_anybody_is_up(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let init = |log: std::path::PathBuf| note(&log, who().0);
@@ -81,7 +74,8 @@ fn resized_before_anybody_is_up(context: Context) -> Outcome {
     // Three are on their way, and are told to go as soon as they have come.
     pool.resize(1)?;
     pool.ready(LONG)?;
-    eventually("all have come up", || log.lines().len() == 4);
+    // What is asked of the pool lets it tell the others who they are, should that not have left it at once.
+    eventually("all have come up", || pool.ready(Duration::ZERO).is_ok() && log.lines().len() == 4);
     assert_eq!(pids(&pool)?.len(), 1);
     for result in pool.map(0..500u32, |(), _| who().0) {
         assert_eq!(result?, 0, "nobody else is left");
@@ -92,6 +86,7 @@ fn resized_before_anybody_is_up(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_running_task_finishes(context: Context) -> Outcome {
     let gate = Scratch::new("gate");
     let pool = context.pool().workers(3).build()?;
@@ -115,6 +110,7 @@ fn a_running_task_finishes(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn resized_in_the_middle_of_a_map(context: Context) -> Outcome {
     let mut random = Random::new();
     let pool = context.pool().workers(2).build()?;
@@ -138,6 +134,7 @@ fn resized_in_the_middle_of_a_map(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_worker_that_goes_and_never_began(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = context.pool().workers(2).build()?;
@@ -164,6 +161,7 @@ fn a_worker_that_goes_and_never_began(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn no_descriptors_for_more(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let before = pids(&pool)?;

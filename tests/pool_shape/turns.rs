@@ -4,25 +4,16 @@ use std::collections::BTreeMap;
 
 use offspring::{Context, ErrorKind, SharedSlice};
 
+use crate::harness::Outcome;
 use crate::harness::props::kill;
-use crate::harness::{Case, Outcome, PROCESSES as ISOLATED};
 use crate::{pids, who};
-
-pub(crate) const CASES: &[Case] = crate::cases![in_turns, in_turns_with_large_and_shared_inputs];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
-    in_turns_while_one_is_killed,
-    in_turns_with_more_and_fewer_workers,
-    in_turns_and_dropped,
-    in_turns_beside_others,
-    in_turns_until_the_first_failure,
-];
 
 /// Whose turn it is.
 fn expected(context: Context, index: u64, workers: u64) -> usize {
     if context.is_isolated() { usize::try_from(index % workers).expect("small") } else { 0 }
 }
 
+#[offspring::test]
 fn in_turns(context: Context) -> Outcome {
     let pool = context.pool().workers(3).build()?;
     // Some take long, and are waited for by those behind them only.
@@ -48,6 +39,7 @@ fn in_turns(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn in_turns_with_large_and_shared_inputs(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let inputs = (0..20u64).map(|n| vec![n; if n % 3 == 0 { 100_000 } else { 10 }]);
@@ -63,6 +55,7 @@ fn in_turns_with_large_and_shared_inputs(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn in_turns_while_one_is_killed(context: Context) -> Outcome {
     let pool = context.pool().workers(3).build()?;
     let victims = pids(&pool)?;
@@ -85,6 +78,7 @@ fn in_turns_while_one_is_killed(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn in_turns_with_more_and_fewer_workers(context: Context) -> Outcome {
     let pool = context.pool().workers(4).in_flight(64).build()?;
     let mut seen = Vec::new();
@@ -104,6 +98,7 @@ fn in_turns_with_more_and_fewer_workers(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn in_turns_and_dropped(context: Context) -> Outcome {
     let pool = context.pool().workers(2).in_flight(100).build()?;
     for taken in 0..20 {
@@ -119,6 +114,7 @@ fn in_turns_and_dropped(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn in_turns_beside_others(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let (mut turns, mut others) = (
@@ -137,6 +133,7 @@ fn in_turns_beside_others(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn in_turns_until_the_first_failure(context: Context) -> Outcome {
     let pool = context.pool().workers(3).build()?;
     let mut results = pool

@@ -5,22 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Pair;
-use crate::harness::{self, Case, Outcome, PROCESSES as ISOLATED};
-
-pub(crate) const CASES: &[Case] = crate::cases![
-    every_kind_of_element_travels,
-    tables_of_64_mib,
-    as_state_argument_and_result,
-    inside_other_values,
-    two_levels_deep,
-    the_same_table_twice,
-    as_many_as_one_value_can_hold,
-    another_type_on_the_other_side,
-    after_the_original_was_dropped,
-    a_plain_vector_of_64_mib,
-];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED => a_table_outlives_its_maker];
+use crate::harness::{self, Outcome};
 
 fn travels<T>(context: Context, elements: Vec<T>) -> Outcome
 where
@@ -36,6 +21,7 @@ where
     Ok(())
 }
 
+#[offspring::test]
 fn every_kind_of_element_travels(context: Context) -> Outcome {
     travels::<u8>(context, Vec::new())?;
     travels(context, vec![1u8])?;
@@ -50,6 +36,7 @@ fn every_kind_of_element_travels(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn tables_of_64_mib(context: Context) -> Outcome {
     let count = 8u64 << 20;
     let shared = SharedSlice::from_iter((0..count).map(|n| n * 3))?;
@@ -61,6 +48,7 @@ fn tables_of_64_mib(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn as_state_argument_and_result(context: Context) -> Outcome {
     let squares = SharedSlice::from_iter((0..1000u64).map(|n| n * n))?;
     let pool = context.pool().workers(2).init(squares, |squares| squares).build()?;
@@ -98,6 +86,7 @@ impl Tree {
     }
 }
 
+#[offspring::test]
 fn inside_other_values(context: Context) -> Outcome {
     let table = |n: u16| SharedSlice::from_iter(0..n).map(Part::Table);
     let inner = Tree { name: "in".into(), parts: vec![table(10)?, Part::Number(5)], more: None };
@@ -111,6 +100,7 @@ fn inside_other_values(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn two_levels_deep(context: Context) -> Outcome {
     let shared = SharedSlice::from_iter(0..1000u64)?;
     let child = context.process().start(
@@ -131,6 +121,7 @@ fn two_levels_deep(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn the_same_table_twice(context: Context) -> Outcome {
     let one = SharedSlice::from_iter(0..100u64)?;
     let other = SharedSlice::from_iter(100..200u64)?;
@@ -147,6 +138,7 @@ fn the_same_table_twice(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn as_many_as_one_value_can_hold(context: Context) -> Outcome {
     let many = |count: u64| -> offspring::Result<Vec<_>> {
         (0..count).map(|n| SharedSlice::from_slice(&[n])).collect()
@@ -174,8 +166,15 @@ fn as_many_as_one_value_can_hold(context: Context) -> Outcome {
     let error = results[0].as_ref().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::EncodeArguments, "{error}");
     assert_eq!(*results[1].as_ref().unwrap(), 250);
-    let error = context.pool().workers(1).init(many(251)?, |all| all).build().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::EncodeArguments, "{error}");
+    let built = context.pool().workers(1).init(many(251)?, |all| all).build();
+    if context == Context::Fork {
+        // Inherited: nothing is carried.
+        let counts = built?.map([()], |all, ()| all.len()).collect::<Result<Vec<_>, _>>()?;
+        assert_eq!(counts, [251]);
+    } else {
+        let error = built.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::EncodeArguments, "{error}");
+    }
     Ok(())
 }
 
@@ -195,6 +194,7 @@ impl<'de, T: bytemuck::Pod> Deserialize<'de> for Changed<T> {
     }
 }
 
+#[offspring::test]
 fn another_type_on_the_other_side(context: Context) -> Outcome {
     fn send<T: bytemuck::Pod>(context: Context) -> offspring::Result<()> {
         let table = SharedSlice::from_slice(&[1u32; 64])?;
@@ -213,6 +213,7 @@ fn another_type_on_the_other_side(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn after_the_original_was_dropped(context: Context) -> Outcome {
     let pool = {
         let table = SharedSlice::from_iter(0..5000u64)?;
@@ -231,6 +232,7 @@ fn after_the_original_was_dropped(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_table_outlives_its_maker(context: Context) -> Outcome {
     // Made in a child that has ended by now, sent to another.
     let made =
@@ -240,6 +242,7 @@ fn a_table_outlives_its_maker(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(timeout = "5min")]
 fn a_plain_vector_of_64_mib(context: Context) -> Outcome {
     let bytes: Vec<u8> = (0..64 << 20).map(|n: u32| (n >> 7) as u8).collect();
     let child = context.process().start(bytes, |bytes: Vec<u8>| {

@@ -9,11 +9,7 @@ use offspring::{Context, SharedSlice};
 
 use crate::Scratch;
 use crate::harness::leaks::{SHARED_MEMORY, descendants_of};
-use crate::harness::{self, Case, Outcome, PROCESSES as ISOLATED};
-
-pub(crate) const CASES: &[Case] = crate::cases![the_same_object_everywhere, nobody_can_write];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED => pages_are_counted_once];
+use crate::harness::{self, Outcome};
 
 /// Device and inode of what is mapped at an address of this process.
 fn object_at(address: usize) -> (String, u64) {
@@ -36,6 +32,7 @@ fn object_of(table: &SharedSlice<u64>) -> (String, u64) {
     object_at(table.as_ptr() as usize)
 }
 
+#[offspring::test]
 fn the_same_object_everywhere(context: Context) -> Outcome {
     let table = SharedSlice::from_iter(0..100_000u64)?;
     let own = object_of(&table);
@@ -108,6 +105,7 @@ fn attack(table: SharedSlice<u64>) -> Vec<String> {
     done
 }
 
+#[offspring::test]
 fn nobody_can_write(context: Context) -> Outcome {
     let table = SharedSlice::from_iter(0..10_000u64)?;
     let child = context.process().start(table.clone(), attack)?;
@@ -132,6 +130,7 @@ fn proportional(pid: u32) -> u64 {
     sum
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn pages_are_counted_once(context: Context) -> Outcome {
     const KIB: u64 = 64 << 10;
     if !std::path::Path::new("/proc/self/smaps").exists() {

@@ -9,16 +9,9 @@ use offspring_platform::shared::{Sealed, Unsealed, Words};
 use serde::{Deserialize, Serialize};
 
 use crate::Scratch;
-use crate::harness::{Case, Outcome};
+use crate::harness::Outcome;
 
-pub(crate) const CASES: &[Case] = crate::cases![a_forged_table];
-
-pub(crate) const HERE: &[Case] = crate::cases![on &[Context::Inline] =>
-    no_other_serializer,
-    hostile_descriptors,
-    hostile_words,
-];
-
+#[offspring::test(contexts(Inline))]
 fn no_other_serializer(_: Context) -> Outcome {
     let table = SharedSlice::from_slice(&[1u8, 2, 3])?;
     let error = rmp_serde::to_vec(&table).unwrap_err();
@@ -67,6 +60,7 @@ impl<'de> Deserialize<'de> for Lie {
     }
 }
 
+#[offspring::test]
 fn a_forged_table(context: Context) -> Outcome {
     let table = SharedSlice::from_slice(&[1u8; 100])?;
     let send = |forged: Forged| {
@@ -117,6 +111,7 @@ fn refused<T>(what: &str, received: io::Result<T>) {
     }
 }
 
+#[offspring::test(contexts(Inline))]
 fn hostile_descriptors(_: Context) -> Outcome {
     #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
     sealed::hostile_tables()?;
@@ -132,6 +127,7 @@ fn hostile_descriptors(_: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Inline))]
 fn hostile_words(_: Context) -> Outcome {
     use std::os::fd::AsFd;
     let (words, fd) = Words::new(4)?;

@@ -1,7 +1,9 @@
 //! How often anything is encoded and decoded: nothing for a task, and on Fork nothing for inherited state.
 
+use std::cell::Cell;
 use std::time::Duration;
 
+use offspring::channel::Sender;
 use offspring::{Context, Global, Shared};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -13,8 +15,13 @@ pub(super) const CASES: &[Case] = cases![on harness::PROCESSES =>
     a_global_is_encoded_once_and_decoded_once_in_each_worker,
     a_shared_object_is_encoded_once_and_decoded_once_in_each_worker,
     arguments_of_an_initialiser_are_encoded_once_and_decoded_once_in_each_worker,
+    an_initialiser_that_fails_after_it_inherited_its_arguments,
 ];
-pub(super) const FORK: &[Case] = cases![on &[Context::Fork] => inherited_inputs_are_not_encoded];
+pub(super) const FORK: &[Case] = cases![on &[Context::Fork] =>
+    inherited_inputs_are_not_encoded,
+    beside_channels_arguments_are_encoded,
+    inherited_arguments_are_dropped_once_in_each_process,
+];
 
 /// A value that writes down who encodes and who decodes it, in the directory of the case.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,7 +113,6 @@ fn a_shared_object_is_encoded_once_and_decoded_once_in_each_worker(context: Cont
     Ok(())
 }
 
-/// On Fork too, so that a value means the same on all contexts; a `Shared` or `fork::map` inherits.
 fn arguments_of_an_initialiser_are_encoded_once_and_decoded_once_in_each_worker(
     context: Context,
 ) -> Outcome {
@@ -116,11 +122,74 @@ fn arguments_of_an_initialiser_are_encoded_once_and_decoded_once_in_each_worker(
     let task = |factor: &mut u64, n: u64| Ok(*factor * n);
     run(&pool, task, |_, ()| std::process::abort())?;
     pool.shutdown()?;
-    assert_eq!((encoded.lines().len(), decoded.lines().len()), (1, EVER));
+    // Each has the arguments for itself, so a template does not decode them.
+    let expected = if context == Context::Fork { (0, 0) } else { (1, EVER) };
+    assert_eq!((encoded.lines().len(), decoded.lines().len()), expected);
     let mut by = decoded.lines();
     by.sort();
     by.dedup();
-    assert_eq!(by.len(), EVER, "each for itself");
+    assert_eq!(by.len(), expected.1, "each for itself");
+    Ok(())
+}
+
+/// Each worker has its own copy of what it inherited: those that come after a failed one too.
+fn an_initialiser_that_fails_after_it_inherited_its_arguments(context: Context) -> Outcome {
+    let begun = Scratch::new("begun");
+    let init = |numbers: Vec<String>| {
+        note(&std::env::temp_dir().join("begun"), numbers.len());
+        let own = std::env::temp_dir().join("begun");
+        let before = std::fs::read_to_string(own).map_err(|error| error.to_string())?;
+        if before.lines().count() < 2 { Err("not yet".to_owned()) } else { Ok(numbers) }
+    };
+    let texts = vec!["one".to_owned(), "two".to_owned()];
+    let pool = context.pool().workers(1).try_init(texts, init).build()?;
+    let joined = pool.submit((), |numbers: &mut Vec<String>, ()| numbers.join(" "))?.join()?;
+    assert_eq!((joined.as_str(), begun.lines()), ("one two", vec!["2".to_owned(); 2]));
+    Ok(())
+}
+
+/// The end of a queue has to be sent, so all arguments are: a worker by fork has no other way to it.
+fn beside_channels_arguments_are_encoded(context: Context) -> Outcome {
+    let (encoded, decoded) = (encodings(), decodings());
+    let (sender, receiver) = offspring::channel::queue::<u64>(4)?;
+    let init = |(factor, sender): (Counted, Sender<u64>)| (factor.0, sender);
+    let pool = context.pool().workers(1).init((Counted(7), sender), init).build()?;
+    let task = |(factor, sender): &mut (u64, Sender<u64>), n: u64| {
+        sender.send(*factor * n).map_err(|error| error.to_string())
+    };
+    pool.submit(6, task)?.join()??;
+    assert_eq!(receiver.recv()?, 42);
+    pool.shutdown()?;
+    assert_eq!((encoded.lines().len(), decoded.lines().len()), (1, 1));
+    assert!(receiver.recv().is_err(), "nobody is left who could send");
+    Ok(())
+}
+
+thread_local! {
+    static DROPPED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Counts in this process how often it was dropped there.
+#[derive(Serialize, Deserialize)]
+struct Dropped(Vec<u8>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        DROPPED.set(DROPPED.get() + 1);
+    }
+}
+
+/// The caller's copy goes when the pool was built, and the workers' is theirs.
+fn inherited_arguments_are_dropped_once_in_each_process(context: Context) -> Outcome {
+    let init = |dropped: Dropped| dropped.0.len();
+    let pool = context.pool().workers(2).init(Dropped(vec![1; 1 << 20]), init).build()?;
+    assert_eq!(DROPPED.get(), 1, "in the caller");
+    pool.ready(Duration::from_secs(60))?;
+    for answer in pool.broadcast((), |length: &mut usize, ()| (*length, DROPPED.get()))? {
+        assert_eq!(answer?, (1 << 20, 1));
+    }
+    pool.shutdown()?;
+    assert_eq!(DROPPED.get(), 1, "in the caller");
     Ok(())
 }
 

@@ -5,22 +5,15 @@ use std::path::Path;
 
 use offspring::{Context, ErrorKind, SharedBytes, SharedSlice, UnchangingFile};
 
+use crate::harness::Outcome;
 use crate::harness::props::Scratch;
-use crate::harness::{Case, Outcome};
-
-pub(crate) const CASES: &[Case] =
-    crate::cases![the_same_file_everywhere, a_file_that_was_replaced, a_file_that_was_cut_short,];
-
-pub(crate) const HERE: &[Case] = crate::cases![on &[Context::Inline] =>
-    what_cannot_be_mapped,
-    every_length,
-];
 
 fn unchanging(path: &Path) -> UnchangingFile {
     // SAFETY: the files of these cases change only where nobody reads them any more.
     unsafe { UnchangingFile::new(path) }
 }
 
+#[offspring::test]
 fn the_same_file_everywhere(context: Context) -> Outcome {
     let file = Scratch::new("table");
     let bytes: Vec<u8> = (0..100_000u32).flat_map(u32::to_ne_bytes).collect();
@@ -43,6 +36,7 @@ fn the_same_file_everywhere(context: Context) -> Outcome {
 }
 
 /// The name leads to another file now; those who get the table map the old one.
+#[offspring::test]
 fn a_file_that_was_replaced(context: Context) -> Outcome {
     let (file, new) = (Scratch::new("table"), Scratch::new("new"));
     std::fs::write(file.path(), [1; 5000])?;
@@ -56,6 +50,7 @@ fn a_file_that_was_replaced(context: Context) -> Outcome {
 }
 
 /// The promise was broken; but nobody who gets the table afterwards is ended by it.
+#[offspring::test]
 fn a_file_that_was_cut_short(context: Context) -> Outcome {
     let file = Scratch::new("table");
     std::fs::write(file.path(), [1; 100_000])?;
@@ -71,6 +66,7 @@ fn a_file_that_was_cut_short(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Inline))]
 fn what_cannot_be_mapped(_: Context) -> Outcome {
     let missing = std::env::temp_dir().join("no-such-table");
     let error = SharedBytes::map_file(&unchanging(&missing)).unwrap_err();
@@ -88,6 +84,7 @@ fn what_cannot_be_mapped(_: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Inline))]
 fn every_length(_: Context) -> Outcome {
     let file = Scratch::new("table");
     for length in [0, 1, 4095, 4096, 4097, 3 << 20] {

@@ -2,22 +2,10 @@
 
 use offspring::{Context, ErrorKind, SharedSlice, SharedSliceMut};
 
-use crate::harness::{Case, Outcome};
-
-pub(crate) const CASES: &[Case] = crate::cases![filled_here_and_read_there];
-
-pub(crate) const HERE: &[Case] = crate::cases![on &[Context::Inline] =>
-    zeroes_and_nothing_else,
-    the_same_with_every_option,
-    more_than_can_exist,
-];
+use crate::harness::Outcome;
 
 #[cfg(target_os = "linux")]
-pub(crate) const PROCESSES: &[Case] = crate::cases![on crate::harness::PROCESSES =>
-    a_write_ends_the_writer_alone,
-    a_process_that_writes_ends_alone,
-];
-
+#[offspring::test]
 fn filled_here_and_read_there(context: Context) -> Outcome {
     let mut table = SharedSliceMut::<u32>::zeroed(100_000)?;
     assert_eq!(table.len(), 100_000);
@@ -43,6 +31,7 @@ fn filled_here_and_read_there(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Inline))]
 fn zeroes_and_nothing_else(_: Context) -> Outcome {
     for elements in [0, 1, 511, 512, 513, 3_000_000] {
         let table = SharedSliceMut::<u64>::zeroed(elements)?;
@@ -54,6 +43,7 @@ fn zeroes_and_nothing_else(_: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Inline))]
 fn the_same_with_every_option(_: Context) -> Outcome {
     for (huge, populate) in [(false, true), (true, false), (true, true)] {
         for elements in [0, 1, 1000, 262_144, 262_145, 2_000_000] {
@@ -74,6 +64,7 @@ fn the_same_with_every_option(_: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Inline))]
 fn more_than_can_exist(_: Context) -> Outcome {
     for elements in
         [usize::MAX, usize::MAX / 8, usize::MAX / 8 + 1, isize::MAX.unsigned_abs() / 8 + 1]
@@ -93,6 +84,7 @@ fn more_than_can_exist(_: Context) -> Outcome {
 
 /// Through raw pointers, as broken C code would do it.
 #[cfg(target_os = "linux")]
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_write_ends_the_writer_alone(context: Context) -> Outcome {
     use offspring::Phase;
     let table = SharedSlice::from_iter(0..10_000u64)?;
@@ -121,6 +113,7 @@ fn a_write_ends_the_writer_alone(context: Context) -> Outcome {
 
 /// The same of single processes: the sibling lives all the time, and reads afterwards.
 #[cfg(target_os = "linux")]
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_process_that_writes_ends_alone(context: Context) -> Outcome {
     use crate::harness::props::{Scratch, wait_for};
     let table = SharedSlice::from_iter(0..10_000u64)?;

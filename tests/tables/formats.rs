@@ -4,11 +4,9 @@ use fst::{IntoStreamer, Streamer};
 use offspring::{Context, SharedBytes};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use crate::harness::{Case, Outcome};
+use crate::harness::Outcome;
 
-pub(crate) const CASES: &[Case] =
-    crate::cases![a_map_of_fst, an_archive_of_rkyv, a_header_of_zerocopy];
-
+#[offspring::test]
 fn a_map_of_fst(context: Context) -> Outcome {
     let keys = (0..10_000u64).map(|n| (format!("key{n:06}"), n));
     let map = fst::Map::from_iter(keys)?;
@@ -43,6 +41,7 @@ struct City {
     twins: Vec<String>,
 }
 
+#[offspring::test]
 fn an_archive_of_rkyv(context: Context) -> Outcome {
     let cities: Vec<City> = (0..1000u64)
         .map(|n| City {
@@ -76,6 +75,7 @@ struct Header {
     points: [u64; 2],
 }
 
+#[offspring::test]
 fn a_header_of_zerocopy(context: Context) -> Outcome {
     let mut bytes = b"OFFS".to_vec();
     bytes.extend(3u32.to_ne_bytes());

@@ -12,37 +12,30 @@ use offspring_platform::shared::{Draft, Lent, Part, Wishes};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::harness::Outcome;
 use crate::harness::props::Scratch;
-use crate::harness::{Case, Outcome};
-
-pub(crate) const CASES: &[Case] =
-    crate::cases![other_objects_in_the_place_of_tables, other_objects_in_the_place_of_parts,];
-
-pub(crate) const HERE: &[Case] = crate::cases![on &[Context::Inline] =>
-    hostile_memory_for_a_part,
-];
 
 /// What travels in the place of a table.
 #[derive(Clone, Serialize, Deserialize)]
-struct Ticket {
-    descriptor: u32,
-    bytes: u64,
-    start: u64,
-    length: u64,
-    size: u32,
-    align: u32,
+pub(crate) struct Ticket {
+    pub(crate) descriptor: u32,
+    pub(crate) bytes: u64,
+    pub(crate) start: u64,
+    pub(crate) length: u64,
+    pub(crate) size: u32,
+    pub(crate) align: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<Numbers>,
+    pub(crate) file: Option<Numbers>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
-struct Numbers {
+pub(crate) struct Numbers {
     device: u64,
     inode: u64,
 }
 
 impl Ticket {
-    fn of(descriptor: u32) -> Self {
+    pub(crate) fn of(descriptor: u32) -> Self {
         Self { descriptor, bytes: 4096, start: 0, length: 4096, size: 1, align: 1, file: None }
     }
 }
@@ -56,7 +49,7 @@ struct PartTicket {
 }
 
 /// Leaves as a value with true descriptors and a forged ticket; arrives as two true values.
-struct Lie<A, F, T>(A, F, Option<T>);
+pub(crate) struct Lie<A, F, T>(pub(crate) A, pub(crate) F, pub(crate) Option<T>);
 
 impl<A: Serialize, F: Serialize, T> Serialize for Lie<A, F, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -83,7 +76,7 @@ impl Default for PartTicket {
     }
 }
 
-type Tables<A> = Lie<A, Ticket, SharedSlice<u8>>;
+pub(crate) type Tables<A> = Lie<A, Ticket, SharedSlice<u8>>;
 type Parts<A> = Lie<A, PartTicket, SharedPart<u8>>;
 
 /// Why memory is refused that can still be written, and what is no memory, open for reading or writing.
@@ -128,10 +121,11 @@ fn refused<T: std::fmt::Debug>(what: &str, result: offspring::Result<T>, words: 
     assert!(error.to_string().contains(words), "{what}: {error}");
 }
 
-fn parts() -> offspring::Result<Vec<SharedPart<u8>>> {
+pub(crate) fn parts() -> offspring::Result<Vec<SharedPart<u8>>> {
     SharedSliceMut::zeroed(4096)?.split(4096).map(|(_, parts)| parts)
 }
 
+#[offspring::test]
 fn other_objects_in_the_place_of_tables(context: Context) -> Outcome {
     let table = SharedSlice::from_slice(&[1u8; 4096])?;
     assert_eq!(as_table(context, table.clone(), Ticket::of(0))?, 4096, "the true one");
@@ -180,6 +174,7 @@ fn other_objects_in_the_place_of_tables(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn other_objects_in_the_place_of_parts(context: Context) -> Outcome {
     assert_eq!(
         as_part(context, None::<SharedPart<u8>>, [0; 3]).unwrap_err().kind(),
@@ -210,6 +205,7 @@ fn memory(length: u64, seals: i32) -> OwnedFd {
     file.into()
 }
 
+#[offspring::test(contexts(Inline))]
 fn hostile_memory_for_a_part(_: Context) -> Outcome {
     let resize = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
     for (what, hostile) in [

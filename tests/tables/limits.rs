@@ -4,23 +4,10 @@ use std::error::Error as _;
 
 use offspring::{Context, Error, ErrorKind, SharedSlice, SharedSliceMut};
 
+use crate::harness::Outcome;
 #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 use crate::harness::scarcity::Group;
 use crate::harness::scarcity::limited;
-use crate::harness::{Case, Outcome};
-
-pub(crate) const HERE: &[Case] = crate::cases![on &[Context::Inline] =>
-    no_descriptor_left,
-    a_limit_for_the_size_of_files,
-    // macOS accepts the limit, and does not enforce it.
-    #[cfg(target_os = "linux")]
-    no_room_in_the_address_space,
-    // The portable way asks nobody how much memory there is, and cannot reserve it.
-    #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
-    a_full_memory_cgroup,
-    #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
-    all_of_it_is_really_there,
-];
 
 /// Every way to make a table of so many bytes.
 fn all_ways(bytes: usize) -> Vec<(&'static str, Result<usize, Error>)> {
@@ -44,6 +31,7 @@ fn assert_refused(what: &str, result: Result<usize, Error>, words: &str, number:
     assert_eq!(cause.expect(what).raw_os_error(), number, "{what}: {error:?}");
 }
 
+#[offspring::test(contexts(Inline))]
 fn no_descriptor_left(_: Context) -> Outcome {
     let first: i32 = {
         let free = std::fs::File::open("/dev/null")?;
@@ -66,6 +54,7 @@ fn no_descriptor_left(_: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Inline))]
 fn a_limit_for_the_size_of_files(_: Context) -> Outcome {
     let results =
         limited(libc::RLIMIT_FSIZE, 4 << 20, || (all_ways(4 << 20), all_ways((4 << 20) + 1)));
@@ -79,6 +68,7 @@ fn a_limit_for_the_size_of_files(_: Context) -> Outcome {
 }
 
 #[cfg(target_os = "linux")]
+#[offspring::test(contexts(Inline), timeout = "5min")]
 fn no_room_in_the_address_space(_: Context) -> Outcome {
     let text = std::fs::read_to_string("/proc/self/statm")?;
     let pages: u64 = text.split(' ').next().unwrap_or_default().parse()?;
@@ -94,6 +84,7 @@ fn no_room_in_the_address_space(_: Context) -> Outcome {
 
 /// Such a group ends processes and says no word. So it is asked before.
 #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
+#[offspring::test(contexts(Inline), timeout = "5min")]
 fn a_full_memory_cgroup(_: Context) -> Outcome {
     let Some(group) = Group::enter_or_say(192 << 20) else { return Ok(()) };
     for (what, result) in all_ways(64 << 20) {
@@ -118,6 +109,7 @@ fn a_full_memory_cgroup(_: Context) -> Outcome {
 
 /// Sparse memory would be found missing when it is touched, by SIGBUS.
 #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
+#[offspring::test(contexts(Inline))]
 fn all_of_it_is_really_there(_: Context) -> Outcome {
     use std::os::unix::fs::MetadataExt;
     const BYTES: usize = 40_000_001;

@@ -8,33 +8,7 @@ use offspring::{Context, ErrorKind, LentSlice, SharedPart, SharedSliceMut};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::props::{Scratch, wait_for};
-use crate::harness::{self, Case, Outcome};
-
-pub(crate) const CASES: &[Case] = crate::cases![
-    filled_by_a_pool,
-    parts_that_come_back,
-    handed_on_to_a_child_of_the_child,
-    one_message_for_several_workers,
-    parts_inside_other_values,
-    a_part_that_comes_too_late,
-];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on harness::PROCESSES =>
-    no_freeze_while_a_child_has_a_part,
-    parts_of_workers_that_died,
-];
-
-pub(crate) const HERE: &[Case] = crate::cases![on &[Context::Inline] =>
-    every_size_of_parts,
-    no_freeze_while_a_part_is_here,
-    sent_once_and_not_here_any_more,
-    no_other_serializer,
-    whole_again,
-    used_up,
-];
-
-pub(crate) const FORK: &[Case] =
-    crate::cases![on &[Context::Fork] => forks_do_not_inherit_what_is_being_filled];
+use crate::harness::{self, Outcome};
 
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -55,6 +29,7 @@ fn assert_filled(elements: &[u64]) {
     assert_eq!(wrong, None);
 }
 
+#[offspring::test]
 fn filled_by_a_pool(context: Context) -> Outcome {
     // Ends of parts lie in the middle of pages.
     let (mut lent, parts) = table(100_000, 7_001)?;
@@ -72,6 +47,7 @@ fn filled_by_a_pool(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn parts_that_come_back(context: Context) -> Outcome {
     let (mut lent, parts) = table(1000, 300)?;
     let pool = context.pool().workers(2).build()?;
@@ -94,6 +70,7 @@ fn parts_that_come_back(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn handed_on_to_a_child_of_the_child(context: Context) -> Outcome {
     let (mut lent, parts) = table(5000, 5000)?;
     for part in parts {
@@ -120,6 +97,7 @@ fn handed_on_to_a_child_of_the_child(context: Context) -> Outcome {
 }
 
 /// A message can reach several processes, and a part only one.
+#[offspring::test]
 fn one_message_for_several_workers(context: Context) -> Outcome {
     let (mut lent, mut parts) = table(100, 50)?;
     let (second, first) = (parts.pop().unwrap(), parts.pop().unwrap());
@@ -147,6 +125,7 @@ enum Job {
     Fill { name: String, parts: Vec<SharedPart<u64>> },
 }
 
+#[offspring::test]
 fn parts_inside_other_values(context: Context) -> Outcome {
     let (mut lent, parts) = table(1000, 10)?;
     let mut parts = parts.into_iter().peekable();
@@ -169,6 +148,7 @@ fn parts_inside_other_values(context: Context) -> Outcome {
 }
 
 /// Serialized, but not received: on its way. It is received after the table was frozen.
+#[offspring::test]
 fn a_part_that_comes_too_late(context: Context) -> Outcome {
     let (lent, mut parts) = table(10, 10)?;
     // The owner is gone: nobody can freeze the table any more, and the part is as good as before.
@@ -181,6 +161,7 @@ fn a_part_that_comes_too_late(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn no_freeze_while_a_child_has_a_part(context: Context) -> Outcome {
     let (there, go) = (Scratch::new("there"), Scratch::new("go"));
     let (mut lent, mut parts) = table(1000, 1000)?;
@@ -210,6 +191,7 @@ fn no_freeze_while_a_child_has_a_part(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn parts_of_workers_that_died(context: Context) -> Outcome {
     let (mut lent, mut parts) = table(1000, 100)?;
     let pool = context.pool().workers(2).build()?;
@@ -239,6 +221,7 @@ fn parts_of_workers_that_died(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Inline))]
 fn every_size_of_parts(_: Context) -> Outcome {
     for (elements, size) in
         [(1, 1), (10, 3), (10, 10), (10, 11), (10, usize::MAX), (513, 512), (0, 5)]
@@ -261,6 +244,7 @@ fn every_size_of_parts(_: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Inline))]
 fn no_freeze_while_a_part_is_here(_: Context) -> Outcome {
     let (mut lent, mut parts) = table(20, 10)?;
     assert_eq!(format!("{:?}", parts[1]), "SharedPart<u64>(10..20)");
@@ -290,6 +274,7 @@ impl<'de> Deserialize<'de> for Kept {
     }
 }
 
+#[offspring::test(contexts(Inline))]
 fn sent_once_and_not_here_any_more(_: Context) -> Outcome {
     let (_lent, mut parts) = table(20, 10)?;
     let mut kept = Rc::new(parts.remove(0));
@@ -311,6 +296,7 @@ fn sent_once_and_not_here_any_more(_: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Inline))]
 fn no_other_serializer(_: Context) -> Outcome {
     let (_lent, mut parts) = table(10, 10)?;
     let error = rmp_serde::to_vec_named(&parts[0]).unwrap_err();
@@ -321,6 +307,7 @@ fn no_other_serializer(_: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Inline))]
 fn whole_again(_: Context) -> Outcome {
     let (mut lent, mut parts) = table(20, 10)?;
     parts.iter_mut().for_each(fill);
@@ -337,6 +324,7 @@ fn whole_again(_: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Inline))]
 fn used_up(_: Context) -> Outcome {
     let (mut lent, parts) = table(20, 10)?;
     drop(parts);
@@ -349,6 +337,7 @@ fn used_up(_: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork))]
 fn forks_do_not_inherit_what_is_being_filled(_: Context) -> Outcome {
     let mut whole = SharedSliceMut::<u64>::zeroed(1000)?;
     whole[0] = 5;

@@ -3,14 +3,7 @@
 use offspring::{Context, ErrorKind, PodVec};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::harness::{Case, Outcome};
-
-pub(crate) const CASES: &[Case] = crate::cases![
-    in_every_place,
-    large_and_not_aligned,
-    no_whole_number_of_elements,
-    the_bytes_themselves,
-];
+use crate::harness::Outcome;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Image {
@@ -41,6 +34,7 @@ enum Either {
 
 type All = (Vec<Image>, Vec<Shape>, [Either; 3], Option<PodVec<u8>>, Option<PodVec<u8>>);
 
+#[offspring::test]
 fn in_every_place(context: Context) -> Outcome {
     let image = Image {
         name: "a".into(),
@@ -67,6 +61,7 @@ fn in_every_place(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn large_and_not_aligned(context: Context) -> Outcome {
     // One byte before it, so that the bytes of the message are aligned for nothing.
     let numbers: PodVec<u64> = (0..1_000_000u64).map(|n| n * 3).collect();
@@ -100,6 +95,7 @@ impl<'de> Deserialize<'de> for Odd {
     }
 }
 
+#[offspring::test]
 fn no_whole_number_of_elements(context: Context) -> Outcome {
     for length in 0..10u8 {
         let bytes: Vec<u8> = (0..length).collect();
@@ -121,6 +117,7 @@ fn no_whole_number_of_elements(context: Context) -> Outcome {
 }
 
 /// What travels is one piece of bytes, not one number after the other; a list of bytes is understood too.
+#[offspring::test]
 fn the_bytes_themselves(_: Context) -> Outcome {
     let numbers = PodVec(vec![0x0102_0304_0506_0708u64; 1000]);
     let message = rmp_serde::to_vec(&numbers)?;

@@ -3,24 +3,9 @@
 use offspring::{Context, ErrorKind, SharedBytes, SharedSlice, SharedStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::harness::{self, Case, Outcome};
+use crate::harness::{self, Outcome};
 
-pub(crate) const CASES: &[Case] = crate::cases![
-    slices_travel_as_one_mapping,
-    slices_of_slices,
-    bytes_travel,
-    texts_travel,
-    a_text_that_is_none_arrives,
-];
-
-pub(crate) const HERE: &[Case] = crate::cases![on &[Context::Inline] =>
-    slices_share_the_mapping,
-    ranges_outside,
-    bytes_as_elements,
-    texts,
-    short_debug,
-];
-
+#[offspring::test]
 fn slices_travel_as_one_mapping(context: Context) -> Outcome {
     let table = SharedSlice::from_iter(0..100_000u64)?;
     // More than the descriptors that travel in one value: they share one.
@@ -47,6 +32,7 @@ fn slices_travel_as_one_mapping(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn slices_of_slices(context: Context) -> Outcome {
     let table = SharedSlice::from_iter((0..1000u32).map(|n| [n as u8, (n >> 8) as u8, 7]))?;
     let inner = table.slice(100..900).slice(..).slice(10..=20).slice(1..);
@@ -63,6 +49,7 @@ fn slices_of_slices(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Inline))]
 fn slices_share_the_mapping(_: Context) -> Outcome {
     let table = SharedSlice::from_iter(0..1000u16)?;
     let before = harness::leaks::descriptors().len();
@@ -73,6 +60,7 @@ fn slices_share_the_mapping(_: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Inline))]
 fn ranges_outside(_: Context) -> Outcome {
     let table = SharedSlice::from_iter(0..10u16)?;
     let inner = table.slice(2..8);
@@ -85,6 +73,7 @@ fn ranges_outside(_: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn bytes_travel(context: Context) -> Outcome {
     let bytes = SharedBytes::from(SharedSlice::from_slice(&[1u32.to_le(), 2u32.to_le()])?);
     let child =
@@ -95,6 +84,7 @@ fn bytes_travel(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Inline))]
 fn bytes_as_elements(_: Context) -> Outcome {
     let bytes = SharedBytes::from_bytes([1u8; 64])?;
     assert_eq!(*bytes.view::<u32>()?, [0x0101_0101; 16]);
@@ -110,6 +100,7 @@ fn bytes_as_elements(_: Context) -> Outcome {
 
 const TEXT: &str = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich";
 
+#[offspring::test]
 fn texts_travel(context: Context) -> Outcome {
     let text = SharedStr::new(TEXT)?;
     let part = text.slice(7..18);
@@ -137,6 +128,7 @@ impl<'de> Deserialize<'de> for NoText {
     }
 }
 
+#[offspring::test]
 fn a_text_that_is_none_arrives(context: Context) -> Outcome {
     let send = |bytes: &[u8]| {
         let bytes = NoText(SharedBytes::from_bytes(bytes)?);
@@ -151,6 +143,7 @@ fn a_text_that_is_none_arrives(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Inline))]
 fn texts(_: Context) -> Outcome {
     let text = SharedStr::new(TEXT)?;
     assert_eq!(&*text, TEXT);
@@ -169,6 +162,7 @@ fn texts(_: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Inline))]
 fn short_debug(_: Context) -> Outcome {
     let table = SharedSlice::from_vec((0..1000u32).collect())?;
     assert_eq!(format!("{:?}", table.slice(10..)), "SharedSlice<u32>(990 elements)");

@@ -6,22 +6,8 @@ use std::path::PathBuf;
 use offspring::{Context, ErrorKind, Phase, Task, TaskError};
 
 use crate::harness::props::{Random, Scratch, from_env, note};
-use crate::harness::{self, Case, Outcome, PROCESSES as ISOLATED, eventually};
+use crate::harness::{self, Outcome, eventually};
 use crate::{has_lines, held};
-
-pub(crate) const CASES: &[Case] = crate::cases![a_finished_task_keeps_its_outcome];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
-    a_queued_task_never_runs,
-    a_running_task_costs_its_worker_only,
-    wedged_tasks_are_cancelled,
-    cancelling_twice_and_dropping,
-    a_task_before_any_worker_is_up,
-    large_tasks_that_are_cancelled,
-    others_are_not_touched,
-    from_another_thread,
-    in_the_middle_of_a_map,
-];
 
 #[track_caller]
 fn check<R: std::fmt::Debug>(result: Result<R, TaskError>, number: u64, phase: Phase) {
@@ -31,6 +17,7 @@ fn check<R: std::fmt::Debug>(result: Result<R, TaskError>, number: u64, phase: P
     assert!(error.context().is_some_and(Context::is_isolated), "{error}");
 }
 
+#[offspring::test]
 fn a_finished_task_keeps_its_outcome(context: Context) -> Outcome {
     let pool = context.pool().workers(1).init((), |()| 0u64).build()?;
     let task = pool.submit(4u64, |count, n| {
@@ -47,6 +34,7 @@ fn a_finished_task_keeps_its_outcome(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_queued_task_never_runs(context: Context) -> Outcome {
     let (log, gate, effect) = (Scratch::new("log"), Scratch::new("gate"), Scratch::new("effect"));
     let pool = context.pool().workers(1).build()?;
@@ -73,6 +61,7 @@ fn a_queued_task_never_runs(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_running_task_costs_its_worker_only(context: Context) -> Outcome {
     let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
     let pool = context.pool().workers(3).build()?;
@@ -106,6 +95,7 @@ fn a_running_task_costs_its_worker_only(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn wedged_tasks_are_cancelled(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = context.pool().workers(2).build()?;
@@ -129,6 +119,7 @@ fn wedged_tasks_are_cancelled(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn cancelling_twice_and_dropping(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = context.pool().workers(1).build()?;
@@ -155,6 +146,7 @@ fn cancelling_twice_and_dropping(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_task_before_any_worker_is_up(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = context.pool().workers(2).build()?;
@@ -171,6 +163,7 @@ fn a_task_before_any_worker_is_up(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn large_tasks_that_are_cancelled(context: Context) -> Outcome {
     let (log, gate, effect) = (Scratch::new("log"), Scratch::new("gate"), Scratch::new("effect"));
     let pool = context.pool().workers(1).build()?;
@@ -198,6 +191,7 @@ fn large_tasks_that_are_cancelled(context: Context) -> Outcome {
 }
 
 /// Cancels tasks that are about to end: whoever is killed for one must not be at the next already.
+#[offspring::test(contexts(Fork, Spawn, ForkServer), timeout = "5min")]
 fn others_are_not_touched(context: Context) -> Outcome {
     let mut random = Random::new();
     let rounds = from_env("OFFSPRING_CANCEL_ROUNDS").unwrap_or(60);
@@ -247,6 +241,7 @@ fn others_are_not_touched(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn from_another_thread(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let first = pool.submit((), |(), ()| -> u8 { harness::sleep_for_ever() })?;
@@ -267,6 +262,7 @@ fn from_another_thread(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn in_the_middle_of_a_map(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let mut results = pool.map(0..2000u64, |(), n| n);

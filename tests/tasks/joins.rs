@@ -5,25 +5,8 @@ use std::time::Duration;
 use offspring::{Context, ErrorKind, Phase, Task};
 
 use crate::harness::props::{Random, Scratch, note};
-use crate::harness::{Case, Outcome, PROCESSES as ISOLATED, eventually};
+use crate::harness::{Outcome, eventually};
 use crate::{has_lines, held};
-
-pub(crate) const CASES: &[Case] = crate::cases![
-    results_do_not_depend_on_the_order_of_joins,
-    joins_between_the_results_of_a_map,
-    a_result_is_given_out_once,
-    is_done_and_no_patience_make_progress,
-    a_dropped_task_runs,
-    a_dropped_task_with_a_result_that_is_there,
-    a_panic_that_nobody_sees,
-    tasks_of_several_functions,
-];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
-    a_limit_that_passes_can_be_tried_again,
-    the_pid_is_that_of_the_worker_while_it_runs,
-    a_death_is_seen_without_a_join,
-];
 
 /// Whatever the results are, handles travel between threads and can be used by several.
 const _: fn() = || {
@@ -34,6 +17,7 @@ const _: fn() = || {
 
 const LONG: Duration = Duration::from_secs(3600);
 
+#[offspring::test]
 fn results_do_not_depend_on_the_order_of_joins(context: Context) -> Outcome {
     let mut random = Random::new();
     let pool = context.pool().workers(3).init(7u64, |seven| seven).build()?;
@@ -54,6 +38,7 @@ fn results_do_not_depend_on_the_order_of_joins(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn joins_between_the_results_of_a_map(context: Context) -> Outcome {
     let mut random = Random::new();
     let pool = context.pool().workers(2).build()?;
@@ -81,6 +66,7 @@ fn joins_between_the_results_of_a_map(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn a_result_is_given_out_once(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let mut task = pool.submit(20u64, |(), n| n + 1)?;
@@ -103,6 +89,7 @@ fn a_result_is_given_out_once(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn is_done_and_no_patience_make_progress(context: Context) -> Outcome {
     // Nobody ever waits: the workers come up, get tasks and answer all the same.
     let pool = context.pool().workers(2).build()?;
@@ -126,6 +113,7 @@ fn is_done_and_no_patience_make_progress(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn a_dropped_task_runs(context: Context) -> Outcome {
     let log = Scratch::new("log");
     let pool = context.pool().workers(2).build()?;
@@ -143,6 +131,7 @@ fn a_dropped_task_runs(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn a_dropped_task_with_a_result_that_is_there(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     for length in [10usize, 300_000] {
@@ -154,6 +143,7 @@ fn a_dropped_task_with_a_result_that_is_there(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn a_panic_that_nobody_sees(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     drop(pool.submit((), |(), ()| -> u8 { panic!("on purpose") })?);
@@ -162,6 +152,7 @@ fn a_panic_that_nobody_sees(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn tasks_of_several_functions(context: Context) -> Outcome {
     let pool = context.pool().workers(2).init((), |()| Vec::<u64>::new()).build()?;
     let numbers = (0..50u64).map(|n| pool.submit(n, |_, n| n + 1));
@@ -181,6 +172,7 @@ fn tasks_of_several_functions(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_limit_that_passes_can_be_tried_again(context: Context) -> Outcome {
     let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
     let pool = context.pool().workers(1).build()?;
@@ -195,6 +187,7 @@ fn a_limit_that_passes_can_be_tried_again(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn the_pid_is_that_of_the_worker_while_it_runs(context: Context) -> Outcome {
     let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
     let pool = context.pool().workers(1).build()?;
@@ -214,6 +207,7 @@ fn the_pid_is_that_of_the_worker_while_it_runs(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_death_is_seen_without_a_join(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let task = pool.submit((), |(), ()| -> u8 { std::process::abort() })?;

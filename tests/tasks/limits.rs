@@ -6,23 +6,8 @@ use std::time::Duration;
 use offspring::{Context, ErrorKind, Pool, Task};
 
 use crate::harness::props::Scratch;
-use crate::harness::{Case, Outcome, PROCESSES as ISOLATED, eventually};
+use crate::harness::{Outcome, eventually};
 use crate::held;
-
-pub(crate) const CASES: &[Case] = crate::cases![
-    ten_thousand_tasks_with_few_descriptors,
-    nothing_is_submitted_after_the_end,
-    a_task_outlives_its_pool,
-    shutdown_lets_queued_tasks_finish,
-];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
-    as_many_as_in_flight_and_then_busy,
-    submit_waits_for_room,
-    submit_waits_for_room_until_its_limit,
-    cancelled_tasks_make_room,
-    unfinished_tasks_of_a_pool_that_ended,
-];
 
 fn limit_descriptors(most: libc::rlim_t) {
     let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
@@ -31,6 +16,7 @@ fn limit_descriptors(most: libc::rlim_t) {
     assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
 }
 
+#[offspring::test]
 fn ten_thousand_tasks_with_few_descriptors(context: Context) -> Outcome {
     limit_descriptors(256);
     let pool = context.pool().workers(2).build()?;
@@ -44,6 +30,7 @@ fn ten_thousand_tasks_with_few_descriptors(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn as_many_as_in_flight_and_then_busy(context: Context) -> Outcome {
     let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
     let pool = context.pool().workers(2).in_flight(5).build()?;
@@ -75,6 +62,7 @@ fn as_many_as_in_flight_and_then_busy(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn submit_waits_for_room_until_its_limit(context: Context) -> Outcome {
     let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
     let pool = context.pool().workers(1).in_flight(2).build()?;
@@ -98,6 +86,7 @@ fn submit_waits_for_room_until_its_limit(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn submit_waits_for_room(context: Context) -> Outcome {
     let pool = context.pool().workers(2).in_flight(3).build()?;
     let mut tasks = Vec::new();
@@ -118,6 +107,7 @@ fn submit_waits_for_room(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn cancelled_tasks_make_room(context: Context) -> Outcome {
     let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
     let pool = context.pool().workers(1).in_flight(2).build()?;
@@ -156,6 +146,7 @@ fn check_ended(pool: &Pool<()>) {
     pool.recycle();
 }
 
+#[offspring::test]
 fn nothing_is_submitted_after_the_end(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     assert_eq!(pool.submit(1u8, |(), n| n)?.join()?, 1);
@@ -171,6 +162,7 @@ fn nothing_is_submitted_after_the_end(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn a_task_outlives_its_pool(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let done = pool.submit(3u64, |(), n| vec![n; 10])?;
@@ -187,6 +179,7 @@ fn a_task_outlives_its_pool(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn unfinished_tasks_of_a_pool_that_ended(context: Context) -> Outcome {
     let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
     for drops in [false, true] {
@@ -209,6 +202,7 @@ fn unfinished_tasks_of_a_pool_that_ended(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn shutdown_lets_queued_tasks_finish(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let tasks = (0..500u64).map(|n| pool.submit(n, |(), n| n + 1));

@@ -7,19 +7,10 @@ use std::time::Duration;
 use offspring::{Context, ErrorKind, Task};
 
 use crate::harness::props::{Random, Scratch, from_env};
-use crate::harness::{self, Case, Outcome, PROCESSES as ISOLATED, eventually};
+use crate::harness::{self, Outcome, eventually};
 use crate::held;
 
-pub(crate) const CASES: &[Case] =
-    crate::cases![submitted_here_and_joined_there, submitting_while_the_pool_ends,];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
-    submit_and_join_from_several_threads,
-    submitters_that_wait_for_room,
-    the_end_resolves_all_who_wait,
-    one_leaves_while_another_waits,
-];
-
+#[offspring::test]
 fn submitted_here_and_joined_there(context: Context) -> Outcome {
     let pool = context.pool().workers(2).init(2u64, |two| two).build()?;
     let tasks = (0..200u64).map(|n| pool.submit(n, |two, n| *two * n));
@@ -33,6 +24,7 @@ fn submitted_here_and_joined_there(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn submit_and_join_from_several_threads(context: Context) -> Outcome {
     let seed = Random::new().below(1 << 30);
     println!("threads: {seed}");
@@ -62,6 +54,7 @@ fn submit_and_join_from_several_threads(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn submitters_that_wait_for_room(context: Context) -> Outcome {
     let pool = context.pool().workers(2).in_flight(2).build()?;
     let pool = &pool;
@@ -81,6 +74,7 @@ fn submitters_that_wait_for_room(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn the_end_resolves_all_who_wait(context: Context) -> Outcome {
     for round in 0..10 {
         let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
@@ -144,6 +138,7 @@ fn the_end_resolves_all_who_wait(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(timeout = "5min")]
 fn submitting_while_the_pool_ends(context: Context) -> Outcome {
     let mut random = Random::new();
     let rounds = from_env("OFFSPRING_RACE_ROUNDS").unwrap_or(200);
@@ -184,6 +179,7 @@ fn submitting_while_the_pool_ends(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn one_leaves_while_another_waits(context: Context) -> Outcome {
     let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
     let pool = context.pool().workers(2).build()?;

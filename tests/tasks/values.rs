@@ -3,26 +3,14 @@
 use offspring::{Context, ErrorKind, Exit, Phase, SharedSlice};
 use serde::{Deserialize, Serialize};
 
+use crate::harness::Outcome;
 use crate::harness::props::kill;
-use crate::harness::{Case, Outcome, PROCESSES as ISOLATED};
-
-pub(crate) const CASES: &[Case] = crate::cases![
-    large_arguments_and_results,
-    tables_travel,
-    panics_are_told_with_number_and_name,
-    an_error_is_a_value,
-    values_that_do_not_travel,
-];
-
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
-    tasks_that_end_their_worker,
-    numbers_count_what_was_submitted,
-];
 
 fn pattern(length: usize, seed: usize) -> Vec<u8> {
     (0..length).map(|n| ((n + seed).wrapping_mul(31) >> 3) as u8).collect()
 }
 
+#[offspring::test]
 fn large_arguments_and_results(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let sizes = [10, 300_000, 8 << 20, 0, 32 << 10, (32 << 10) - 8, (64 << 10) + 1];
@@ -43,6 +31,7 @@ fn large_arguments_and_results(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn tables_travel(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let table: SharedSlice<u64> = SharedSlice::from_iter(0..100_000u64)?;
@@ -66,6 +55,7 @@ fn tables_travel(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn panics_are_told_with_number_and_name(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let tasks = (0..12u64).map(|n| {
@@ -92,6 +82,7 @@ fn panics_are_told_with_number_and_name(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test]
 fn an_error_is_a_value(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let half = |n: u64| if n % 2 == 0 { Ok(n / 2) } else { Err(format!("{n} is odd")) };
@@ -121,6 +112,7 @@ impl<'de> Deserialize<'de> for Stubborn {
     }
 }
 
+#[offspring::test]
 fn values_that_do_not_travel(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let error = pool.submit(Stubborn(true), |(), _| 1u8).unwrap_err();
@@ -151,6 +143,7 @@ fn values_that_do_not_travel(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn tasks_that_end_their_worker(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let tasks = (0..20u64).map(|n| {
@@ -187,6 +180,7 @@ fn tasks_that_end_their_worker(context: Context) -> Outcome {
     Ok(())
 }
 
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn numbers_count_what_was_submitted(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
     let fails = || pool.submit((), |(), ()| -> u8 { panic!("on purpose") });

@@ -23,6 +23,9 @@ pub(crate) fn keep_sigpipe_away(_socket: BorrowedFd<'_>) -> io::Result<()> {
 /// As little as sockets of macOS hold when it does not grant more, so that what needs more is found.
 pub(crate) const SOCKET_BUFFER: libc::c_int = 8 << 10;
 
+/// For nobody but this user.
+pub(crate) const FOR_THIS_USER: libc::mode_t = 0o600;
+
 /// In which unit getrusage(2) counts memory: kibibytes.
 pub(crate) const RESIDENT_UNIT: u64 = 1024;
 

@@ -17,6 +17,10 @@ pub(crate) fn after_receive(_fd: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
+/// The most descriptors that one message of a pair carries: what the kernel allows (`SCM_MAX_FD`), so that those of a
+/// value are one message. An empty buffer takes one, however small it is; several may never fit into it.
+pub const MOST_IN_MESSAGE: usize = 253;
+
 pub(crate) fn pipe() -> io::Result<[i32; 2]> {
     let mut ends = [-1; 2];
     // SAFETY: `ends` has room for two numbers.
@@ -25,8 +29,17 @@ pub(crate) fn pipe() -> io::Result<[i32; 2]> {
 }
 
 pub(crate) fn socket_pair() -> io::Result<[i32; 2]> {
+    pair_of(libc::SOCK_STREAM)
+}
+
+/// Its messages have boundaries, and like a stream it says when the other end is closed.
+pub(crate) fn message_pair() -> io::Result<[i32; 2]> {
+    pair_of(libc::SOCK_SEQPACKET)
+}
+
+fn pair_of(kind: i32) -> io::Result<[i32; 2]> {
     let mut ends = [-1; 2];
-    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+    let kind = kind | libc::SOCK_CLOEXEC;
     // SAFETY: `ends` has room for two numbers.
     checked(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) })?;
     Ok(ends)

@@ -1,10 +1,8 @@
 //! What Linux supplies. With `--cfg offspring_force_portable`, only what `forced` needs of it.
 
 pub(crate) mod children;
-pub mod constructors;
 pub(crate) mod endings;
 pub mod holdings;
-pub mod image;
 pub(crate) mod inherit;
 #[cfg(any(test, not(target_env = "gnu"), offspring_force_portable))]
 pub(crate) mod life;
@@ -13,6 +11,8 @@ pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod stack;
 pub mod threads;
+
+pub use crate::elf::{constructors, image};
 
 #[cfg(not(offspring_force_portable))]
 pub mod affinity;

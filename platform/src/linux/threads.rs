@@ -13,19 +13,11 @@ use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use crate::unix::signal::Blocked;
+pub use crate::unix::threads::NotSingleThreaded;
 
 /// Proof that the process had one thread when it was made, with all signals blocked.
 #[derive(Debug)]
 pub struct SingleThreaded(());
-
-/// Why a process cannot be shown to have one thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotSingleThreaded {
-    /// It has several; how many, where that is known.
-    Threads(Option<usize>),
-    /// The system does not say.
-    Unknown,
-}
 
 /// A thread that was just joined may still be counted for some microseconds, because the kernel wakes
 /// the joiner before it takes the thread off its list. So a refusal is only final after this many

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 use crate::unix::fd::lift;
 use crate::unix::signal::Signal;
-use crate::unix::wait::Pid;
-use crate::unix::{checked, signal};
+use crate::unix::wait::{self, Exit, Pid};
+use crate::unix::{checked, signal, uninterrupted};
 
 /// A pidfd: readable when the process has ended, and never mistaken for a later process that was
 /// given the same number.
@@ -55,7 +56,86 @@ impl Watch {
             other => other.map(drop),
         }
     }
+
+    /// Collects the process if it has ended, and never a later one that was given the same number. The caller
+    /// must be its parent.
+    pub(crate) fn try_reap(&self, pid: Pid) -> io::Result<Option<Exit>> {
+        self.collect(pid, libc::WNOHANG)
+    }
+
+    /// Waits for its end, and collects it.
+    pub(crate) fn reap(&self, pid: Pid) -> io::Result<Option<Exit>> {
+        self.collect(pid, 0)
+    }
+
+    fn collect(&self, pid: Pid, options: i32) -> io::Result<Option<Exit>> {
+        let id = libc::id_t::try_from(self.0.as_raw_fd()).map_err(io::Error::other)?;
+        // SAFETY: all its fields may be zero.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let waited = uninterrupted(|| {
+            // SAFETY: `info` is a valid place for the result.
+            checked(unsafe {
+                libc::waitid(libc::P_PIDFD, id, &raw mut info, libc::WEXITED | options)
+            })
+        });
+        match waited {
+            Ok(_) => {}
+            // Somebody else has collected it.
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {
+                return Ok(Some(self.kept_exit().unwrap_or(Exit::Unknown)));
+            }
+            // The system waits for numbers only: before Linux 5.4, or a filter.
+            Err(_) => return wait::by_number(pid, options),
+        }
+        // SAFETY: the field is there after every wait, and 0 if nothing has ended.
+        if unsafe { info.si_pid() } == 0 {
+            return Ok(None);
+        }
+        // SAFETY: the field is there when a child has ended.
+        let status = unsafe { info.si_status() };
+        Ok(Some(match info.si_code {
+            libc::CLD_EXITED => Exit::Code(status),
+            code => Exit::Signal { signal: status, core: code == libc::CLD_DUMPED },
+        }))
+    }
+
+    /// How a process ended that somebody else has collected: the system keeps that for a pidfd since Linux 6.15.
+    fn kept_exit(&self) -> Option<Exit> {
+        // It is collected before that is written down, some microseconds.
+        for _ in 0..LOOKS {
+            let mut info = Info { mask: INFO_EXIT, other: [0; 13], exit_code: 0 };
+            let fd = self.0.as_raw_fd();
+            // SAFETY: the kernel writes no more into `info` than the command says that there is.
+            let told = checked(unsafe { libc::ioctl(fd, GET_INFO, &raw mut info) });
+            if told.is_err() {
+                return None;
+            }
+            if info.mask & INFO_EXIT != 0 {
+                return Some(Exit::from_status(info.exit_code));
+            }
+            std::thread::sleep(LOOK);
+        }
+        None
+    }
 }
+
+/// How often, and how far apart, to look for the status of a process that was just collected.
+const LOOKS: u32 = 100;
+const LOOK: Duration = Duration::from_micros(50);
+
+/// `struct pidfd_info` of <linux/pidfd.h> in its first form, which the libc crate does not have.
+#[repr(C)]
+struct Info {
+    mask: u64,
+    /// The number, the parent, the users, the control group.
+    other: [u32; 13],
+    exit_code: i32,
+}
+
+/// `PIDFD_INFO_EXIT`: the exit code is wanted, and there.
+const INFO_EXIT: u64 = 1 << 3;
+/// `PIDFD_GET_INFO`. It carries the size of the structure.
+const GET_INFO: libc::Ioctl = libc::_IOWR::<Info>(0xff, 11);
 
 impl AsFd for Watch {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -29,9 +29,6 @@ unsafe extern "C" {
     /// <mach-o/dyld.h>, dyld(3): how far from its preferred address an image was loaded.
     pub(super) safe fn _dyld_get_image_vmaddr_slide(index: u32) -> isize;
 
-    /// <sys/mman.h>, minherit(2).
-    pub(super) fn minherit(address: *mut c_void, length: usize, inherit: c_int) -> c_int;
-
     /// xnu, bsd/sys/ulock.h, since macOS 10.12. Sleeps while the word at `address` is `value`.
     pub(super) fn __ulock_wait(
         operation: u32,

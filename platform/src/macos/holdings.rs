@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 
+pub use crate::bsd::{others_use, shared_names};
 use crate::unix::wait::Pid;
 
 /// The children of a process, those included that ended and were not collected: `proc_listchildpids` of
@@ -65,18 +66,6 @@ pub fn descriptors() -> BTreeSet<String> {
         Some(format!("{} -> {kind}", entry.file_name().to_string_lossy()))
     })
     .collect()
-}
-
-/// The names of shared memory and named semaphores: the system has no list of them.
-#[must_use]
-pub fn shared_names() -> BTreeSet<String> {
-    BTreeSet::new()
-}
-
-/// Whether another process than this one uses what has such a name. Nothing asks here: there are no names.
-#[must_use]
-pub fn others_use(_shared_name: &str) -> bool {
-    false
 }
 
 /// The processes of this user that have `name=value` in the environment they were started with: the

@@ -9,32 +9,21 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use nix::sys::stat::fstat;
 
 use super::ffi;
-use crate::portable::descriptors::set_option;
+pub use crate::bsd::is_privileged;
+pub(crate) use crate::bsd::{keep_sigpipe_away, not_for_children, peer_user};
 use crate::unix::checked;
 use crate::unix::spawn::{Actions, returned};
 use crate::unix::wait::Pid;
 
-/// No flag of a message keeps SIGPIPE away, see [`keep_sigpipe_away`].
+/// No flag of a message keeps SIGPIPE away, see `keep_sigpipe_away`.
 pub(crate) const NO_SIGPIPE: i32 = 0;
-
-/// `SO_NOSIGPIPE` belongs to the socket, so it holds in every process that the socket is handed to.
-pub(crate) fn keep_sigpipe_away(socket: BorrowedFd<'_>) -> io::Result<()> {
-    set_option(socket, libc::SO_NOSIGPIPE, 1)
-}
 
 /// How many bytes a socket may hold; 8 KiB if nothing is said (xnu, `PIPSIZ`), too little to pass
 /// a large message at a good pace.
 pub(crate) const SOCKET_BUFFER: libc::c_int = 256 << 10;
 
-/// The user who made the other end of a socket: `getpeereid(3)`, which knows it for socket pairs too
-/// (xnu, `unp_connect2`).
-pub(crate) fn peer_user(socket: BorrowedFd<'_>) -> io::Result<u32> {
-    let mut user = 0;
-    let mut group = 0;
-    // SAFETY: both are valid places for the results.
-    checked(unsafe { libc::getpeereid(socket.as_raw_fd(), &raw mut user, &raw mut group) })?;
-    Ok(user)
-}
+/// For nobody but this user; `shm_open` takes it as a variadic `int`.
+pub(crate) const FOR_THIS_USER: libc::c_uint = 0o600;
 
 /// In which unit getrusage(2) counts memory: bytes.
 pub(crate) const RESIDENT_UNIT: u64 = 1;
@@ -43,15 +32,6 @@ pub(crate) const RESIDENT_UNIT: u64 = 1;
 /// a type, shared memory has none (xnu, `pshm_stat`). Its size cannot be set a second time.
 pub(crate) fn is_memory(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(fstat(fd)?.st_mode & libc::S_IFMT == 0)
-}
-
-/// Keeps a mapping from forked children.
-pub(crate) fn not_for_children(base: *mut u8, length: usize) -> io::Result<()> {
-    /// `VM_INHERIT_NONE`, <mach/vm_inherit.h>.
-    const NONE: libc::c_int = 2;
-    // SAFETY: changes what a later fork copies, and nothing in this process.
-    checked(unsafe { ffi::minherit(base.cast(), length, NONE) })?;
-    Ok(())
 }
 
 /// Gives back whole blocks of a file, which read as zeroes then: `F_PUNCHHOLE`, fcntl(2).
@@ -101,14 +81,6 @@ pub(crate) fn executable() -> Option<CString> {
         return None;
     }
     CStr::from_bytes_until_nul(&buffer).ok().map(CStr::to_owned)
-}
-
-/// Whether the program runs with more rights than the user who started it: then nothing in its
-/// environment may be believed.
-#[must_use]
-pub fn is_privileged() -> bool {
-    // SAFETY: no memory is involved, and it cannot fail: issetugid(2).
-    unsafe { libc::issetugid() != 0 }
 }
 
 /// Names this process where that can be done: in debuggers, `sample` and crash reports, by the name

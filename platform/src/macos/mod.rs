@@ -10,10 +10,10 @@ pub mod image;
 pub(crate) mod leaf;
 pub(crate) mod life;
 pub mod park;
-pub(crate) mod queue;
 pub(crate) mod stack;
 pub mod threads;
 
+pub(crate) use crate::bsd::queue;
 pub use crate::portable::{affinity, bell, guardian, lifeline, memory, program, spool, watch};
 pub(crate) use crate::portable::{descriptors, huge, shared, spawn};
 pub(crate) use crate::unix::owner_word as owner;

@@ -20,19 +20,11 @@ use std::mem::MaybeUninit;
 
 use super::ffi;
 use crate::unix::signal::Blocked;
+pub use crate::unix::threads::NotSingleThreaded;
 
 /// Proof that the process had one thread when it was made, with all signals blocked.
 #[derive(Debug)]
 pub struct SingleThreaded(());
-
-/// Why a process cannot be shown to have one thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotSingleThreaded {
-    /// It has several, or has had several; how many, where that is known.
-    Threads(Option<usize>),
-    /// The system does not say.
-    Unknown,
-}
 
 impl SingleThreaded {
     /// Checks. Trying again would not help: see the head of the file.

@@ -27,6 +27,10 @@ pub(crate) fn after_receive(fd: &OwnedFd) -> io::Result<()> {
     close_on_exec(fd.as_fd())
 }
 
+/// The most descriptors that one message of a pair carries: as few as with bytes of a stream, because it is one.
+/// The buffer, which `socket_pair` makes larger, holds many such messages.
+pub const MOST_IN_MESSAGE: usize = crate::unix::socket::MOST_DESCRIPTORS;
+
 pub(crate) fn pipe() -> io::Result<[i32; 2]> {
     let mut ends = [-1; 2];
     let held = spawn::hold_starts();
@@ -55,6 +59,13 @@ pub(crate) fn socket_pair() -> io::Result<[i32; 2]> {
         let _ = set_option(socket, libc::SO_RCVBUF, leaf::SOCKET_BUFFER);
     }
     Ok([first.into_raw_fd(), second.into_raw_fd()])
+}
+
+/// A stream, if messages are small and all have one size. There is no `SOCK_SEQPACKET` between processes, and
+/// of datagrams nobody hears when the other end is closed. The buffer takes a message whole or not at all: a write
+/// that does not wait begins only when the low-water mark (`SO_SNDLOWAT`, 2 KiB) has room. So it also comes out whole.
+pub(crate) fn message_pair() -> io::Result<[i32; 2]> {
+    socket_pair()
 }
 
 /// Takes over two numbers that the kernel just made for us.

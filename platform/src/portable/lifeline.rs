@@ -120,9 +120,11 @@ fn end_with_owner(mut end: File) {
             Ok(_) => break,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // The program has closed the descriptor, as one that detaches itself does. Linux forgets
-            // the lifeline then, so we do.
+            // the lifeline then, so we do. The number is not ours any more: to close it would be to close
+            // somebody else's, or, in a build with std's checks, to abort.
             Err(_) => {
                 RUNNING.store(0, Ordering::SeqCst);
+                std::mem::forget(end);
                 return;
             }
         }

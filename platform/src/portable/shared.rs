@@ -25,6 +25,7 @@ use memmap2::MmapOptions;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::fstat;
 
+use crate::os::leaf;
 pub(crate) use crate::os::leaf::{is_memory, not_for_children};
 use crate::unix::fd::{PrivateFd, duplicate};
 use crate::unix::limits::check_file_size;
@@ -143,10 +144,8 @@ impl Pair {
 }
 
 fn open(name: &CString, flags: i32) -> io::Result<OwnedFd> {
-    // For nobody but this user.
-    let mode: libc::c_uint = 0o600;
-    // SAFETY: the name ends with a zero; the mode is passed as the variadic `int` that is read.
-    let raw = checked(unsafe { libc::shm_open(name.as_ptr(), flags, mode) })?;
+    // SAFETY: the name ends with a zero; the mode has the type that is read.
+    let raw = checked(unsafe { libc::shm_open(name.as_ptr(), flags, leaf::FOR_THIS_USER) })?;
     // SAFETY: the kernel just made this number for us.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::os::queue::Queue;
 use crate::unix::signal::{self, Signal};
-use crate::unix::wait::Pid;
+use crate::unix::wait::{self, Exit, Pid};
 
 /// A kernel queue that waits for one event: the end of the process.
 ///
@@ -62,6 +62,16 @@ impl Watch {
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
             other => other,
         }
+    }
+
+    /// Collects the process if it has ended, by its number: see `signal`.
+    pub(crate) fn try_reap(&self, pid: Pid) -> io::Result<Option<Exit>> {
+        wait::by_number(pid, libc::WNOHANG)
+    }
+
+    /// Waits for its end, and collects it.
+    pub(crate) fn reap(&self, pid: Pid) -> io::Result<Option<Exit>> {
+        wait::by_number(pid, 0)
     }
 }
 

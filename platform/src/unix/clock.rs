@@ -19,6 +19,9 @@ const COARSE: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
 /// <time.h>: "approximate", updated at each switch of context.
 #[cfg(target_os = "macos")]
 const COARSE: libc::clockid_t = 5; // CLOCK_MONOTONIC_RAW_APPROX
+/// clock_gettime(2): "one timer tick" at worst.
+#[cfg(target_os = "freebsd")]
+const COARSE: libc::clockid_t = libc::CLOCK_MONOTONIC_FAST;
 
 fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

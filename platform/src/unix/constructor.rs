@@ -17,7 +17,10 @@ macro_rules! constructor {
             // SAFETY: the section holds pointers to functions without arguments that are needed, and
             // nothing else: the type says so. Linux passes arguments too, which the C ABI lets one ignore.
             #[used]
-            #[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
+            #[cfg_attr(
+                any(target_os = "linux", target_os = "freebsd"),
+                unsafe(link_section = ".init_array")
+            )]
             #[cfg_attr(
                 target_os = "macos",
                 unsafe(link_section = "__DATA,__mod_init_func,mod_init_funcs")

@@ -24,6 +24,16 @@ pub fn socket_pair() -> io::Result<(PrivateFd, PrivateFd)> {
     own(os::descriptors::socket_pair()?)
 }
 
+/// Two connected sockets for small messages with descriptors, all of one size, each of which is sent and
+/// received whole.
+///
+/// # Errors
+///
+/// When the process or the system has no descriptor left.
+pub fn message_pair() -> io::Result<(PrivateFd, PrivateFd)> {
+    own(os::descriptors::message_pair()?)
+}
+
 fn own([first, second]: [i32; 2]) -> io::Result<(PrivateFd, PrivateFd)> {
     // SAFETY: the kernel just made this number for us.
     let first = unsafe { OwnedFd::from_raw_fd(first) };

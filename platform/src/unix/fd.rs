@@ -114,6 +114,15 @@ impl PrivateFd {
         Ok(Self { raw, generation: generation(), capturable: true })
     }
 
+    /// Takes over one that came through this: it belongs to the same processes.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no descriptor left.
+    pub fn alike(&self, fd: OwnedFd) -> io::Result<Self> {
+        if self.capturable { Self::capturable(fd) } else { Self::new(fd) }
+    }
+
     /// Whether this process, and not only one it is a fork of, has the descriptor.
     fn is_ours(&self) -> bool {
         if self.capturable {
@@ -204,6 +213,12 @@ pub fn close_capturable() {
         // will neither use nor close the number again.
         drop(unsafe { OwnedFd::from_raw_fd(raw) });
     }
+}
+
+/// Whether this process has descriptors that a closure may take along into a forked child.
+#[must_use]
+pub fn has_capturable() -> bool {
+    !capturable().is_empty()
 }
 
 /// Puts an open descriptor in the place of standard input (0), output (1) or error (2).

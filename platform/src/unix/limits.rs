@@ -4,6 +4,12 @@ use std::io;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+#[cfg(not(target_os = "freebsd"))]
+const ADDRESS_SPACE: Resource = Resource::RLIMIT_AS;
+/// `RLIMIT_AS` is another name of it there.
+#[cfg(target_os = "freebsd")]
+const ADDRESS_SPACE: Resource = Resource::RLIMIT_VMEM;
+
 /// Limits the address space of this process to `bytes`; allocations beyond it fail.
 ///
 /// Address space, not resident memory: mappings count in full. macOS accepts the limit and does not
@@ -13,8 +19,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 ///
 /// What `setrlimit(2)` reports.
 pub fn limit_memory(bytes: u64) -> io::Result<()> {
-    let (_, hard) = getrlimit(Resource::RLIMIT_AS)?;
-    setrlimit(Resource::RLIMIT_AS, bytes.min(hard), hard)?;
+    let (_, hard) = getrlimit(ADDRESS_SPACE)?;
+    setrlimit(ADDRESS_SPACE, as_limit(bytes, hard).min(hard), hard)?;
     Ok(())
 }
 
@@ -22,5 +28,11 @@ pub fn limit_memory(bytes: u64) -> io::Result<()> {
 /// too, and the kernel sends SIGXFSZ to who goes beyond it, which ends a process. So it is asked for before.
 pub(crate) fn check_file_size(end: u64) -> io::Result<()> {
     let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
+    let end = as_limit(end, libc::RLIM_INFINITY);
     if end > limit { Err(io::Error::from_raw_os_error(libc::EFBIG)) } else { Ok(()) }
+}
+
+/// In the type that the system has for limits, which has a sign on FreeBSD.
+fn as_limit<T: TryFrom<u64>>(bytes: u64, most: T) -> T {
+    T::try_from(bytes).unwrap_or(most)
 }

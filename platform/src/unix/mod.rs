@@ -25,6 +25,8 @@ pub mod shared;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
+pub(crate) mod threads;
+pub mod transcript;
 pub mod wait;
 pub mod waiting;
 

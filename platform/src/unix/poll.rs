@@ -64,14 +64,18 @@ impl<'fd> Interest<'fd> {
     }
 }
 
+/// After a lack of memory, so that callers who wait again do not spin.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// Waits until one of `interests` is ready, or for `timeout` (`None`: for ever).
 ///
 /// Returns early, with nothing ready, when a signal arrives: callers check their deadline and wait
-/// again.
+/// again. The same when the system has no memory for it at the moment: who waits has begun something, and a
+/// supervisor that gave up would take all its children along.
 ///
 /// # Errors
 ///
-/// What `poll(2)` reports, except an interruption.
+/// What `poll(2)` reports, except those: more descriptors than the process may have.
 pub fn wait(interests: &mut [Interest<'_>], timeout: Option<Duration>) -> io::Result<()> {
     // Rounded up, so that a caller does not spin through the last fraction of a millisecond.
     let milliseconds = match timeout {
@@ -85,6 +89,12 @@ pub fn wait(interests: &mut [Interest<'_>], timeout: Option<Duration>) -> io::Re
     match super::checked(unsafe { libc::poll(first, count, milliseconds) }) {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => {
             interests.iter_mut().for_each(|interest| interest.raw.revents = 0);
+            Ok(())
+        }
+        // `EAGAIN`: macOS and others say so for the same reason.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EAGAIN)) => {
+            interests.iter_mut().for_each(|interest| interest.raw.revents = 0);
+            std::thread::sleep(timeout.map_or(PAUSE, |limit| limit.min(PAUSE)));
             Ok(())
         }
         other => other.map(drop),

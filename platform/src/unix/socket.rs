@@ -1,4 +1,4 @@
-//! Stream sockets that carry descriptors, never blocking and never raising SIGPIPE.
+//! Connected sockets that carry descriptors, with streams or messages, never blocking and never raising SIGPIPE.
 //!
 //! # Safety
 //!
@@ -11,18 +11,27 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::os::descriptors::{RECEIVE_FLAGS, SEND_FLAGS, after_receive};
 
-/// The most descriptors that one message carries. Small, because macOS wants them to fit, together
-/// with the data, into an 8 KiB socket buffer; Linux allows 253.
+pub use crate::os::descriptors::MOST_IN_MESSAGE;
+
+/// The most descriptors that go with one [`send`]. Small, because macOS wants them to fit, together
+/// with the data, into an 8 KiB socket buffer.
 pub const MOST_DESCRIPTORS: usize = 16;
 
-/// Room for one control message with [`MOST_DESCRIPTORS`], aligned as `cmsghdr` wants it.
+/// Room for one control message of so many bytes, aligned as `cmsghdr` wants it.
 #[repr(C, align(8))]
-struct Control([u8; 128]);
+struct Control<const SPACE: usize>([u8; SPACE]);
 
-const _: () = assert!(
+/// Of a control message with [`MOST_DESCRIPTORS`].
+const ROOM: usize = 128;
+/// Of one with [`MOST_IN_MESSAGE`].
+const ROOM_OF_MESSAGE: usize = space_for(MOST_IN_MESSAGE);
+
+const _: () = assert!(space_for(MOST_DESCRIPTORS) <= ROOM);
+
+const fn space_for(fds: usize) -> usize {
     // SAFETY: `CMSG_SPACE` is arithmetic.
-    unsafe { libc::CMSG_SPACE((MOST_DESCRIPTORS * size_of::<RawFd>()) as u32) } as usize <= 128
-);
+    unsafe { libc::CMSG_SPACE((fds * size_of::<RawFd>()) as u32) as usize }
+}
 
 /// Ends the connection, for everybody who has this end or a duplicate of it: the peer reads to the end of
 /// what was sent.
@@ -46,10 +55,38 @@ pub fn hang_up(socket: BorrowedFd<'_>) -> io::Result<()> {
 ///
 /// With no bytes, or with more than [`MOST_DESCRIPTORS`] descriptors.
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    assert!(fds.len() <= MOST_DESCRIPTORS, "{} descriptors at once", fds.len());
+    send_from::<ROOM>(socket, bytes, fds)
+}
+
+/// Like [`send`], a whole message through one of a [`message_pair`](crate::descriptors::message_pair).
+///
+/// # Errors
+///
+/// As [`send`].
+///
+/// # Panics
+///
+/// With no bytes, or with more than [`MOST_IN_MESSAGE`] descriptors.
+pub fn send_message(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
+    assert!(fds.len() <= MOST_IN_MESSAGE, "{} descriptors in one message", fds.len());
+    send_from::<ROOM_OF_MESSAGE>(socket, bytes, fds)
+}
+
+/// Not more descriptors than `SPACE` has room for.
+fn send_from<const SPACE: usize>(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
     assert!(!bytes.is_empty(), "descriptors travel with at least one byte");
-    assert!(fds.len() <= MOST_DESCRIPTORS, "{} descriptors in one message", fds.len());
+    assert!(space_for(fds.len()) <= SPACE, "{} descriptors in {SPACE} bytes", fds.len());
     let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    let mut control = Control([0; 128]);
+    let mut control = Control([0; SPACE]);
     // SAFETY: all zeroes is a valid `msghdr`: null pointers and zero lengths.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = &raw mut part;
@@ -59,7 +96,7 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io:
         message.msg_control = control.0.as_mut_ptr().cast();
         // SAFETY: `CMSG_SPACE` is arithmetic.
         message.msg_controllen = unsafe { libc::CMSG_SPACE(payload) } as _;
-        // SAFETY: `msg_control` points to 128 zeroed, aligned bytes, enough for one header.
+        // SAFETY: `msg_control` points to `SPACE` zeroed, aligned bytes, enough for one header.
         let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
         // SAFETY: `CMSG_LEN` is arithmetic.
         let length = unsafe { libc::CMSG_LEN(payload) };
@@ -72,7 +109,7 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io:
         let data = unsafe { libc::CMSG_DATA(header) };
         // SAFETY:
         // - `BorrowedFd` is `repr(transparent)` over the number;
-        // - `data` has room for `payload` bytes: the assertion beside `Control`.
+        // - `data` has room for `payload` bytes: the assertion above.
         unsafe { std::ptr::copy_nonoverlapping(fds.as_ptr().cast::<u8>(), data, payload as usize) };
     }
     super::uninterrupted(|| {
@@ -96,7 +133,21 @@ pub fn receive(
     fds: &mut Vec<OwnedFd>,
 ) -> io::Result<usize> {
     let part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    receive_into(socket, part, fds)
+    receive_into::<ROOM>(socket, part, fds)
+}
+
+/// Like [`receive`], what one [`send_message`] has sent.
+///
+/// # Errors
+///
+/// As [`receive`].
+pub fn receive_message(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    fds: &mut Vec<OwnedFd>,
+) -> io::Result<usize> {
+    let part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    receive_into::<ROOM_OF_MESSAGE>(socket, part, fds)
 }
 
 /// Like [`receive`], behind the bytes that `buffer` has, into the room that it has: memory that was not
@@ -114,7 +165,7 @@ pub fn receive_behind(
     let spare = buffer.spare_capacity_mut();
     let room = spare.len().min(most);
     let part = libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: room };
-    let count = receive_into(socket, part, fds)?;
+    let count = receive_into::<ROOM>(socket, part, fds)?;
     let length = buffer.len() + count.min(room);
     // SAFETY: the kernel has just written `count` bytes behind those that were there, and there was room for
     // `room` of them.
@@ -123,12 +174,12 @@ pub fn receive_behind(
 }
 
 /// `part` must be memory that may be written, until the call returns.
-fn receive_into(
+fn receive_into<const SPACE: usize>(
     socket: BorrowedFd<'_>,
     mut part: libc::iovec,
     fds: &mut Vec<OwnedFd>,
 ) -> io::Result<usize> {
-    let mut control = Control([0; 128]);
+    let mut control = Control([0; SPACE]);
     // SAFETY: all zeroes is a valid `msghdr`.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = &raw mut part;

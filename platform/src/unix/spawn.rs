@@ -85,8 +85,16 @@ impl Actions {
 
     fn change_directory(&mut self, to: &CStr) -> io::Result<()> {
         // SAFETY: initialised in `new`; the path is copied.
-        returned(unsafe { libc::posix_spawn_file_actions_addchdir_np(self.raw(), to.as_ptr()) })
+        returned(unsafe { posix_spawn_file_actions_addchdir_np(self.raw(), to.as_ptr()) })
     }
+}
+
+unsafe extern "C" {
+    /// <spawn.h>. The libc crate lacks it on FreeBSD, which has it since 13.1.
+    fn posix_spawn_file_actions_addchdir_np(
+        actions: *mut libc::posix_spawn_file_actions_t,
+        path: *const libc::c_char,
+    ) -> libc::c_int;
 }
 
 impl Drop for Actions {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::os::watch::Watch;
+
 /// The number of a process.
 pub type Pid = i32;
 
@@ -19,13 +21,13 @@ pub enum Exit {
         /// Whether a core file was written.
         core: bool,
     },
-    /// It ended, but its status was lost: other code in this process collected it first, or the
-    /// process that had to report it was killed.
+    /// It ended, but its status was lost: other code in this process collected it first (and the system is none
+    /// that keeps it, as Linux does since 6.15), or the process that had to report it was killed.
     Unknown,
 }
 
 impl Exit {
-    fn from_status(status: i32) -> Self {
+    pub(crate) fn from_status(status: i32) -> Self {
         if libc::WIFEXITED(status) {
             Self::Code(libc::WEXITSTATUS(status))
         } else if libc::WIFSIGNALED(status) {
@@ -61,14 +63,18 @@ pub fn was_killed(exit: Exit) -> bool {
 
 /// Collects one child that has ended, without waiting.
 ///
-/// `None` while it runs. A child that somebody else collected has ended, with [`Exit::Unknown`]:
-/// that happens when the program ignores SIGCHLD, or calls `waitpid(-1)`.
+/// `None` while it runs. A child that somebody else collected has ended: that happens when the program ignores
+/// SIGCHLD, or calls `waitpid(-1)`. Its status is [`Exit::Unknown`] then, unless the watch knows it. Without a watch
+/// the child is known by its number alone, which in such a program may be another child's by now.
 ///
 /// # Errors
 ///
 /// What `waitpid(2)` reports, except those two.
-pub fn try_reap(pid: Pid) -> io::Result<Option<Exit>> {
-    reap_with(pid, libc::WNOHANG)
+pub fn try_reap(pid: Pid, watch: Option<&Watch>) -> io::Result<Option<Exit>> {
+    match watch {
+        Some(watch) => watch.try_reap(pid),
+        None => by_number(pid, libc::WNOHANG),
+    }
 }
 
 /// Waits for one child to end, and collects it.
@@ -76,11 +82,16 @@ pub fn try_reap(pid: Pid) -> io::Result<Option<Exit>> {
 /// # Errors
 ///
 /// As [`try_reap`].
-pub fn reap(pid: Pid) -> io::Result<Exit> {
-    Ok(reap_with(pid, 0)?.unwrap_or(Exit::Unknown))
+pub fn reap(pid: Pid, watch: Option<&Watch>) -> io::Result<Exit> {
+    let exit = match watch {
+        Some(watch) => watch.reap(pid),
+        None => by_number(pid, 0),
+    };
+    Ok(exit?.unwrap_or(Exit::Unknown))
 }
 
-fn reap_with(pid: Pid, options: i32) -> io::Result<Option<Exit>> {
+/// Collects the child that has this number. `None`: it runs, and `options` say not to wait.
+pub(crate) fn by_number(pid: Pid, options: i32) -> io::Result<Option<Exit>> {
     debug_assert!(pid > 0, "0 and negative numbers mean groups of processes");
     let mut status = 0;
     let result = super::uninterrupted(|| {

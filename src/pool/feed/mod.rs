@@ -1,6 +1,7 @@
 //! What all maps have in common: inputs go in, encoded; outcomes come out.
 
 mod answers;
+mod encode;
 
 use std::any::Any;
 use std::fmt;
@@ -15,9 +16,9 @@ use serde::de::DeserializeOwned;
 
 use super::batch::{BatchId, Outcome, Outcomes, What};
 use super::inline::Task;
-use super::task::{self, LARGEST, Needs, Parcel, Waiting, is_same};
+use super::task::{self, LARGEST, Needs, Parcel, Waiting};
 use super::{Inner, Pool};
-use crate::capture::{self, Set};
+use crate::capture;
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind};
 use crate::function::Name;
@@ -36,18 +37,6 @@ const SAMPLE: u64 = 64;
 fn add_sample(sum: &AtomicU64, since: Instant) {
     let took = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
     sum.fetch_add(took.saturating_mul(SAMPLE), Ordering::Relaxed);
-}
-
-/// What workers have to know for an argument that was just encoded.
-#[inline]
-fn prepare(encoded: &mut Encoded, inner: &Inner) -> Result<Mentions, String> {
-    match inner {
-        Inner::Processes(shared) if !encoded.mentions.is_empty() => {
-            Mentions::prepare(&mut encoded.mentions, shared.inherited)
-                .map_err(|error| error.to_string())
-        }
-        _ => Ok(Mentions::default()),
-    }
 }
 
 /// The pool of a map: the user's, or one of its own.
@@ -313,67 +302,6 @@ where
 
     fn settle(&mut self, index: u64, what: What) {
         self.outcomes.list.push_back(Outcome { index, what });
-    }
-
-    /// Adds a task to the parcel. Gives the message back if it does not belong there; `Err` is why it cannot be
-    /// encoded.
-    fn encode_small(
-        &mut self,
-        batch: BatchId,
-        function: Name,
-        captured: Option<&Arc<Set>>,
-        input: A,
-    ) -> std::thread::Result<Result<Option<(Encoded, Mentions)>, String>> {
-        // Where one was left out, another parcel begins: indexes in a parcel follow each other, and one worker
-        // gets them.
-        let next = self.taken;
-        let ends = |parcel: &Parcel| {
-            self.turns
-                || parcel.index + parcel.count != next
-                || !is_same(parcel.needs.captured.as_ref(), captured)
-        };
-        if self.parcel.as_ref().is_some_and(ends) {
-            self.exchange(false);
-        }
-        let spare = &mut self.spare;
-        let parcel = self.parcel.get_or_insert_with(|| {
-            let captured = captured.cloned();
-            Parcel::with_memory(batch, next, self.chunk, captured, std::mem::take(spare))
-        });
-        let begun = parcel.begin(function, &mut self.encoded);
-        let sample = (next % SAMPLE == 0).then(Instant::now);
-        // A panic in the user's `Serialize` must not leave half a task.
-        let encoded = catch_unwind(AssertUnwindSafe(|| {
-            let encoded = codec::encode_into(&input, &mut self.encoded);
-            // What it mentions is to be told before the input, which may be the last to hold it, is dropped.
-            let mentions = encoded
-                .map_err(|error| error.to_string())
-                .and_then(|()| prepare(&mut self.encoded, &self.pool.inner));
-            drop(input);
-            mentions
-        }));
-        if let (Some(since), Inner::Processes(shared)) = (sample, &self.pool.inner) {
-            add_sample(&shared.encoding, since);
-        }
-        match encoded {
-            Ok(Ok(mentions)) => Ok(Ok(match parcel.end(begun, &mut self.encoded) {
-                Ok(()) => {
-                    if !mentions.is_empty() {
-                        parcel.needs.mentions.join(mentions);
-                    }
-                    None
-                }
-                Err(large) => Some((large, mentions)),
-            })),
-            Ok(Err(text)) => {
-                parcel.take_back(begun, &mut self.encoded);
-                Ok(Err(text))
-            }
-            Err(panic) => {
-                parcel.take_back(begun, &mut self.encoded);
-                Err(panic)
-            }
-        }
     }
 
     /// Sends what was encoded, and fetches outcomes; waits for some if `wait`.

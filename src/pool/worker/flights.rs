@@ -102,8 +102,9 @@ impl Worker {
     pub(in crate::pool) fn size_at(&self, position: u64) -> u64 {
         let mut head = [0; HEAD];
         self.tasks.read_back(position, &mut head);
-        // Nobody but us can write there.
-        Head::from_bytes(head).map_or(HEAD, Head::size) as u64
+        let size = Head::from_bytes(head).map_or(HEAD, Head::size) as u64;
+        // A broken worker may have written there: never more than there is.
+        size.min(self.tasks.position().saturating_sub(position))
     }
 
     /// After outcomes were taken: gives back their room, and that of their tasks.
@@ -122,6 +123,21 @@ impl Worker {
             Flight::Large(large) => large.batch == wanted,
             Flight::Void { .. } => false,
         })
+    }
+
+    /// The task that it runs, and since when, if it tells.
+    pub(in crate::pool) fn current(&self) -> Option<(BatchId, u64, u64)> {
+        let (number, since) = Status::of(&self.words).running();
+        let voids = self.flights.iter().take_while(|flight| matches!(flight, Flight::Void { .. }));
+        // What comes later has not been looked at: its outcomes wait in the ring.
+        if since == 0 || number != self.first + voids.map(Flight::count).sum::<u64>() {
+            return None;
+        }
+        match self.flights.iter().find(|flight| !matches!(flight, Flight::Void { .. }))? {
+            Flight::Small { batch, index, .. } => Some((*batch, *index, since)),
+            Flight::Large(large) => Some((large.batch, large.index, since)),
+            Flight::Void { .. } => None,
+        }
     }
 
     /// Whether it runs a task of this batch now.

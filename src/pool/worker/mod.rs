@@ -10,18 +10,20 @@ use std::time::{Duration, Instant};
 use offspring_platform::clock::now;
 use offspring_platform::lifeline::Keeper;
 use offspring_platform::ring::{Consumer, Corrupt, Ends, Producer, Words};
+use offspring_platform::transcript::Transcript;
+use offspring_platform::wait::Exit;
 
 use super::batch::BatchId;
 use super::pace::{Pace, SLOW};
 use super::task::{Needs, Parcel};
-use crate::Exit;
 use crate::capture::{Set, Told};
 use crate::link::bulk::{Receiver, Sender};
-use crate::link::lane::{Head, Note, RESERVE, Status};
+use crate::link::lane::{Head, Note, RESERVE, Span, Status};
 use crate::link::{Kind, Link};
 use crate::logging::Attached;
 use crate::state::Mentions;
 use crate::state::notice::Known;
+use crate::transcript::Excerpt;
 
 pub(super) use flights::Flight;
 
@@ -67,6 +69,8 @@ pub(super) struct Worker {
     pub(super) elsewhere: bool,
     /// What the task of that outcome took, in milliseconds.
     pub(super) took: u32,
+    /// When the task ran whose outcome comes next, if a timeline is kept.
+    pub(super) span: Option<Span>,
     pub(super) greeted: bool,
     /// Its state is made.
     pub(super) ready: bool,
@@ -99,6 +103,8 @@ pub(super) struct Worker {
     pub(super) brought: Option<Vec<u8>>,
     /// Its records; when this goes, no more will come.
     pub(super) logs: Attached,
+    /// What it writes, if that is captured.
+    pub(super) transcript: Option<Transcript>,
 }
 
 impl Worker {
@@ -130,6 +136,7 @@ impl Worker {
             forgotten: 0,
             elsewhere: false,
             took: 0,
+            span: None,
             greeted: false,
             ready: false,
             failed: false,
@@ -149,7 +156,18 @@ impl Worker {
             tellings: 0,
             brought: None,
             logs: Attached::default(),
+            transcript: None,
         }
+    }
+
+    /// What it wrote since its start.
+    pub(super) fn excerpt(&self) -> Option<Excerpt> {
+        Excerpt::of(self.transcript.as_ref()?, 0)
+    }
+
+    /// What it wrote since it began the last task.
+    pub(super) fn excerpt_of_task(&self) -> Option<Excerpt> {
+        Excerpt::of(self.transcript.as_ref()?, Status::of(&self.words).mark())
     }
 
     /// Whether it takes tasks at all.
@@ -300,7 +318,9 @@ impl Worker {
 
     /// Whether there are outcomes in the ring.
     pub(super) fn has_news(&mut self) -> bool {
-        self.ready
+        // One that was killed may have written anything: nothing in its ring is news before its end is.
+        self.keeper.is_some()
+            && self.ready
             && !self.elsewhere
             && (!matches!(self.outcomes.available(), Ok(0))
                 || (self.bulk_outcomes.is_busy() && self.bulk_outcomes.has_bytes()))
@@ -309,6 +329,10 @@ impl Worker {
     /// Says that the owner will sleep until the worker has done a good part of what it has. False if there
     /// is news already.
     pub(super) fn announce_sleep(&mut self) -> Result<bool, Corrupt> {
+        if self.keeper.is_none() {
+            // It was killed. Its end is what there is to wait for, and its supervisor tells.
+            return Ok(true);
+        }
         if !self.bulk_tasks.prepare_sleep()? {
             return Ok(false);
         }

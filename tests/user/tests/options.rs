@@ -41,7 +41,25 @@ fn ignored_below(_: Context) {
 
 #[offspring::test(contexts(Inline), leak_check = false)]
 fn keeps_a_file(_: Context) {
+    std::fs::write(std::env::temp_dir().join("kept"), "text").unwrap();
     std::mem::forget(std::fs::File::open("/dev/null").unwrap());
+}
+
+/// The same name, at the same time, on every context.
+#[offspring::test]
+fn files_do_not_meet(context: Context) -> Result<(), Box<dyn std::error::Error>> {
+    let path = std::env::temp_dir().join("file");
+    std::fs::OpenOptions::new().write(true).create_new(true).open(&path)?;
+    let own = context.process().start((), |()| std::env::temp_dir())?.join()?;
+    assert_eq!(Some(own.as_path()), path.parent(), "that of its children is the same");
+    std::fs::remove_file(&path)?;
+    Ok(())
+}
+
+/// Nobody misses it afterwards.
+#[offspring::test(contexts(Inline))]
+fn removes_its_directory(_: Context) {
+    std::fs::remove_dir(std::env::temp_dir()).unwrap();
 }
 
 /// Only this test can have changed it.

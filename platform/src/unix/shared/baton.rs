@@ -17,6 +17,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use crate::unix::descriptors::pipe;
 use crate::unix::fd::{PrivateFd, duplicate};
 use crate::unix::poll::{self, Interest};
+use crate::unix::uninterrupted;
 
 /// What is written about the part: it comes from the kernel and cannot be forged beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +96,8 @@ impl Baton {
         }
         never_block(file.as_fd())?;
         let mut bytes = [0; SIZE];
-        match file.read(&mut bytes) {
+        // It is read at once, or not at all, as it was written.
+        match uninterrupted(|| file.read(&mut bytes)) {
             Ok(SIZE) => {}
             Ok(_) => return Err(invalid("the part of a table came with an incomplete note")),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -38,6 +38,12 @@ fn mapped() -> MutexGuard<'static, BTreeMap<usize, usize>> {
     MAPPED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether this process fills a table: what it has of that is of no use to a forked child.
+#[must_use]
+pub fn is_being_filled() -> bool {
+    !mapped().is_empty()
+}
+
 /// In a forked child: puts memory that cannot be touched in the place of all writable mappings.
 ///
 /// They are the parent's. A borrow that was inherited ends the child with SIGSEGV when it is used, and
@@ -45,7 +51,8 @@ fn mapped() -> MutexGuard<'static, BTreeMap<usize, usize>> {
 pub(crate) fn leave_to_parent() {
     for (start, length) in std::mem::take(&mut *mapped()) {
         let start: *mut libc::c_void = ptr::with_exposed_provenance_mut(start);
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_FIXED | libc::MAP_NORESERVE;
+        // What cannot be written needs no memory, so none has to be kept for it.
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_FIXED;
         // SAFETY: the range is a mapping that a `Writable` of the parent owned. Its copy in this process
         // hands out no byte any more, as its generation is another.
         let map = unsafe { libc::mmap(start, length, libc::PROT_NONE, flags, -1, 0) };

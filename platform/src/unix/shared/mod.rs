@@ -9,8 +9,8 @@ mod part;
 mod sealed;
 mod words;
 
-pub use draft::Draft;
 pub(crate) use draft::leave_to_parent;
+pub use draft::{Draft, is_being_filled};
 pub use file::{Identity, MappedFile, UnchangingFile};
 pub use frozen::{Frozen, Utf8};
 pub use part::{Lent, Part};

@@ -104,6 +104,12 @@ fn leaks_a_descriptor(_: Context) {
 }
 
 #[offspring::test(contexts(Inline))]
+fn leaks_files(_: Context) {
+    std::fs::create_dir(std::env::temp_dir().join("cache")).unwrap();
+    std::fs::write(std::env::temp_dir().join("answers.txt"), "42").unwrap();
+}
+
+#[offspring::test(contexts(Inline))]
 fn leaks_a_thread(_: Context) {
     std::thread::spawn(|| {
         loop {

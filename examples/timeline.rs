@@ -1,0 +1,77 @@
+//! Draws what the workers of a pool did when: a picture, and a trace that one can walk through.
+//!
+//! ```sh
+//! cargo run --release --example timeline -- [context] [tasks] [workers]   # spawn, 300 tasks and 4 workers
+//! ```
+//!
+//! You will see where the two files are. Open `timeline.svg` with a browser, and `timeline.json` on
+//! ui.perfetto.dev. In them: workers that start and make their state, tasks of all lengths, three that panic, one
+//! whose worker dies (but on inline), and the worker that takes its place.
+
+use std::error::Error;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use offspring::Context;
+
+/// All tasks of one worker together take about so long.
+const ALL: Duration = Duration::from_millis(600);
+
+/// The state of a worker, and how long it takes to make it.
+fn load(seconds: f64) {
+    work(seconds);
+}
+
+/// Keeps the processor busy.
+fn work(seconds: f64) {
+    let begin = Instant::now();
+    while begin.elapsed().as_secs_f64() < seconds {
+        std::hint::spin_loop();
+    }
+}
+
+/// A task: how long it takes, and how it ends.
+fn task(_: &mut (), (index, seconds, may_die): (u32, f64, bool)) -> u32 {
+    // Long and short ones, the same each time.
+    let lengths = [0.2, 0.4, 1.0, 0.3, 2.6, 0.5, 1.4, 0.1, 2.0, 1.5];
+    work(seconds * lengths[index as usize * 7 % 10]);
+    assert!(index % 100 != 50 || index > 300, "task {index} is to fail");
+    if may_die && index == 140 {
+        std::process::abort();
+    }
+    index
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // SAFETY: nothing in this program owns memory or kernel objects that must not exist twice.
+    unsafe { offspring::allow_fork() };
+    offspring::init();
+    let mut arguments = std::env::args().skip(1);
+    let context = arguments.next().map_or(Ok(Context::Spawn), |name| name.parse())?;
+    let tasks = arguments.next().map_or(Ok(300u32), |number| number.parse())?;
+    let workers = arguments.next().map_or(Ok(4usize), |number| number.parse())?;
+
+    let seconds = ALL.as_secs_f64() * workers as f64 / f64::from(tasks);
+    let pool = context
+        .pool()
+        .workers(workers)
+        .name("example")
+        .init(ALL.as_secs_f64() / 20.0, load)
+        // So many intervals are kept for each worker; beyond that, neighbours are joined.
+        .timeline(4096)
+        .build()?;
+    let inputs = (0..tasks).map(|index| (index, seconds, context.is_isolated()));
+    let failed = pool.map(inputs, task).filter(Result::is_err).count();
+    let report = pool.shutdown()?;
+
+    let directory = std::env::temp_dir().join("offspring-timeline");
+    fs::create_dir_all(&directory)?;
+    let (picture, trace) = (directory.join("timeline.svg"), directory.join("timeline.json"));
+    report.write_svg(&picture)?;
+    report.write_trace(&trace)?;
+    println!("{tasks} tasks, {failed} failed: {} and {}", picture.display(), trace.display());
+    assert_eq!(report.tasks(), u64::from(tasks));
+    assert!(fs::read_to_string(&picture)?.ends_with("</svg>\n"));
+    assert!(fs::read_to_string(&trace)?.contains("\"traceEvents\""));
+    Ok(())
+}

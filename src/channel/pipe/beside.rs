@@ -1,0 +1,63 @@
+//! An end of a pipe, while it is waited for beside other things.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use offspring_platform::fd::PrivateFd;
+use offspring_platform::poll::Interest;
+
+use crate::error::Error;
+use crate::link::{Broken, Link};
+use crate::woken::Woken;
+
+/// See the head of the file.
+#[derive(Debug)]
+pub(crate) struct Watch<'a> {
+    link: &'a Mutex<Link>,
+    fault: &'a Mutex<Option<Broken>>,
+    socket: Arc<PrivateFd>,
+    for_room: bool,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(
+        link: &'a Mutex<Link>,
+        fault: &'a Mutex<Option<Broken>>,
+        for_room: bool,
+    ) -> Self {
+        let socket = lock(link).socket();
+        Self { link, fault, socket, for_room }
+    }
+
+    /// Whether a message was read before, or the end.
+    pub(crate) fn has_any(&self) -> bool {
+        let link = lock(self.link);
+        !self.for_room && (link.waiting() > 0 || link.is_at_end() || lock(self.fault).is_some())
+    }
+
+    pub(crate) fn interest(&self) -> Result<Interest<'_>, Error> {
+        let fd = self.socket.borrow().map_err(|error| Error::system("wait for a pipe", error))?;
+        Ok(match self.for_room {
+            true => Interest::writable_and_readable(fd, false),
+            false => Interest::readable(fd),
+        })
+    }
+
+    /// After it was polled. Reads what is there: the beginning of a message makes nothing ready.
+    pub(crate) fn look(&mut self, woken: Woken) -> bool {
+        if self.for_room {
+            return woken.writable || woken.hung_up;
+        }
+        if woken.readable && !self.has_any() {
+            if let Err(broken) = lock(self.link).fill_to_frame() {
+                // For whoever receives.
+                *lock(self.fault) = Some(broken);
+            }
+        }
+        self.has_any()
+    }
+}
+
+/// No user code runs while it is held.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,96 @@
+//! Inputs that are encoded straight into the parcel in which they will travel.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Feed, SAMPLE, add_sample};
+use crate::capture::Set;
+use crate::codec::{self, Encoded};
+use crate::function::Name;
+use crate::pool::Inner;
+use crate::pool::batch::BatchId;
+use crate::pool::task::{Parcel, is_same};
+use crate::state::Mentions;
+
+/// What workers have to know for an argument that was just encoded.
+#[inline]
+fn prepare(encoded: &mut Encoded, inner: &Inner) -> Result<Mentions, String> {
+    match inner {
+        Inner::Processes(shared) if !encoded.mentions.is_empty() => {
+            Mentions::of(&mut encoded.mentions, shared.inherited).map_err(|error| error.to_string())
+        }
+        _ => Ok(Mentions::default()),
+    }
+}
+
+impl<S, X, I, A, R, F> Feed<'_, S, X, I, A, R, F>
+where
+    I: Iterator<Item = A>,
+    A: Serialize + 'static,
+    R: DeserializeOwned + 'static,
+{
+    /// Adds a task to the parcel. Gives the message back if it does not belong there; `Err` is why it cannot be
+    /// encoded.
+    pub(super) fn encode_small(
+        &mut self,
+        batch: BatchId,
+        function: Name,
+        captured: Option<&Arc<Set>>,
+        input: A,
+    ) -> std::thread::Result<Result<Option<(Encoded, Mentions)>, String>> {
+        // Where one was left out, another parcel begins: indexes in a parcel follow each other, and one worker
+        // gets them.
+        let next = self.taken;
+        let ends = |parcel: &Parcel| {
+            self.turns
+                || parcel.index + parcel.count != next
+                || !is_same(parcel.needs.captured.as_ref(), captured)
+        };
+        if self.parcel.as_ref().is_some_and(ends) {
+            self.exchange(false);
+        }
+        let spare = &mut self.spare;
+        let parcel = self.parcel.get_or_insert_with(|| {
+            let captured = captured.cloned();
+            Parcel::with_memory(batch, next, self.chunk, captured, std::mem::take(spare))
+        });
+        let begun = parcel.begin(function, &mut self.encoded);
+        let sample = (next % SAMPLE == 0).then(Instant::now);
+        // A panic in the user's `Serialize` must not leave half a task.
+        let encoded = catch_unwind(AssertUnwindSafe(|| {
+            let encoded = codec::encode_into(&input, &mut self.encoded);
+            // What it mentions is to be told before the input, which may be the last to hold it, is dropped.
+            let mentions = encoded
+                .map_err(|error| error.to_string())
+                .and_then(|()| prepare(&mut self.encoded, &self.pool.inner));
+            drop(input);
+            mentions
+        }));
+        if let (Some(since), Inner::Processes(shared)) = (sample, &self.pool.inner) {
+            add_sample(&shared.encoding, since);
+        }
+        match encoded {
+            Ok(Ok(mentions)) => Ok(Ok(match parcel.end(begun, &mut self.encoded) {
+                Ok(()) => {
+                    if !mentions.is_empty() {
+                        parcel.needs.mentions.join(mentions);
+                    }
+                    None
+                }
+                Err(large) => Some((large, mentions)),
+            })),
+            Ok(Err(text)) => {
+                parcel.take_back(begun, &mut self.encoded);
+                Ok(Err(text))
+            }
+            Err(panic) => {
+                parcel.take_back(begun, &mut self.encoded);
+                Err(panic)
+            }
+        }
+    }
+}

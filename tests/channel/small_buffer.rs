@@ -1,0 +1,92 @@
+//! Messages with descriptors where the system gives a queue's socket the smallest buffer that there is.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use offspring::channel::{Receiver, Sender, queue};
+use offspring::{Context, ErrorKind, SharedSlice};
+
+use crate::harness::{Case, Outcome, PROCESSES as ISOLATED};
+
+pub(crate) const CASES: &[Case] = crate::cases![all_descriptors_of_a_message];
+
+pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED => more_messages_than_fit];
+
+type Tables = Vec<SharedSlice<u64>>;
+
+/// A queue on a system whose `net.core.wmem_default` is as small as it can be.
+fn small(
+    capacity: usize,
+) -> Result<(Sender<Tables>, Receiver<Tables>), Box<dyn std::error::Error>> {
+    let ends = queue(capacity)?;
+    let mut shrunk = 0;
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let number = entry?.file_name().to_string_lossy().parse()?;
+        // SAFETY: open, or, if it was that of the directory, not used for anything but asking what it is.
+        let socket = unsafe { BorrowedFd::borrow_raw(number) };
+        shrunk += u32::from(kind(socket) == Some(libc::SOCK_SEQPACKET) && shrink(socket)?);
+    }
+    assert_eq!(shrunk, 2, "both ends of the queue's socket");
+    Ok(ends)
+}
+
+/// `None`: no socket.
+fn kind(socket: BorrowedFd<'_>) -> Option<i32> {
+    let (mut kind, mut size) = (0i32, size_of::<i32>() as libc::socklen_t);
+    let (to, size) = ((&raw mut kind).cast(), &raw mut size);
+    // SAFETY: `kind` and `size` outlive the call, and `size` says how large `kind` is.
+    let done =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_TYPE, to, size) };
+    (done == 0).then_some(kind)
+}
+
+/// The kernel makes it the least that it allows: room for half a dozen short messages.
+fn shrink(socket: BorrowedFd<'_>) -> std::io::Result<bool> {
+    let nothing = 0i32;
+    let (from, size) = ((&raw const nothing).cast(), size_of::<i32>() as libc::socklen_t);
+    // SAFETY: `nothing` outlives the call, and `size` says how large it is.
+    let done = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, from, size)
+    };
+    if done == 0 { Ok(true) } else { Err(std::io::Error::last_os_error()) }
+}
+
+fn tables(first: u64, count: u64) -> Tables {
+    (first..first + count).map(|n| SharedSlice::from_slice(&[n]).unwrap()).collect()
+}
+
+fn all_descriptors_of_a_message(context: Context) -> Outcome {
+    let (sender, receiver) = small(4)?;
+    // It waits for nobody: an empty queue takes any message.
+    let child = context.process().start(sender, |sender: Sender<Tables>| {
+        sender.try_send(tables(0, 250)).map_err(|error| error.to_string())
+    })?;
+    assert_eq!(child.join()?, Ok(()));
+    let all = receiver.recv()?;
+    assert!(all.iter().map(|table| table[0]).eq(0..250), "{} came", all.len());
+    assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Closed);
+    Ok(())
+}
+
+fn more_messages_than_fit(context: Context) -> Outcome {
+    let (sender, receiver) = small(1000)?;
+    let mut sent = 0;
+    let refused = loop {
+        match sender.try_send(tables(sent, 1)) {
+            Ok(()) => sent += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused.kind(), ErrorKind::Busy, "after {sent}: {refused}");
+    assert!((1..100).contains(&sent), "{sent} messages of a table fit");
+    let child = context.process().start(receiver, |receiver: Receiver<Tables>| {
+        receiver.iter().map(|tables| tables.unwrap()[0][0]).collect::<Vec<_>>()
+    })?;
+    sender.send(refused.into_message())?;
+    for n in sent + 1..300 {
+        sender.send(tables(n, 1 + n % 2))?;
+    }
+    drop(sender);
+    let came = child.join()?;
+    assert!(came.iter().copied().eq(0..300), "{sent} fitted, came: {came:?}");
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! The file of the program is another every 10 ms, while the program starts children.
+//!
+//! The five that take turns: the same build in a new file, a foreign build, half a program, `/bin/true`, a file that
+//! cannot be executed; and now and then there is none. A start succeeds, and then the function of this very build has
+//! run, or it fails with a typed error. `OFFSPRING_SWAP_STARTS` says how many starts; what came of them is written to
+//! the file that `OFFSPRING_TORTURE_REPORT` names.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitCode};
+use std::time::Duration;
+
+use offspring::{Context, ErrorKind};
+use offspring_platform::program::identity;
+
+use crate::harness::leaks::children_of;
+use crate::harness::programs::command;
+use crate::harness::{Case, Outcome, eventually};
+use crate::tools::{argument, at_path, context_argument, temporary};
+use crate::{BY_EXEC, cases, torture};
+
+pub(crate) const CASES: &[Case] = cases![on BY_EXEC => swapped_every_ten_milliseconds];
+
+/// How long each file stays. Nothing depends on it but how many starts meet a swap.
+const STAY: Duration = Duration::from_millis(10);
+
+/// What tells the builds apart: this, in the file, and in the memory of whoever runs it.
+static BUILD: [u8; 31] = *b"offspring test, build: original";
+const FOREIGN: [u8; 31] = *b"offspring test, build: foreign!";
+
+/// The text in the program that runs.
+fn build() -> String {
+    let build: &[u8; 31] = std::hint::black_box(&BUILD);
+    String::from_utf8_lossy(build).into_owned()
+}
+
+fn original() -> String {
+    ["offspring test, build:", "original"].join(" ")
+}
+
+/// Program: starts children while somebody swaps its file.
+pub(crate) fn swapped() -> ExitCode {
+    if build() != original() {
+        // Before it is refused, or not.
+        fs::write(temporary("foreign main"), build()).expect("it is noted");
+    }
+    offspring::init();
+    let (context, starts) = (context_argument(1), argument(2));
+    let starts: u32 = starts.parse().expect("a number");
+    let mut outcomes: BTreeMap<String, u32> = BTreeMap::new();
+    for n in 0..starts {
+        let outcome = if n % 2 == 0 { process(context, n) } else { pool(context, n) };
+        *outcomes.entry(outcome).or_default() += 1;
+    }
+    if starts > 0 {
+        torture::report(format_args!("swaps on {context}: {starts} starts: {outcomes:?}"));
+    }
+    let right = outcomes.get("right").copied().unwrap_or(0);
+    // Linux runs the very file that this process was started from, whatever has its name now. (That templates are
+    // killed here may be seen, at the wrong moment, by a start.)
+    let runs_itself = cfg!(all(target_os = "linux", not(offspring_force_portable)));
+    if runs_itself && context == Context::Spawn {
+        assert_eq!(right, starts, "{outcomes:?}");
+    }
+    ExitCode::SUCCESS
+}
+
+fn process(context: Context, n: u32) -> String {
+    if context == Context::ForkServer {
+        // A new one has to be started.
+        end_template();
+    }
+    let child = context.process().start(n, |n| (build(), n + 1));
+    match child.and_then(offspring::Process::join) {
+        Ok(answer) => right(n, &answer),
+        Err(error) => typed(n, error.kind(), &error),
+    }
+}
+
+fn pool(context: Context, n: u32) -> String {
+    let answer = context.pool().workers(1).build().map(|pool| {
+        let outcome = pool.map([n], |(), n| (build(), n + 1)).next().expect("one outcome");
+        drop(pool);
+        outcome
+    });
+    match answer {
+        Ok(Ok(answer)) => right(n, &answer),
+        Ok(Err(error)) => typed(n, error.kind(), &error),
+        Err(error) => typed(n, error.kind(), &error),
+    }
+}
+
+fn right(n: u32, answer: &(String, u32)) -> String {
+    assert_eq!(answer, &(original(), n + 1), "start {n}: a function of another build has run");
+    "right".into()
+}
+
+fn typed(n: u32, kind: ErrorKind, error: &dyn std::error::Error) -> String {
+    let typed = matches!(kind, ErrorKind::ProgramChanged | ErrorKind::Start);
+    assert!(typed, "start {n}: {kind:?}: {error}");
+    println!("start {n}: {error}");
+    format!("{kind:?}")
+}
+
+fn end_template() {
+    for pid in children_of(std::process::id()) {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        if name.starts_with("offspring-templ") {
+            torture::signal(pid, libc::SIGKILL);
+            // Whoever starts a child next sees that it has ended, and collects it.
+            let stat = format!("/proc/{pid}/stat");
+            eventually("the template has ended", || {
+                fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z "))
+            });
+        }
+    }
+}
+
+/// Another build, as far as anybody can tell: its text and its identity are different.
+fn foreign(program: &[u8]) -> Vec<u8> {
+    let mut foreign = program.to_vec();
+    let mine = std::hint::black_box(&BUILD).as_slice();
+    assert!(replace(&mut foreign, mine, &FOREIGN) > 0, "the text is in the file");
+    let (own, mut other) = (identity().to_vec(), identity().to_vec());
+    other.iter_mut().for_each(|byte| *byte ^= 0x55);
+    // Without a build id, the identity is that of the file, and different already.
+    replace(&mut foreign, &own, &other);
+    foreign
+}
+
+/// How often `from` was found and replaced.
+fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) -> usize {
+    let mut count = 0;
+    let mut place = 0;
+    while let Some(found) = find(&bytes[place..], from) {
+        let start = place + found;
+        bytes[start..start + from.len()].copy_from_slice(to);
+        place = start + from.len();
+        count += 1;
+    }
+    count
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    let first = *wanted.first()?;
+    let mut place = 0;
+    while let Some(next) = bytes[place..].iter().position(|byte| *byte == first) {
+        let start = place + next;
+        if bytes[start..].starts_with(wanted) {
+            return Some(start);
+        }
+        place = start + 1;
+    }
+    None
+}
+
+fn write(name: &str, bytes: &[u8], mode: u32) -> PathBuf {
+    let path = temporary(name);
+    fs::write(&path, bytes).expect("it can be written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("its owner may");
+    path
+}
+
+/// What takes the place of the program, in turn.
+fn replacements() -> Vec<PathBuf> {
+    let program = fs::read(std::env::current_exe().expect("a path")).expect("it can be read");
+    vec![
+        write("same", &program, 0o755),
+        write("foreign", &foreign(&program), 0o755),
+        write("truncated", &program[..program.len() / 2], 0o755),
+        write("true", &fs::read("/bin/true").expect("it is there"), 0o755),
+        write("not executable", &program, 0o644),
+    ]
+}
+
+/// Puts another file in the place of the program, at once.
+fn swap(place: &Path, by: Option<&PathBuf>) {
+    let Some(by) = by else {
+        // Missing.
+        return fs::remove_file(place).expect("something was there");
+    };
+    let new = place.with_extension("new");
+    fs::hard_link(by, &new).expect("on the same file system");
+    fs::rename(&new, place).expect("it can be replaced");
+}
+
+fn swapped_every_ten_milliseconds(context: Context) -> Outcome {
+    let starts = torture::scale("OFFSPRING_SWAP_STARTS", 20);
+    let all = replacements();
+    let place = write("program", &fs::read(&all[0])?, 0o755);
+    // A foreign build works, and tells: else nothing here would mean anything.
+    let mut foreign = at_path(&command("swapped"), &all[1]);
+    let status = foreign.arg(context.to_string()).arg("0").status()?;
+    assert!(status.success(), "the foreign build runs: {status}");
+    assert!(temporary("foreign main").exists(), "a foreign build leaves a trace");
+    fs::remove_file(temporary("foreign main"))?;
+
+    let mut program = at_path(&command("swapped"), &place);
+    let mut program = program.arg(context.to_string()).arg(starts.to_string()).spawn()?;
+    let swaps = swap_until_it_ends(&place, &all, &mut program)?;
+    let status = program.wait()?;
+    assert!(status.success(), "it ended with {status}; what it printed says why");
+    torture::report(format_args!("swaps on {context}: {swaps}"));
+    assert!(swaps > 0, "nothing was swapped");
+
+    let ran = temporary("foreign main");
+    if !cfg!(offspring_force_portable) {
+        assert!(!ran.exists(), "a foreign build reached `main`");
+    }
+    for path in all.into_iter().chain([place, ran]).filter(|path| path.exists()) {
+        fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+fn swap_until_it_ends(place: &Path, all: &[PathBuf], program: &mut Child) -> std::io::Result<u64> {
+    for swaps in 0.. {
+        if program.try_wait()?.is_some() {
+            return Ok(swaps);
+        }
+        let turn = usize::try_from(swaps).expect("a small number") % (all.len() + 1);
+        swap(place, all.get(turn));
+        std::thread::sleep(STAY);
+    }
+    unreachable!("nobody counts so far")
+}
