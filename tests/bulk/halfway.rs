@@ -3,7 +3,6 @@
 //! This process sends and reads only while it asks for something, so a value that is larger than the rings
 //! stays half-way for as long as a case likes.
 
-#[cfg(target_os = "linux")]
 use std::time::Duration;
 
 use offspring::{Context, ErrorKind, Exit, Phase, Pool, Task};
@@ -85,9 +84,9 @@ fn killed_while_it_sends(context: Context) -> Outcome {
 
 /// Longer than the time that a task has.
 #[cfg(target_os = "linux")]
-const LONG: Duration = Duration::from_millis(2_000);
+const LONG: Duration = Duration::from_secs(4);
 #[cfg(target_os = "linux")]
-const LIMIT: Duration = Duration::from_millis(1_500);
+const LIMIT: Duration = Duration::from_secs(3);
 
 /// The time of a task begins when its argument is there.
 #[cfg(target_os = "linux")]
@@ -224,6 +223,8 @@ fn shut_down(context: Context) -> Outcome {
 
 fn dropped(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
+    // Waiting for a worker that comes up would move all of the first one's argument meanwhile.
+    pool.ready(Duration::MAX)?;
     let tasks = (0..2).map(|n| begun(&pool, n));
     let tasks = tasks.collect::<offspring::Result<Vec<_>>>()?;
     drop(pool);

@@ -32,10 +32,10 @@ pub(crate) fn run(
     let pool = context.pool().workers(1).init(way, prepare).build()?;
     between_tasks(&pool, way)?;
     cells += 1;
-    let mut submitted = 0;
+    let (mut submitted, mut too_late) = (0, 0);
     for size in LARGE {
         while_a_result_is_sent(&pool, way, size)?;
-        while_an_argument_is_received(&pool, way, size, &mut submitted)?;
+        too_late += while_an_argument_is_received(&pool, way, size, &mut submitted)?;
         cells += 2;
     }
     for size in SMALL {
@@ -43,7 +43,7 @@ pub(crate) fn run(
         cells += 1;
     }
     let report = pool.shutdown()?;
-    assert_eq!(report.replaced(), cells);
+    assert_eq!(report.replaced(), cells + too_late);
     // Before its initialiser it cannot be told to exit.
     if matches!(way, Way::Kill | Way::Abort | Way::Crash | Way::Stop) {
         for _ in 0..3 {
@@ -207,32 +207,44 @@ fn while_a_result_is_sent(pool: &Pool<u32>, way: Way, size: usize) -> Ran {
     Ok(())
 }
 
-/// Nobody writes the rest of it. `submitted` counts the tasks of this pool.
+/// Nobody writes the rest of it. `submitted` counts the tasks of this pool. Returns how many workers were struck when
+/// they had got all of it.
 fn while_an_argument_is_received(
     pool: &Pool<u32>,
     way: Way,
     size: usize,
     submitted: &mut u64,
-) -> Ran {
+) -> Result<u64, Box<dyn std::error::Error>> {
+    let mut too_late = 0;
     // A worker that reads as fast as this process writes gets all of it at once.
     let sizes = std::iter::successors(Some(size), |size| Some(2 * size)).take(6);
     for size in sizes {
         let first = *submitted;
         *submitted += 4;
-        if is_struck_while_receiving(pool, way, size, first)? {
-            return Ok(());
+        match strike_while_receiving(pool, way, size, first)? {
+            Struck::InTime => return Ok(too_late),
+            Struck::TooLate => too_late += 1,
+            Struck::NoOne => {}
         }
     }
     Err("its worker received all of it, each time".into())
 }
 
-/// False if the worker had received all of it before.
-fn is_struck_while_receiving(
+/// What became of an attempt to strike a worker while it receives an argument.
+enum Struck {
+    InTime,
+    /// It got the rest between the last look and the blow.
+    TooLate,
+    /// It had received all of it before.
+    NoOne,
+}
+
+fn strike_while_receiving(
     pool: &Pool<u32>,
     way: Way,
     size: usize,
     first: u64,
-) -> Result<bool, Box<dyn std::error::Error>> {
+) -> Result<Struck, Box<dyn std::error::Error>> {
     println!("while an argument is received, {size} bytes");
     scene().forget(4);
     let submit = |index: u64, length| {
@@ -249,11 +261,18 @@ fn is_struck_while_receiving(
     if scene().effects(1) == 1 {
         task.join()?;
         others.into_iter().try_for_each(|task| task.join().map(drop))?;
-        return Ok(false);
+        return Ok(Struck::NoOne);
     }
     strike(worker, way);
     if scene().effects(1) == 1 {
-        return Err("it got all of it meanwhile".into());
+        // Its result may have left before it died.
+        match task.join() {
+            Ok(answer) => assert_eq!(answer, (worker, size)),
+            Err(error) => expect::task(&error, first + 1, way),
+        }
+        others.into_iter().try_for_each(|task| task.join().map(drop))?;
+        works(pool)?;
+        return Ok(Struck::TooLate);
     }
     expect::task(&task.join().expect_err("it did not arrive as a whole"), first + 1, way);
     for (index, task) in (2..).zip(others) {
@@ -263,7 +282,7 @@ fn is_struck_while_receiving(
     }
     assert_eq!(scene().effects(1), 0, "none of its code ran");
     works(pool)?;
-    Ok(true)
+    Ok(Struck::InTime)
 }
 
 /// Whether a process sleeps in such a system call.

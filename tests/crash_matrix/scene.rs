@@ -1,12 +1,13 @@
 //! What all processes of a case write down, and who ends those that have stopped.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use crate::torture::ledger::{self, Log, Words};
 
@@ -114,19 +115,21 @@ pub(crate) fn with_undertaker<T>(run: impl FnOnce() -> T) -> T {
     let over = &AtomicBool::new(false);
     // Here, so that none is lost that rings before the thread listens.
     let mut bell = bell();
-    // Not those on the list now: a worker may have stopped already.
-    static BURIED: AtomicUsize = AtomicUsize::new(0);
+    // For all of the case, as the list is. By their numbers: who got an earlier place may fill it later.
+    static BURIED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
     std::thread::scope(|scope| {
         scope.spawn(move || {
             while !over.load(Ordering::SeqCst) {
-                for [pid] in scene().stopped().entries().skip(BURIED.load(Ordering::SeqCst)) {
+                for [pid] in scene().stopped().entries() {
                     let pid = u32::try_from(pid).expect("a process number");
+                    if !BURIED.lock().expect("nobody panics with it").insert(pid) {
+                        continue;
+                    }
                     #[cfg(target_os = "linux")]
                     crate::harness::eventually("it stops", || {
                         crate::torture::state_of(pid).is_none_or(|state| state != 'R')
                     });
                     crate::torture::signal(pid, libc::SIGKILL);
-                    BURIED.fetch_add(1, Ordering::SeqCst);
                 }
                 bell.read_exact(&mut [0]).expect("the bell can be heard");
             }

@@ -120,7 +120,11 @@ pub(crate) fn stopped_too_long() -> ExitCode {
     assert_eq!(add_one().expect("it starts"), 2);
     let pid = template();
     let before = Snapshot::take();
-    eventually("one child is ready", || !children_of(pid).is_empty());
+    // It sleeps when it has told so: a child is there a moment before.
+    let stat = format!("/proc/{pid}/stat");
+    eventually("one child is ready, and known to be", || {
+        !children_of(pid).is_empty() && state(&stat) == Some('S')
+    });
     stop(pid);
     let early = Context::ForkServer.process().start(1u8, |n| n + 1).expect("one child is ready");
     for _ in 0..3 {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::TOKEN;
@@ -128,11 +129,11 @@ fn is_no_spare(pid: &u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(1));
     let name = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let is_template =
-        |pid: &str| matches!(name(pid).trim_end(), "offspring-templ" | "offspring-state");
-    let own = pid.to_string();
-    name(&own).trim_end() != "offspring-spare"
-        && !(is_template(&own) && parent.is_some_and(is_template))
+    let is_template = |name: &str| matches!(name.trim_end(), "offspring-templ" | "offspring-state");
+    // Once: it may get its name just now.
+    let own = name(&pid.to_string());
+    own.trim_end() != "offspring-spare"
+        && !(is_template(&own) && parent.is_some_and(|parent| is_template(&name(parent))))
 }
 
 /// The children of a process with one or more threads.
@@ -188,6 +189,30 @@ fn shared_memory() -> BTreeSet<String> {
     let entries = fs::read_dir("/dev/shm").into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| name.starts_with("os.")).collect()
+}
+
+/// Takes away the names that processes have left which were killed, at any moment, while they made shared memory.
+///
+/// Only the portable way gives it a name, for some microseconds; nothing can take that away after SIGKILL
+/// (platform/src/portable/shared.rs). Whoever makes some has it open, so a name that nobody uses is none of theirs.
+pub fn remove_names_of_the_killed() {
+    if !cfg!(offspring_force_portable) {
+        return;
+    }
+    let unused = || -> BTreeSet<String> {
+        let names = shared_memory().into_iter();
+        names.filter(|name| !offspring_platform::holdings::others_use(name)).collect()
+    };
+    let before = unused();
+    if before.is_empty() {
+        return;
+    }
+    // A name is there a moment before its maker has it open.
+    std::thread::sleep(Duration::from_millis(20));
+    for name in unused().intersection(&before) {
+        // It may have been another case that did so.
+        let _ = fs::remove_file(Path::new("/dev/shm").join(name));
+    }
 }
 
 /// Processes anywhere on the machine that belong to a run of a case, after it has ended.

@@ -164,7 +164,9 @@ fn one_pool(
     let path = std::env::temp_dir().join("ledger");
     let ledger = Ledger::open(&path);
     let before = children_of(std::process::id());
-    let pool = context.pool().workers(WORKERS).in_flight(256).init(path.clone(), |path| {
+    // An abort may hit a worker that is ready, before that is known: after three of those a pool gives up.
+    let builder = context.pool().workers(WORKERS).in_flight(256).restart_budget(19);
+    let pool = builder.init(path.clone(), |path| {
         let ledger = Ledger::open(&path);
         let who = offspring::worker().expect("this is a worker");
         let (place, generation) = (who.index() as u64, who.generation());

@@ -130,7 +130,7 @@ fn a_pool_that_cannot_be_initialised_tells_why(context: Context) -> Outcome {
             .workers(1)
             .stderr(Stdio::captured())
             .restart_budget(0)
-            .init_timeout(Duration::from_millis(if how == End::Sleep { 300 } else { 60_000 }))
+            .init_timeout(Duration::from_millis(if how == End::Sleep { 5_000 } else { 60_000 }))
             .try_init(how, initialise)
             .build()?;
         let tasks = pool.map(0..2, |_: &mut (), n: u32| n);

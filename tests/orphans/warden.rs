@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use offspring::Context;
 
 use super::owner;
-use crate::harness::leaks::{children_of, descendants_of};
+use crate::harness::leaks::{children_of, descendants_of, remove_names_of_the_killed};
 use crate::harness::programs;
 
 /// Reached by a process that never ends, and by nothing else.
@@ -115,6 +115,7 @@ impl Warden {
             }
         }
         self.times.push(end.elapsed());
+        remove_names_of_the_killed();
     }
 
     /// Says what is left, ends it, and fails.

@@ -181,7 +181,7 @@ fn an_initialiser_that_hangs_at_first(context: Context) -> Outcome {
     let pool = context
         .pool()
         .workers(1)
-        .init_timeout(Duration::from_millis(500))
+        .init_timeout(Duration::from_secs(3))
         .try_init(log.path(), |log: PathBuf| match count(&log, "begun") {
             0 => Fault::Hang.happen(),
             _ => Ok(5),

@@ -116,6 +116,14 @@ fn all_workers_are_stopped_and_go_on(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let before = pids(&pool)?;
     before.iter().for_each(|pid| kill(*pid, libc::SIGSTOP));
+    // A signal takes a moment to get to a process that runs.
+    #[cfg(target_os = "linux")]
+    eventually("all have stopped", || {
+        before.iter().all(|pid| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+        })
+    });
     let mut tasks = Vec::new();
     for n in 0..50u64 {
         tasks.push(pool.submit(n, |(), n| n)?);

@@ -191,6 +191,7 @@ fn parents_are_killed(context: Context) -> Outcome {
         let left = leaks::survivors(&token);
         assert!(left.is_empty(), "round {round}: {left:?} survive");
         drop(lines);
+        leaks::remove_names_of_the_killed();
         before.compare().map_err(|leak| format!("round {round} leaks: {leak}"))?;
     }
     Ok(())

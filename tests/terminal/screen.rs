@@ -111,6 +111,31 @@ impl Terminal {
 
     pub(crate) fn run_command(&self, command: &mut Command, context: Context) -> Job {
         self.connect(command, context);
+        // Both sides, as in shells: it may run before this process goes on.
+        let take = || {
+            let mut blocked = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+            // SAFETY: the place is valid for a set.
+            unsafe { libc::sigemptyset(blocked.as_mut_ptr()) };
+            // SAFETY: the set is initialised.
+            unsafe { libc::sigaddset(blocked.as_mut_ptr(), libc::SIGTTOU) };
+            let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+            // SAFETY: one set is initialised, the other place is valid for one.
+            unsafe {
+                libc::pthread_sigmask(libc::SIG_BLOCK, blocked.as_ptr(), before.as_mut_ptr())
+            };
+            // SAFETY: no memory is involved.
+            let own = unsafe { libc::getpgrp() };
+            // SAFETY: no memory is involved; standard input is the terminal.
+            let taken = unsafe { libc::tcsetpgrp(0, own) };
+            let error = Error::last_os_error();
+            // SAFETY: the call before has initialised the set.
+            unsafe {
+                libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut())
+            };
+            if taken == -1 { Err(error) } else { Ok(()) }
+        };
+        // SAFETY: all of these calls may be made between fork and exec.
+        unsafe { command.pre_exec(take) };
         #[expect(clippy::zombie_processes, reason = "collected by `Job::wait`")]
         let child = command.process_group(0).spawn().expect("the program starts");
         let job = Job { pid: child.id() };

@@ -39,7 +39,7 @@ fn answers_differ() {
     });
 }
 
-#[offspring::test(contexts(Spawn), timeout = "500ms")]
+#[offspring::test(contexts(Spawn), timeout = "2s")]
 fn hangs(_: Context) {
     println!("waiting for nobody");
     loop {
