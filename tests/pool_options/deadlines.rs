@@ -77,7 +77,7 @@ fn waiting_does_not_count(context: Context) -> Outcome {
     // One after another, they take three times the limit.
     let pool = context.pool().workers(1).task_timeout(AMPLE).build()?;
     let slow = |(): &mut (), n: u64| {
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(50));
         n
     };
     let tasks: Vec<_> = (0..30).map(|n| pool.submit(n, slow)).collect::<Result<_, _>>()?;
