@@ -1,6 +1,6 @@
 //! What all processes of a case write down, and who ends those that have stopped.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -115,22 +115,30 @@ pub(crate) fn with_undertaker<T>(run: impl FnOnce() -> T) -> T {
     let over = &AtomicBool::new(false);
     // Here, so that none is lost that rings before the thread listens.
     let mut bell = bell();
-    // For all of the case, as the list is. By their numbers: who got an earlier place may fill it later.
-    static BURIED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+    // How often each, for all of the case, as the list is. By their numbers, as who got an earlier place may fill it
+    // later; how often, as a number may be another's when all have been used.
+    static BURIED: Mutex<BTreeMap<u32, usize>> = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
         scope.spawn(move || {
             while !over.load(Ordering::SeqCst) {
+                let mut buried = BURIED.lock().expect("nobody panics with it");
+                let mut listed = BTreeMap::<u32, usize>::new();
                 for [pid] in scene().stopped().entries() {
                     let pid = u32::try_from(pid).expect("a process number");
-                    if !BURIED.lock().expect("nobody panics with it").insert(pid) {
+                    let (times, before) = (listed.entry(pid).or_default(), buried.entry(pid));
+                    *times += 1;
+                    let before = before.or_default();
+                    if *times <= *before {
                         continue;
                     }
+                    *before = *times;
                     #[cfg(target_os = "linux")]
                     crate::harness::eventually("it stops", || {
                         crate::torture::state_of(pid).is_none_or(|state| state != 'R')
                     });
                     crate::torture::signal(pid, libc::SIGKILL);
                 }
+                drop(buried);
                 bell.read_exact(&mut [0]).expect("the bell can be heard");
             }
         });
