@@ -4,11 +4,12 @@
 mod harness;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::props::{Scratch, note, wait_for};
 use harness::{Outcome, eventually};
 use offspring::{Context, Exit, Global, Pool, Shared, Source, WorkerReport, capture};
+use serde::de::DeserializeOwned;
 
 /// More than goes through a ring.
 const LARGE: usize = 100_000;
@@ -129,9 +130,14 @@ fn large_arguments_count_while_they_are_under_way(context: Context) -> Outcome {
 }
 
 /// The only worker that is there.
-fn only<S: 'static>(pool: &Pool<S>) -> WorkerReport {
+fn only<S, X>(pool: &Pool<S, X>) -> WorkerReport
+where
+    S: 'static,
+    X: DeserializeOwned + 'static,
+{
     let report = pool.report();
-    let [worker] = report.workers() else { panic!("{report:?}") };
+    let workers = report.workers();
+    let [worker] = workers else { panic!("{workers:?}") };
     worker.clone()
 }
 
@@ -140,8 +146,10 @@ fn the_times_of_a_worker(context: Context) -> Outcome {
     // Not to wait for anything: what is measured takes at least so long.
     const LONG: Duration = Duration::from_millis(50);
     let gate = Scratch::new("gate");
-    let pool =
-        context.pool().workers(1).init(gate.path(), |gate: PathBuf| wait_for(&gate)).build()?;
+    let begun = Instant::now();
+    let init = |gate: PathBuf| wait_for(&gate);
+    let exit = |()| std::thread::sleep(LONG);
+    let pool = context.pool().workers(1).init(gate.path(), init).exit(exit).build()?;
     eventually("it said hello", || {
         let late = pool.ready(Duration::from_millis(1));
         late.is_err() && only(&pool).start > Duration::ZERO
@@ -159,10 +167,15 @@ fn the_times_of_a_worker(context: Context) -> Outcome {
     assert!(after.working >= before.working + LONG / 2, "{before:?}, then {after:?}");
     assert_eq!((after.index, after.generation, after.tasks), (0, 0, 1));
     assert!(after.pid != 0 && after.end.is_none(), "{after:?}");
+    assert_eq!(after.exit, Duration::ZERO, "it was not asked to end");
     let report = pool.shutdown()?;
+    let all = begun.elapsed();
     let [worker] = report.workers() else { panic!("{report:?}") };
     assert_eq!((worker.pid, worker.tasks), (after.pid, 1));
     assert_eq!(worker.end.map(|(exit, _)| exit), Some(Exit::Code(0)), "{worker:?}");
+    assert!(worker.exit >= LONG, "{worker:?}");
+    let parts = [worker.start, worker.init, worker.waiting, worker.working, worker.exit];
+    assert!(parts.iter().sum::<Duration>() <= all, "counted twice, of {all:?}: {worker:?}");
     Ok(())
 }
 
@@ -192,6 +205,9 @@ fn the_ends_of_workers(context: Context) -> Outcome {
     let died = Some("it died");
     let late = Some("it took too long");
     assert_eq!(told, [(0, 3, ordinary), (1, 0, died), (2, 0, late), (3, 0, ordinary)]);
+    let ended_in_order: Vec<bool> =
+        report.workers().iter().map(|worker| worker.exit > Duration::ZERO).collect();
+    assert_eq!(ended_in_order, [true, false, false, true], "{report:?}");
     let aborted = report.workers()[1].end.map(|(exit, _)| exit);
     assert!(matches!(aborted, Some(Exit::Signal { signal: libc::SIGABRT, .. })), "{aborted:?}");
     assert_eq!(report.abnormal_exits().len(), 2, "{report:?}");

@@ -114,6 +114,9 @@ pub struct WorkerReport {
     pub waiting: Duration,
     /// The rest: what it spent on tasks.
     pub working: Duration,
+    /// From when it began to end, in order, until its end was known: its exit function and the drop of its
+    /// state are in it. Zero while it has not begun, and for one that died or was killed before.
+    pub exit: Duration,
     /// Which globals, shared objects and captures it has: the same on every context that has workers, but for
     /// how they came there. Of shared objects that it inherited by fork only those that the initialiser was
     /// given; no objects that are gone; what was captured as for its last task.
@@ -148,7 +151,10 @@ impl WorkerReport {
             from.zip(to).map_or(Duration::ZERO, |(from, to)| to.saturating_duration_since(from))
         };
         let waiting = worker.waited();
-        let alive = between(times.ready, Some(Instant::now()));
+        let now = Instant::now();
+        let alive = between(times.ready, Some(now));
+        // A broken worker may have written any number.
+        let exit = worker.ending().min(now.saturating_duration_since(times.asked));
         Self {
             index,
             generation,
@@ -157,7 +163,8 @@ impl WorkerReport {
             start: between(Some(times.asked), times.greeted),
             init: between(times.greeted, times.ready),
             waiting,
-            working: alive.saturating_sub(waiting),
+            working: alive.saturating_sub(waiting).saturating_sub(exit),
+            exit,
             restored: worker.restored(),
             end,
         }

@@ -300,6 +300,14 @@ impl Worker {
         Duration::from_nanos(Status::of(&self.words).waited(now()))
     }
 
+    /// How long ago it began to end; zero if it has not.
+    pub(super) fn ending(&self) -> Duration {
+        match Status::of(&self.words).closing_since().load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => Duration::from_nanos(now().saturating_sub(since)),
+        }
+    }
+
     /// When it rang the bell last.
     pub(super) fn rung(&self) -> u64 {
         Status::of(&self.words).rung().load(Ordering::Relaxed)
