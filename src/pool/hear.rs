@@ -183,7 +183,6 @@ impl Core {
             }
             Kind::Done if worker.greeted && !worker.ready && frame.id == INITIALISER => {
                 worker.ready = true;
-                worker.times.ready = Some(Instant::now());
                 self.record_coming_up(slot, worker, None);
                 self.failures = 0;
             }

@@ -150,18 +150,20 @@ impl WorkerReport {
         let between = |from: Option<Instant>, to: Option<Instant>| {
             from.zip(to).map_or(Duration::ZERO, |(from, to)| to.saturating_duration_since(from))
         };
-        let waiting = worker.waited();
-        let now = Instant::now();
-        let alive = between(times.ready, Some(now));
+        let made = worker.made();
+        // What it said before is heard after that, if it is heard late.
+        let greeted = times.greeted.map(|greeted| made.map_or(greeted, |made| made.min(greeted)));
+        let (waiting, exit) = (worker.waited(), worker.ending());
+        let alive = between(made, Some(Instant::now()));
         // A broken worker may have written any number.
-        let exit = worker.ending().min(now.saturating_duration_since(times.asked));
+        let exit = exit.min(alive);
         Self {
             index,
             generation,
             pid: u32::try_from(worker.pid).unwrap_or(0),
             tasks: worker.done,
-            start: between(Some(times.asked), times.greeted),
-            init: between(times.greeted, times.ready),
+            start: between(Some(times.asked), greeted),
+            init: between(greeted, made),
             waiting,
             working: alive.saturating_sub(waiting).saturating_sub(exit),
             exit,

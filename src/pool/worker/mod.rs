@@ -32,7 +32,6 @@ pub(super) use flights::Flight;
 pub(super) struct Times {
     pub(super) asked: Instant,
     pub(super) greeted: Option<Instant>,
-    pub(super) ready: Option<Instant>,
 }
 
 /// See the head of the file.
@@ -144,7 +143,7 @@ impl Worker {
             killed_for: None,
             exit: None,
             must_greet_by,
-            times: Times { asked: Instant::now(), greeted: None, ready: None },
+            times: Times { asked: Instant::now(), greeted: None },
             done: 0,
             quota,
             pace: Pace::new(),
@@ -298,6 +297,17 @@ impl Worker {
     /// How long it has waited for something to do.
     pub(super) fn waited(&self) -> Duration {
         Duration::from_nanos(Status::of(&self.words).waited(now()))
+    }
+
+    /// When its state was made, as it says itself, for whoever hears of that may hear late; `None` if it is not.
+    pub(super) fn made(&self) -> Option<Instant> {
+        let (_, made) = Status::of(&self.words).came_up();
+        // In this order: if time passes between the two looks at the clock, it was earlier, and never later.
+        let here = Instant::now();
+        let ago = Duration::from_nanos(now().saturating_sub(made));
+        // A broken worker may have written any number.
+        let made = (made != 0).then(|| here.checked_sub(ago).unwrap_or(here));
+        made.map(|made| made.max(self.times.asked))
     }
 
     /// How long ago it began to end; zero if it has not.
