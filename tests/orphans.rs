@@ -3,6 +3,10 @@
 //! Each case starts an owner, a program with children in every state, and becomes the parent of all
 //! that is left when the owner is gone. It collects until nothing is left. How long that took is
 //! written to the file that `OFFSPRING_ORPHAN_REPORT` names, and asserted nowhere.
+//!
+//! `OFFSPRING_ORPHAN_ROUNDS` is how many owners are killed in each case, 20 if it is not set, and
+//! `OFFSPRING_ORPHAN_WORKERS` how many workers the pool of an owner has: one for each state if it is not set. Where
+//! there are more, the states take turns. `OFFSPRING_ORPHAN_SEED` brings back the moments of an earlier run.
 
 #[cfg(target_os = "linux")]
 mod harness;

@@ -46,13 +46,18 @@ pub(crate) fn rounds() -> u32 {
     text.parse().expect("OFFSPRING_ORPHAN_ROUNDS is a number")
 }
 
-/// Kills in the first 30 ms, in which everything is started: at any instruction of it.
+/// How long it takes about to start everything: 6 ms for each worker, and for one process beside it.
+fn starting() -> Duration {
+    Duration::from_millis(30).max(Duration::from_millis(6) * owner::workers() as u32)
+}
+
+/// Kills in the first 30 ms (with more workers, more), in which everything is started: at any instruction of it.
 fn killed_while_starting(context: Context) -> Outcome {
     let mut warden = Warden::new("killed_while_starting", context);
     for _ in 0..rounds() {
         let mut owner = warden.start_owner("wait");
         owner.read_until_begun();
-        owner.kill_at(warden.random.below(Duration::from_millis(30)));
+        owner.kill_at(warden.random.below(starting()));
         warden.wait_until_all_are_gone(&owner);
     }
     warden.report();

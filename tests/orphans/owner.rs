@@ -17,8 +17,8 @@ pub(crate) const HOW: &str = "ORPHANS_HOW";
 
 /// The first line of an owner.
 pub(crate) const BEGUN: &str = "begun";
-/// How many lines tell that every child is in its state.
-pub(crate) const STATES: usize = 2 * ALL.len();
+/// How the line of a task begins that is not the first of its worker.
+pub(crate) const LATER: &str = "later task";
 
 /// The line of one that has bred.
 pub(crate) const BRED: &str = "bred";
@@ -50,6 +50,19 @@ const ALL: &[State] = &[
     State::Stopped,
 ];
 
+/// How many workers the pool of an owner has.
+pub(crate) fn workers() -> usize {
+    let Ok(text) = std::env::var("OFFSPRING_ORPHAN_WORKERS") else { return ALL.len() };
+    let workers = text.parse().expect("OFFSPRING_ORPHAN_WORKERS is a number");
+    assert!(workers >= ALL.len(), "OFFSPRING_ORPHAN_WORKERS: each of {ALL:?} needs a worker");
+    workers
+}
+
+/// How many different lines tell that every child and every worker is in its state.
+pub(crate) fn states() -> usize {
+    ALL.len() + workers()
+}
+
 /// One line, whole, on standard output, which children share with their owner.
 fn say(line: &str) {
     // The warden may be gone: then this process is about to be, too.
@@ -58,7 +71,7 @@ fn say(line: &str) {
 }
 
 /// Takes a state and says so, as `who`. Returns from one only.
-fn be((who, state): (char, State)) -> String {
+fn be((who, state): (String, State)) -> String {
     match state {
         State::Deaf => {
             let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
@@ -108,9 +121,11 @@ pub(crate) fn main() -> ExitCode {
     let children: Vec<_> = ALL
         .iter()
         .copied()
-        .map(|state| context.process().start(('p', state), be).expect("a child starts"))
+        .map(|state| {
+            context.process().start(("process".into(), state), be).expect("a child starts")
+        })
         .collect();
-    let pool = context.pool().workers(ALL.len()).build().expect("a pool starts");
+    let pool = context.pool().workers(workers()).build().expect("a pool starts");
     if how == "panics" {
         return panic_on_a_thread(children, pool);
     }
@@ -130,10 +145,11 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Occupies four workers for ever, and the fifth with one large result after the other.
+/// Occupies most workers for ever, and every fifth with one large result after the other.
 fn drive(pool: &Pool<()>, panic: &AtomicBool) {
-    let states = ALL.iter().copied().chain(std::iter::repeat(State::Writing));
-    let tasks = states.map(|state| ('w', state));
+    let first = ALL.iter().copied().cycle().take(workers()).enumerate();
+    let first = first.map(|(number, state)| (format!("task {number}"), state));
+    let tasks = first.chain(std::iter::repeat((LATER.to_owned(), State::Writing)));
     for result in pool.map_unordered(tasks, |(), task| be(task)) {
         assert!(!panic.load(Ordering::Relaxed), "as told");
         if result.is_err() {

@@ -174,8 +174,11 @@ impl Owner {
     pub(crate) fn read_until_all_are_in_their_state(&mut self) {
         self.read_until_begun();
         let mut seen = BTreeSet::new();
-        while seen.len() < owner::STATES {
-            seen.insert(self.read_line());
+        while seen.len() < owner::states() {
+            let line = self.read_line();
+            if !line.starts_with(owner::LATER) {
+                seen.insert(line);
+            }
         }
     }
 
