@@ -143,6 +143,24 @@ fn check_tests(row: &str, named: &[(&str, &str)]) {
     }
 }
 
+#[test]
+fn every_benchmark_that_the_acceptance_page_names_exists() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/offspring");
+    let code: String = sources(&folder)
+        .iter()
+        .map(|file| fs::read_to_string(file).expect("a benchmark can be read"))
+        .collect();
+    let page = read("docs/acceptance.md");
+    let named: BTreeSet<&str> =
+        page.split("rows `").skip(1).filter_map(|rest| rest.split('`').next()).collect();
+    assert!(named.len() >= 3, "{named:?}");
+    for name in named {
+        assert!(name.ends_with('/'), "`{name}` is not the beginning of names");
+        // Names are made from a text that begins like this.
+        assert!(code.contains(&format!("\"{name}")), "no benchmark has a name like `{name}`");
+    }
+}
+
 /// Pages whose rows begin with a name of their own, and how many rows they have at least.
 const PAGES: [(&str, usize); 2] = [("docs/prior-bugs.md", 75), ("docs/gotchas.md", 35)];
 
