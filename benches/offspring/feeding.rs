@@ -7,6 +7,7 @@ use offspring::{Context, Pool, SharedSlice};
 
 use crate::bare::bell::{self, Sleeper};
 use crate::bare::copy::{Copier, Mapper};
+use crate::bare::processor;
 use crate::bare::ring::{RingPool, Shape};
 use crate::plan::{Plan, calibrate};
 use crate::table::{Pair, Printer, Samples, Table, Target};
@@ -17,6 +18,8 @@ const MIB: usize = 1 << 20;
 const CHUNK: usize = 64;
 /// How many slices are sent, one after the other, in one repetition.
 const MAPPINGS: u32 = 500;
+/// What `PoolBuilder::timeline` recommends.
+const INTERVALS: usize = 4096;
 /// Words in an item of 1 KiB.
 const ITEM: usize = 128;
 
@@ -46,10 +49,9 @@ pub(crate) fn typical(batch: impl FnMut() -> Outcome<f64>) -> Outcome<f64> {
     Ok(Samples::new(batches?).median())
 }
 
-/// A task with one number in flight. To become `submit(number, work)` and `join`, once pools have it.
+/// A task with one number in flight.
 pub(crate) fn there_and_back(pool: &Pool<()>, number: u64) -> Outcome<u64> {
-    let mut answers = pool.map([number], |(), number| work(number));
-    Ok(answers.next().ok_or("one task has one outcome")??)
+    Ok(pool.submit(number, |(), number| work(number))?.join()?)
 }
 
 /// Many numbers, answers in order. In seconds.
@@ -174,10 +176,10 @@ fn as_items(pool: &Pool<()>, tasks: u64) -> Outcome<f64> {
 pub(crate) fn measure(plan: &Plan, printer: &Printer) -> Outcome<()> {
     let mut table = Table::of_ratios("Feeding 2 warm workers (Spawn; time for each item)");
     streams(plan, &mut table)?;
-    round_trips(plan, &mut table)?;
+    round_trips(plan, printer, &mut table)?;
     bytes(plan, &mut table)?;
     printer.print(&table);
-    Ok(())
+    insight(plan, printer)
 }
 
 /// Many tasks in flight.
@@ -221,7 +223,7 @@ fn stream(
 }
 
 /// One task in flight.
-fn round_trips(plan: &Plan, table: &mut Table) -> Outcome<()> {
+fn round_trips(plan: &Plan, printer: &Printer, table: &mut Table) -> Outcome<()> {
     let count = plan.pick(1_000, 5_000);
     let ours = |pool: &Pool<()>| {
         let begin = Instant::now();
@@ -248,6 +250,44 @@ fn round_trips(plan: &Plan, table: &mut Table) -> Outcome<()> {
         let what = "round trip, one worker, processors free (limit: both watch a word)";
         table.pair(what, &pair, Target::Time(2e-6));
     }
+    if plan.wants("feeding/round-trip-one-processor") {
+        let Some(kept) = processor::keep_one()? else {
+            printer.note("feeding/round-trip-one-processor: skipped, this system has no such call");
+            return Ok(());
+        };
+        // Started while this process is kept there, so they are kept there too. Whoever watched would keep the other
+        // one from its work.
+        let sleeper = Sleeper::start()?;
+        let pool = workers::warm(Context::Spawn, 1)?;
+        let pair = plan.repetitions().compare(|| sleeper.round_trips(count), || ours(&pool))?;
+        workers::shut_down(pool)?;
+        sleeper.stop()?;
+        kept.release()?;
+        let what = "round trip, one worker, one processor for all (limit: two eventfds, likewise)";
+        table.pair(what, &pair, Target::Ratio(1.5));
+    }
+    Ok(())
+}
+
+/// The same tasks with and without a timeline.
+fn insight(plan: &Plan, printer: &Printer) -> Outcome<()> {
+    if !plan.wants("feeding/timeline") {
+        return Ok(());
+    }
+    let title = "What a timeline costs (Spawn, 2 workers; time for each item)";
+    let mut table = Table::new(title, &["what", "without", "with", "ratio", "target"]);
+    let without = workers::warm(Context::Spawn, 2)?;
+    let with = Context::Spawn.pool().workers(2).timeline(INTERVALS).build()?;
+    workers::greet(&with)?;
+    let tasks = calibrate(plan.stream_seconds(), |tasks| in_order(&with, tasks))?;
+    let each = |seconds: f64| seconds / tasks as f64;
+    let pair = plan
+        .repetitions()
+        .compare(|| in_order(&without, tasks).map(each), || in_order(&with, tasks).map(each))?;
+    workers::shut_down(without)?;
+    workers::shut_down(with)?;
+    table.pair("number to number, in order", &pair, Target::Words("–"));
+    printer.print(&table);
     Ok(())
 }
 

@@ -1,7 +1,8 @@
-//! What it costs to start a process, have its answer and collect it; and to have a pool ready.
+//! What it costs to start a process, have its answer and collect it; to have the answer alone; and to have a pool ready.
 
 use std::time::Instant;
 
+use offspring::channel::{self, End};
 use offspring::{Context, SharedSlice};
 
 use crate::bare::process::{self, Duties};
@@ -98,10 +99,8 @@ impl Limits {
 pub(crate) fn measure(plan: &Plan, printer: &Printer) -> Outcome<()> {
     // While this process is small: the server is a copy of it.
     let mut limits = Limits { program: Program::this()?, server: Server::start()? };
-    let mut distributions = Table::new(
-        "Starts one by one: result there and process collected",
-        &["what", "starts", "p50", "p90", "p99", "max"],
-    );
+    let mut distributions =
+        Table::new("Starts one by one: result there and process collected", &QUANTILES);
     let mut ratios = Table::of_ratios("Starting a process (start, result, collected)");
     let mut small: Vec<(Context, Pair)> = Vec::new();
     let mut flat = Table::new(
@@ -141,6 +140,7 @@ pub(crate) fn measure(plan: &Plan, printer: &Printer) -> Outcome<()> {
     anatomy(plan, printer)?;
     printer.print(&flat);
     printer.print(&distributions);
+    first_answer(plan, printer)?;
     ready(plan, printer, &mut limits)?;
     limits.server.stop()
 }
@@ -166,11 +166,48 @@ fn start(context: Context) -> Outcome<f64> {
     Ok(took)
 }
 
+/// The columns of [`distribution`].
+const QUANTILES: [&str; 6] = ["what", "starts", "p50", "p90", "p99", "max"];
+
 fn distribution(table: &mut Table, what: &str, samples: &Samples) {
     let mut cells = vec![what.to_owned(), samples.count().to_string()];
     cells.extend([50, 90, 99].map(|percent| time(samples.percentile(percent))));
     cells.push(time(samples.max()));
     table.row(cells);
+}
+
+/// From `start` of a spare child of the fork server until its answer is there. `join` waits for the end of the child,
+/// so the answer comes through a pipe, which is made before; the child is collected outside of the clock.
+fn first_answer(plan: &Plan, printer: &Printer) -> Outcome<()> {
+    if !plan.wants("starts/forkserver/first-answer") {
+        return Ok(());
+    }
+    let ours = || {
+        let (ours, theirs) = channel::pipe::<(), u64>()?;
+        // The spare child is forked while the one before is at work: it shall wait already.
+        std::thread::sleep(process::SETTLING);
+        let begin = Instant::now();
+        let child = Context::ForkServer.process().start((theirs, 7), answer_through)?;
+        let answer = ours.recv()?;
+        let took = begin.elapsed().as_secs_f64();
+        assert_eq!(answer, work(7));
+        child.join()?;
+        Ok(took)
+    };
+    let mut table = Table::of_ratios("A spare child of the fork server, until its answer is there");
+    let mut distributions = Table::new("The same, one by one", &QUANTILES);
+    let pair = plan.starts().compare(process::spare_answers, ours)?;
+    let limit = "forked child that waits at a socket";
+    table.pair(&format!("start, answer (limit: {limit})"), &pair, Target::Time(0.1e-3));
+    distribution(&mut distributions, limit, &pair.bare);
+    distribution(&mut distributions, "offspring", &pair.ours);
+    printer.print(&table);
+    printer.print(&distributions);
+    Ok(())
+}
+
+fn answer_through((end, number): (End<u64, ()>, u64)) {
+    end.send(work(number)).expect("somebody waits for it");
 }
 
 /// Where the time of a small fork goes: what a bare child costs that does, one after the other, what each

@@ -9,6 +9,7 @@ pub(crate) mod memory;
 pub(crate) mod passing;
 pub(crate) mod pipe;
 pub(crate) mod process;
+pub(crate) mod processor;
 pub(crate) mod ring;
 pub(crate) mod server;
 pub(crate) mod sharing;

@@ -3,12 +3,16 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{self, AssertUnwindSafe};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::Outcome;
+use crate::feeding::work;
 
 /// A child that nobody collects for so long is stuck, and shall not run for ever.
 const LONGEST_LIFE: libc::c_uint = 900;
+
+/// After so long a child that was started to wait does so.
+pub(crate) const SETTLING: Duration = Duration::from_millis(2);
 
 /// A forked child.
 #[derive(Debug)]
@@ -119,5 +123,30 @@ pub(crate) fn fork_and_speak(duties: Duties, memory: &mut [u8]) -> Outcome<f64> 
     child.wait()?;
     let took = begin.elapsed().as_secs_f64();
     assert_eq!(message, [2; 32]);
+    Ok(took)
+}
+
+/// From sending a number to a forked child that waits for it until its answer is there. Neither the start nor the
+/// end of the child is in it. In seconds.
+pub(crate) fn spare_answers() -> Outcome<f64> {
+    let (mut ours, mut theirs) = UnixStream::pair()?;
+    let mut number = [0; 8];
+    let child = Child::fork(|| {
+        let asked = theirs.read_exact(&mut number);
+        let answer = work(u64::from_ne_bytes(number)).to_ne_bytes();
+        assert!(
+            asked.and_then(|()| theirs.write_all(&answer)).is_ok(),
+            "the parent asks and reads"
+        );
+    })?;
+    drop(theirs);
+    std::thread::sleep(SETTLING);
+    let begin = Instant::now();
+    ours.write_all(&7u64.to_ne_bytes())?;
+    let mut answer = [0; 8];
+    ours.read_exact(&mut answer)?;
+    let took = begin.elapsed().as_secs_f64();
+    assert_eq!(u64::from_ne_bytes(answer), work(7));
+    child.wait()?;
     Ok(took)
 }
