@@ -69,6 +69,29 @@ fn every_file_is_in_the_architecture_and_no_other() {
 }
 
 #[test]
+fn every_file_that_no_test_could_run_is_named() {
+    let page = read("docs/platforms.md");
+    let section = page.split("\n## What no test could run\n").nth(1).expect("the section is there");
+    let section = section.split("\n## ").next().expect("and has an end");
+    for folder in ["macos", "bsd", "freebsd"] {
+        let path = format!("platform/src/{folder}/");
+        let list = section.split(&format!("`{path}`:\n")).nth(1).expect("a list for each folder");
+        // Until the next list begins.
+        let list = list.split("`:\n").next().expect("and has an end");
+        let files = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(&path));
+        assert!(!files.is_empty(), "{path}");
+        for file in files {
+            let name = file.file_name().expect("a file").to_string_lossy();
+            let named = list
+                .lines()
+                .filter_map(|line| line.strip_prefix("* ")?.split_once(": "))
+                .any(|(names, _)| names.split(", ").any(|one| one == format!("`{name}`")));
+            assert!(named, "docs/platforms.md: {path}{name} is not among what no test could run");
+        }
+    }
+}
+
+#[test]
 fn every_file_of_the_pool_is_in_its_page() {
     let page = read("src/pool/README.md");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pool");
