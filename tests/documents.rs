@@ -6,29 +6,12 @@ use std::path::{Path, PathBuf};
 
 #[path = "documents/python.rs"]
 mod python;
+#[path = "documents/snippets.rs"]
+mod snippets;
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// The lines of code, without what only the example has: its head, and what it prints.
-fn code(text: &str) -> Vec<&str> {
-    text.lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with("//!"))
-        .filter(|line| !line.starts_with("println!"))
-        .collect()
-}
-
-#[test]
-fn the_code_in_the_readme_is_the_example() {
-    let readme = read("README.md");
-    let block = readme.split("```rust\n").nth(1).expect("README has a block of Rust");
-    let block = block.split("```").next().expect("the block ends");
-    let readme: String = code(block).concat().split_whitespace().collect();
-    let example: String = code(&read("examples/bits.rs")).concat().split_whitespace().collect();
-    assert_eq!(readme, example);
 }
 
 /// What the section "Every file" names: files, by the folder of the heading they are under.

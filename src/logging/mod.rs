@@ -2,12 +2,13 @@
 //!
 //! [`init`] takes the place of the logger's own `init`:
 //!
-//! ```ignore
+//! ```standalone_crate
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     offspring::init();
 //!     let logger = env_logger::Builder::from_default_env().build();
 //!     offspring::logging::init(logger.filter(), logger)?;
 //!     // …
+//!     Ok(())
 //! }
 //! ```
 //!
