@@ -113,7 +113,7 @@ fn first(
         };
         let pair = plan.starts().compare(&mut limit, pool)?;
         let what = format!("{context}, a pool of 2 (limit: {words})");
-        ratios.pair(&what, &pair, Target::Words("a supervisor more"));
+        ratios.pair(&what, &pair, Target::Time(1.5 * aim));
     }
     printer.print(&ratios);
     Ok(())
