@@ -41,11 +41,38 @@
 //! `cargo nextest`. Each runs in a process of its own with one thread, so Fork works there. The module `testing`
 //! has more.
 //!
+//! # What does it cost?
+//!
+//! Medians on a virtual machine with 2 processors, Linux 6.18, nothing else running:
+//!
+//! | | [`Fork`] | [`Spawn`] | [`ForkServer`] |
+//! |---|---|---|---|
+//! | a process: started, answered, collected | 0.24 ms | 1.07 ms | 0.26 ms |
+//! | the same in a parent with 4 GiB of its own | 60 ms | 1.07 ms | 0.27 ms |
+//! | a pool of 2, until both workers have answered | 0.75 to 0.87 ms | 2.4 to 3.5 ms | 1.7 ms |
+//! | memory of an idle worker that it shares with nobody | 0.18 MiB | 0.15 MiB | 0.07 MiB |
+//!
+//! A task, to a warm pool of 2 and back, on any of them:
+//!
+//! | | |
+//! |---|---|
+//! | a number for a number, many under way | 0.11 to 0.15 µs |
+//! | the same in chunks that the caller makes, 64 in a `Vec`, for each number | 4 ns |
+//! | 1 KiB for a number, many under way | 0.35 µs |
+//! | a number for a number, one at a time | 2.3 µs |
+//! | a `Vec<u8>` of 64 MiB, until it is summed | 19 ms |
+//! | a [`SharedSlice`] of any size, until it is looked at | 0.06 ms |
+//!
+//! `docs/benchmarks.md` in the repository has these and many more, beside what the bare system takes and what other
+//! libraries do, with what misses its aim. `cargo bench --bench offspring -- --quick` there measures them on your machine.
+//!
 //! # When not to use processes
 //!
-//! A pool of threads shares memory for free, and starts and feeds its workers faster. Processes pay
-//! when a task may crash or hang, when its memory must be bounded or returned, when it uses state
-//! that is global or not thread-safe, or a library that is.
+//! A pool of threads starts in a tenth of the time, and works on data where it lies: nothing is encoded, copied, or limited
+//! to what serde knows. To look up 65,536 numbers in a table takes 0.02 ms in a loop, 0.1 ms on threads (rayon), and 10 ms
+//! as so many tasks of a pool of processes. Processes pay when a task may crash or hang, when its memory must be bounded
+//! or returned, when it uses state that is global or not thread-safe, or a library that is; and when each task takes so
+//! long that its way does not matter.
 //!
 //! [`Inline`]: Context::Inline
 //! [`Fork`]: Context::Fork

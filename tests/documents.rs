@@ -236,6 +236,11 @@ fn the_pages_say_when_not_to_use_processes() {
         assert!(text.contains("when not to use processes"), "{page} does not say when not to");
         assert!(text.contains("threads"), "{page} names no alternative");
     }
+    // What it costs, and how a reader finds out what it costs on another machine.
+    let library = read("src/lib.rs");
+    assert!(library.contains("# What does it cost?"), "src/lib.rs names no price");
+    let command = "cargo bench --bench offspring -- --quick";
+    assert!(library.contains(command) && read("docs/benchmarks.md").contains(command), "{command}");
 }
 
 /// The examples: their names, and their files that have `main`.
