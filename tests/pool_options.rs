@@ -8,6 +8,10 @@ mod deadlines;
 #[path = "pool_options/ends.rs"]
 mod ends;
 mod harness;
+// The portable way asks nobody whether memory ran out.
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
+#[path = "pool_options/out_of_memory.rs"]
+mod out_of_memory;
 #[path = "pool_options/quotas.rs"]
 mod quotas;
 #[path = "pool_options/retries.rs"]

@@ -196,7 +196,8 @@ impl<R: DeserializeOwned + 'static> Process<R> {
     ///
     /// * [`ErrorKind::Panicked`]: the function panicked; [`Error::panic`] has the message and the place.
     /// * [`ErrorKind::Died`]: the process ended without an answer, also with status 0;
-    ///   [`Error::exit`] says how.
+    ///   [`Error::exit`] says how. If the system ended it because memory ran out, that is SIGKILL and no
+    ///   more; only a pool asks for the reason.
     /// * [`ErrorKind::DecodeArguments`], [`ErrorKind::EncodeResult`], [`ErrorKind::DecodeResult`]: a
     ///   value did not survive its way.
     /// * [`ErrorKind::Closed`]: [`Process::join_timeout`] has returned the result before.

@@ -54,19 +54,32 @@ impl Group {
                 found.then(|| path.trim_start_matches('/').to_owned())
             })
         };
-        let (before, file) = match line("memory") {
-            Some(path) => (Path::new("/sys/fs/cgroup/memory").join(path), "memory.limit_in_bytes"),
+        // With what is swapped: in version 1 that is one sum with memory.
+        let (before, file, swap) = match line("memory") {
+            Some(path) => (
+                Path::new("/sys/fs/cgroup/memory").join(path),
+                "memory.limit_in_bytes",
+                ("memory.memsw.limit_in_bytes", limit),
+            ),
             None => {
                 let path: PathBuf = line("").unwrap_or_default().into();
-                (Path::new("/sys/fs/cgroup").join(path), "memory.max")
+                (Path::new("/sys/fs/cgroup").join(path), "memory.max", ("memory.swap.max", 0))
             }
         };
         let path = before.join(format!("offspring-test-{}", std::process::id()));
         std::fs::create_dir(&path)?;
         let this = Self { path, before };
         std::fs::write(this.path.join(file), limit.to_string())?;
-        std::fs::write(this.path.join("cgroup.procs"), std::process::id().to_string())?;
+        if this.path.join(swap.0).exists() {
+            std::fs::write(this.path.join(swap.0), swap.1.to_string())?;
+        }
+        std::fs::write(this.members(), std::process::id().to_string())?;
         Ok(this)
+    }
+
+    /// What a process has to write its number to, to be a member.
+    pub fn members(&self) -> std::path::PathBuf {
+        self.path.join("cgroup.procs")
     }
 }
 
