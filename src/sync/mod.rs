@@ -1,9 +1,9 @@
 //! Locks, semaphores, events, barriers and conditions between processes.
 //!
 //! All of them live in shared memory without a name, and travel inside ordinary values: in arguments, results,
-//! worker state and what a forked child inherits, on every context, also to workers that run already. Nothing
-//! is left of them when the last process that has one is gone, in whatever way it went. A clone is the same
-//! object; so is what arrives in another process.
+//! worker state, [captures](crate::capture()) and what a forked child inherits, on every context, also to workers
+//! that run already. Nothing is left of them when the last process that has one is gone, in whatever way it went. A
+//! clone is the same object; so is what arrives in another process.
 //!
 //! | | for |
 //! |---|---|
