@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         loggers::FORK,
         loggers::INLINE,
         tracing::CASES,
+        tracing::FORK,
     ])
 }
 

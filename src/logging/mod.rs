@@ -49,7 +49,8 @@
 //!
 //! With `tracing`'s feature `log`, events become records where there is no subscriber: in children on Spawn and
 //! ForkServer. In this process, `tracing_log::LogTracer::new()` as the logger makes them events of its subscriber.
-//! On Fork the subscriber is copied into the child and works there by itself.
+//! On Fork the subscriber is copied into the child and works there by itself, at its own level; records of `log` take
+//! the usual way from there, too.
 
 mod bridge;
 mod down;

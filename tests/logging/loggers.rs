@@ -1,6 +1,7 @@
 //! Whatever the logger of this process does: no deadlock, no lost result, and no child that waits for its locks.
 
 use std::cell::Cell;
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
@@ -23,6 +24,7 @@ pub(super) const CASES: &[Case] = cases![on PROCESSES =>
 /// These may be started beside threads.
 pub(super) const FRESH: &[Case] = cases![on &[Context::Spawn, Context::ForkServer] =>
     a_thread_that_logs_without_end,
+    two_hundred_workers_beside_such_a_thread,
 ];
 
 pub(super) const FORK: &[Case] = cases![on &[Context::Fork] => a_thread_that_logs_keeps_forks_away, its_lock_is_held_at_the_fork];
@@ -192,7 +194,7 @@ fn none_at_all(context: Context) -> Outcome {
         info!("to nobody");
         std::fs::read_dir("/dev/fd").map(Iterator::count).ok()
     };
-    let count = |context: Context| -> Result<_, Box<dyn std::error::Error>> {
+    let count = |context: Context| -> Result<_, Box<dyn Error>> {
         let pool = context.pool().workers(1).build()?;
         Ok(pool.submit((), task)?.join()?)
     };
@@ -205,8 +207,8 @@ fn none_at_all(context: Context) -> Outcome {
     Ok(())
 }
 
-/// AC62.
-fn a_thread_that_logs_without_end(context: Context) -> Outcome {
+/// Runs something beside a thread that logs without end. Returns what others have logged.
+fn beside_a_hammer(run: impl FnOnce() -> Outcome) -> Result<Vec<String>, Box<dyn Error>> {
     collect();
     static STOP: AtomicBool = AtomicBool::new(false);
     let hammer = std::thread::spawn(|| {
@@ -215,15 +217,46 @@ fn a_thread_that_logs_without_end(context: Context) -> Outcome {
             crate::GOT.lock().unwrap().retain(|got| got.target != "hammer");
         }
     });
-    for n in 0..200 {
-        context.process().start(n, |n: i32| info!("{n}"))?.join()?;
-    }
+    let ran = run();
     STOP.store(true, Ordering::Relaxed);
     hammer.join().expect("it ends");
+    ran?;
     let mut found = crate::got();
     found.retain(|got| got.target != "hammer");
-    let found: Vec<_> = found.into_iter().map(|got| got.message).collect();
+    Ok(found.into_iter().map(|got| got.message).collect())
+}
+
+/// AC62.
+fn a_thread_that_logs_without_end(context: Context) -> Outcome {
+    let found = beside_a_hammer(|| {
+        for n in 0..200 {
+            context.process().start(n, |n: i32| info!("{n}"))?.join()?;
+        }
+        Ok(())
+    })?;
     assert_eq!(found, (0..200).map(|n| n.to_string()).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// AC62: as many as alive together.
+fn two_hundred_workers_beside_such_a_thread(context: Context) -> Outcome {
+    let found = beside_a_hammer(|| {
+        let state = |()| info!("{}", 1000 + offspring::worker().map_or(0, |worker| worker.index()));
+        let pool = context.pool().workers(200).init((), state).build()?;
+        for index in pool.broadcast((), |(), ()| {
+            let index = offspring::worker().map_or(0, |worker| worker.index());
+            info!("{index}");
+            index
+        })? {
+            index?;
+        }
+        assert_eq!(pool.shutdown()?.abnormal_exits(), []);
+        Ok(())
+    })?;
+    let mut found: Vec<u32> = found.iter().map(|n| n.parse().expect("a number")).collect();
+    found.sort_unstable();
+    // From the initialiser, and from the task, of each.
+    assert_eq!(found, (0..200).chain(1000..1200).collect::<Vec<_>>());
     Ok(())
 }
 

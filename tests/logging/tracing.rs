@@ -12,9 +12,11 @@ use tracing::{Event, Metadata, Subscriber};
 use crate::cases;
 use crate::harness::{Case, Outcome};
 
-/// On Fork the subscriber is copied, and the child's events are its copy's.
 pub(super) const CASES: &[Case] =
     cases![on &[Context::Spawn, Context::ForkServer] => events_arrive_at_the_subscriber];
+
+pub(super) const FORK: &[Case] =
+    cases![on &[Context::Fork] => events_stay_with_the_copy_of_the_subscriber];
 
 static EVENTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -54,9 +56,17 @@ impl Subscriber for Collect {
     fn exit(&self, _: &Id) {}
 }
 
-fn events_arrive_at_the_subscriber(context: Context) -> Outcome {
+fn set_up() -> Outcome {
     tracing::subscriber::set_global_default(Collect)?;
-    logging::init(LevelFilter::Info, tracing_log::LogTracer::new())?;
+    Ok(logging::init(LevelFilter::Info, tracing_log::LogTracer::new())?)
+}
+
+fn events() -> Vec<String> {
+    std::mem::take(&mut *EVENTS.lock().unwrap())
+}
+
+fn events_arrive_at_the_subscriber(context: Context) -> Outcome {
+    set_up()?;
     tracing::info!("here");
     let pool = context.pool().workers(1).build()?;
     let task = |_: &mut (), n: i32| {
@@ -65,7 +75,29 @@ fn events_arrive_at_the_subscriber(context: Context) -> Outcome {
         log::warn!("record {n}");
     };
     pool.submit(7, task)?.join()?;
-    let found = std::mem::take(&mut *EVENTS.lock().unwrap());
-    assert_eq!(found, ["INFO here", "INFO event 7", "WARN record 7"]);
+    assert_eq!(events(), ["INFO here", "INFO event 7", "WARN record 7"]);
+    Ok(())
+}
+
+/// The child's events are its copy's, and so is the level; records of `log` go where they go on every context.
+fn events_stay_with_the_copy_of_the_subscriber(context: Context) -> Outcome {
+    set_up()?;
+    tracing::info!("here");
+    let said = |n: i32| {
+        tracing::info!("event {n}");
+        tracing::debug!("as the subscriber likes");
+        log::warn!("record {n}");
+        events()
+    };
+    let pool = context.pool().workers(1).build()?;
+    let copies = ["INFO here", "INFO event 7", "DEBUG as the subscriber likes"];
+    assert_eq!(pool.submit(7, move |_: &mut (), n| said(n))?.join()?, copies);
+    assert_eq!(events(), ["INFO here", "WARN record 7"]);
+    pool.shutdown()?;
+    tracing::info!("here again");
+    let child = context.process().start(8, said)?;
+    let copies = ["INFO here again", "INFO event 8", "DEBUG as the subscriber likes"];
+    assert_eq!(child.join()?, copies);
+    assert_eq!(events(), ["INFO here again", "WARN record 8"]);
     Ok(())
 }
