@@ -33,6 +33,7 @@ fn siblings() -> u64 {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Drawn {
     rand: u64,
+    fastrand: u64,
     /// Random, and by the time with random numbers behind.
     uuids: [u128; 2],
     /// What the keys of a hash map make of a number.
@@ -42,12 +43,13 @@ struct Drawn {
 fn draw() -> Drawn {
     Drawn {
         rand: rand::rng().next_u64(),
+        fastrand: fastrand::u64(..),
         uuids: [Uuid::new_v4().as_u128(), Uuid::now_v7().as_u128()],
         hash: RandomState::new().hash_one(0),
     }
 }
 
-/// Made in the template, where there is one: the children that it forks inherit a generator that was used.
+/// Made in the template, where there is one: the children that it forks inherit generators that were used.
 static USED: Global<u64> = Global::new();
 /// The seed that [`captures::seed`] has given to this task.
 static SEED: AtomicU64 = AtomicU64::new(0);
@@ -87,14 +89,18 @@ fn twice<T: Ord>(numbers: impl IntoIterator<Item = T>) -> usize {
 }
 
 fn siblings_draw_no_number_twice(context: Context) -> Outcome {
-    USED.set((), |()| rand::rng().next_u64())?;
+    USED.set((), |()| draw().rand)?;
     let own = draw();
     if matches!(context, Context::Fork | Context::ForkServer) {
-        // What the hook is for, and that this test would see it.
+        // What the hooks are for, and that this test would see it.
         let without = processes(context, 2)?;
         assert_eq!(without[0].rand, without[1].rand, "rand knows of forks now: {without:?}");
+        let same = without[0].fastrand == without[1].fastrand;
+        assert!(same, "fastrand knows of forks now: {without:?}");
     }
     offspring::after_fork("rand", || rand::rng().reseed().expect("the system has randomness"))?;
+    // It asks the system for nothing itself.
+    offspring::after_fork("fastrand", || fastrand::seed(rand::rng().next_u64()))?;
 
     let count = siblings();
     let mut all = vec![own];
@@ -112,17 +118,19 @@ fn siblings_draw_no_number_twice(context: Context) -> Outcome {
 
     let same = [
         twice(all.iter().map(|drawn| drawn.rand)),
+        // In a fresh program its seed is the time.
+        twice(all.iter().map(|drawn| drawn.fastrand).filter(|_| context != Context::Spawn)),
         twice(all.iter().map(|drawn| drawn.uuids[0])),
         twice(all.iter().map(|drawn| drawn.uuids[1])),
     ];
     let hashes = twice(all.iter().map(|drawn| drawn.hash));
     torture::report(format_args!(
-        "{} siblings and their parent on {context}: {same:?} numbers of rand, random UUIDs, UUIDs by time are in \
-         two of them, and {hashes} keys of hash maps",
+        "{} siblings and their parent on {context}: {same:?} numbers of rand, fastrand, random UUIDs, UUIDs \
+         by time are in two of them, and {hashes} keys of hash maps",
         all.len() - 1
     ));
     assert!(all.len() as u64 > 3 * count);
-    assert_eq!(same, [0; 3], "of rand, random UUIDs, UUIDs by time");
+    assert_eq!(same, [0; 4], "of rand, fastrand, random UUIDs, UUIDs by time");
     if context == Context::Spawn {
         assert_eq!(hashes, 0, "keys of hash maps are new in each program");
     }
