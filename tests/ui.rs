@@ -1,9 +1,10 @@
-//! What must not compile: closures that capture, and settings and states that are mixed up.
+//! What must not compile: closures that capture, settings and states that are mixed up, and `#[offspring::test]`
+//! where it has no meaning.
 //!
 //! The check is made when a function is instantiated, which `cargo check` does not do. So a small
 //! program for each file of `tests/ui` is built, offline, with the versions of our own `Cargo.lock`.
-//! The first line of each file says what the compiler must say; the words around it are the
-//! compiler's, and change with it.
+//! The first line of each file says what the compiler must say, or that there is a mark, `//~`, in each line about
+//! which it must say something; the words around it are the compiler's, and change with it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ impl Fixture {
         fs::create_dir_all(&this.directory)?;
         let mut manifest = format!(
             "[package]\nname = \"ui\"\nedition = \"2024\"\n\n[workspace]\n\n\
-             [dependencies]\noffspring = {{ path = {root:?} }}\n"
+             [dependencies]\noffspring = {{ path = {root:?}, features = [\"test\"] }}\n"
         );
         for program in programs {
             let line = format!("\n[[bin]]\nname = {:?}\npath = {program:?}\n", name(program));
@@ -57,17 +58,49 @@ fn name(program: &Path) -> String {
     program.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// What the first line of a program says: the words of an error, or that there is none.
-fn wanted(program: &Path) -> Option<String> {
+/// What the first line of a program asks for.
+enum Wanted {
+    Success,
+    /// An error with these words, somewhere.
+    Error(String),
+    /// Errors with this text, each about its line, and no others.
+    Errors(Vec<(usize, String)>),
+}
+
+fn wanted(program: &Path) -> Wanted {
     let text = fs::read_to_string(program).expect("the program can be read");
     let first = text.lines().next().unwrap_or_default();
-    match first.strip_prefix("//! error: ") {
-        Some(words) => Some(words.to_owned()),
-        None => {
+    match (first.strip_prefix("//! error: "), first) {
+        (Some(words), _) => Wanted::Error(words.to_owned()),
+        (None, "//! errors: where they are marked") => {
+            let lines = (1..).zip(text.lines());
+            let marks =
+                lines.filter_map(|(number, line)| Some((number, line.split_once(" //~ ")?.1)));
+            Wanted::Errors(marks.map(|(number, text)| (number, text.to_owned())).collect())
+        }
+        _ => {
             assert_eq!(first, "//! compiles, and runs", "in {}", program.display());
-            None
+            Wanted::Success
         }
     }
+}
+
+/// The errors that the compiler told, each as its text and its line in the program; but for the last one, that
+/// there were some.
+fn told(program: &Path, output: &str) -> Vec<(usize, String)> {
+    let place = format!("{}.rs:", name(program));
+    let mut told = Vec::new();
+    let mut lines = output.lines().peekable();
+    while let Some(line) = lines.next() {
+        let (Some(text), Some(next)) = (line.strip_prefix("error: "), lines.peek()) else {
+            continue;
+        };
+        let number =
+            next.split_once(&place).and_then(|(_, rest)| rest.split(':').next()?.parse().ok());
+        told.extend(number.map(|number| (number, text.to_owned())));
+    }
+    told.sort();
+    told
 }
 
 /// The compiler breaks no lines, but our text may be quoted in one of its own.
@@ -78,16 +111,20 @@ fn check(fixture: &Fixture, program: &Path) -> Result<(), String> {
     };
     let built = fixture.build(program).map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&built.stderr);
-    let Some(words) = wanted(program) else {
-        if !built.status.success() {
-            return fail("it does not compile", &built);
+    let words = match wanted(program) {
+        Wanted::Success if built.status.success() => {
+            let ran = fixture.run(program).map_err(|error| error.to_string())?;
+            return if ran.status.success() { Ok(()) } else { fail("it fails", &ran) };
         }
-        let ran = fixture.run(program).map_err(|error| error.to_string())?;
-        return if ran.status.success() { Ok(()) } else { fail("it fails", &ran) };
+        Wanted::Success => return fail("it does not compile", &built),
+        _ if built.status.success() => return fail("it compiles", &built),
+        Wanted::Errors(marked) => {
+            let told = told(program, &text);
+            let why = format!("the errors are {told:#?}, and marked are {marked:#?}");
+            return if told == marked { Ok(()) } else { fail(&why, &built) };
+        }
+        Wanted::Error(words) => words,
     };
-    if built.status.success() {
-        return fail("it compiles", &built);
-    }
     if !text.contains(&words) {
         return fail(&format!("no error says `{words}`"), &built);
     }
