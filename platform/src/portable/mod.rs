@@ -2,8 +2,8 @@
 //! `os::leaf` and `os::queue`.
 //!
 //! macOS uses all of it. Linux does with `--cfg offspring_force_portable`, so that it is tested where no Mac
-//! is: all test programs run that way but `documents`, `ui` and `user`, which are about texts and about building
-//! other programs. `docs/platforms.md` says what the promises are kept by then, and which cases are left out.
+//! is: all test programs run that way but `documents`, `linked`, `ui` and `user`, which are about texts and
+//! about building other programs. `docs/platforms.md` says what the promises are kept by then, and which cases are left out.
 
 pub mod affinity;
 pub mod bell;
