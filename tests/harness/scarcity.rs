@@ -25,11 +25,26 @@ pub type Resource = libc::__rlimit_resource_t;
 pub type Resource = libc::c_int;
 
 /// A memory cgroup of the case's own, of which it is a member.
+///
+/// Who is killed there is a task that says [`to_be_killed`], and nobody else: a process that was killed still has its
+/// memory for a moment, in which Linux looks for the next one.
 #[cfg(target_os = "linux")]
 pub struct Group {
     path: std::path::PathBuf,
     /// Where the process came from.
     before: std::path::PathBuf,
+    /// Its [`CHOICE`] before.
+    choice: String,
+}
+
+/// How likely a process is chosen when memory runs out: proc_pid_oom_score_adj(5).
+#[cfg(target_os = "linux")]
+const CHOICE: &str = "/proc/self/oom_score_adj";
+
+/// The calling process, which a member of a [`Group`] started, is who is killed when memory runs out.
+#[cfg(target_os = "linux")]
+pub fn to_be_killed() {
+    std::fs::write(CHOICE, "1000").expect("everybody may make it more likely");
 }
 
 #[cfg(target_os = "linux")]
@@ -68,11 +83,12 @@ impl Group {
         };
         let path = before.join(format!("offspring-test-{}", std::process::id()));
         std::fs::create_dir(&path)?;
-        let this = Self { path, before };
+        let this = Self { path, before, choice: std::fs::read_to_string(CHOICE)? };
         std::fs::write(this.path.join(file), limit.to_string())?;
         if this.path.join(swap.0).exists() {
             std::fs::write(this.path.join(swap.0), swap.1.to_string())?;
         }
+        std::fs::write(CHOICE, "-1000")?;
         std::fs::write(this.members(), std::process::id().to_string())?;
         Ok(this)
     }
@@ -88,5 +104,6 @@ impl Drop for Group {
     fn drop(&mut self) {
         let _ = std::fs::write(self.before.join("cgroup.procs"), std::process::id().to_string());
         let _ = std::fs::remove_dir(&self.path);
+        let _ = std::fs::write(CHOICE, &self.choice);
     }
 }

@@ -4,7 +4,7 @@ use offspring::{Context, Error, ErrorKind, Exit};
 
 use crate::Death;
 use crate::harness::Outcome;
-use crate::harness::scarcity::Group;
+use crate::harness::scarcity::{self, Group};
 
 /// What all of a case have together. A program of tests and its workers take a fraction of it.
 const GROUP: u64 = 256 << 20;
@@ -14,6 +14,7 @@ const SAID: &str = "memory ran out";
 
 /// Takes memory until there is no more.
 fn take_all() -> u64 {
+    scarcity::to_be_killed();
     let mut taken = Vec::new();
     loop {
         taken.push(std::hint::black_box(vec![1u8; 1 << 20]));

@@ -9,7 +9,7 @@ use offspring::{ErrorKind, Exit, Pool, Task, TaskError};
 use super::killer::Ledger;
 use super::load::{ADDRESS_SPACE, State};
 use super::stage::GROUP;
-use crate::harness::spin_for_ever;
+use crate::harness::{scarcity, spin_for_ever};
 use crate::torture::Random;
 
 const MESSAGES: u64 = 500;
@@ -127,6 +127,7 @@ impl Beside {
             }
             Kind::OutOfMemory if self.grouped && self.random.below(2) == 0 => {
                 Waiting::TooMuch(pool.submit((), |_, ()| {
+                    scarcity::to_be_killed();
                     let blocks = (0..GROUP >> 20).map(|_| std::hint::black_box(vec![1u8; 1 << 20]));
                     blocks.collect::<Vec<_>>().len()
                 })?)

@@ -64,7 +64,7 @@ fn soak() -> ExitCode {
         warm.and_then(offspring::Process::join).expect("the fork server starts");
     }
     let before = Snapshot::take();
-    // What exceeds it is a task, and that has by far the most of all who are in it.
+    // What exceeds it is a task, and that says so.
     let group = Group::enter_or_say(GROUP);
     load::run(context, Times::from_env(), group.is_some()).expect("the pool works to its end");
     drop(group);
