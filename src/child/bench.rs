@@ -151,6 +151,8 @@ impl<'a> Bench<'a> {
                                 self.leave();
                             }
                         }
+                        // A signal that ends it is on its way, so that is how it must end.
+                        Claimed::Closed => self.doze(),
                         Claimed::PassOver(0) => exit::now(exit::FELL_OUT),
                         Claimed::PassOver(count) => self.pass_over(count),
                     }
@@ -227,6 +229,13 @@ impl<'a> Bench<'a> {
             Ok(false) => {}
             Err(_) => exit::now(exit::FELL_OUT),
         }
+    }
+
+    /// Waits for the signal that ends it.
+    #[cold]
+    fn doze(&mut self) {
+        let before = self.words.before_sleep();
+        self.words.sleep(before, NAP);
     }
 
     /// Takes the next frame of the rings, and what belongs to it: the function, the rest in `input`.

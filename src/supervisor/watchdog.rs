@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use offspring_platform::clock::nanoseconds;
 use offspring_platform::ring::Words;
+use offspring_platform::ring::claim::close_after;
 use serde::{Deserialize, Serialize};
 
 use crate::link::lane::Status;
@@ -50,11 +51,33 @@ impl Watchdog {
         Self { words, deadlines, started: now, expired: None }
     }
 
-    /// Whether something has taken too long; if not, when to look again.
+    /// Whether the worker must be killed for something that has taken too long; if not, when to look again. It begins
+    /// nothing else after this said so.
     pub(super) fn look(&self, now: u64) -> Result<Option<Duration>, Expired> {
         if self.expired.is_some() {
             return Ok(None);
         }
+        let what = match self.left(now) {
+            Err(what) => what,
+            left => return left,
+        };
+        let number = match what {
+            Expired::Init => 0,
+            Expired::Task(number) => number,
+        };
+        if close_after(Status::of(&self.words).claim(), number) {
+            return Err(what);
+        }
+        // It came to its end while we looked. A worker says that before it claims the next; one that does not is broken.
+        match self.left(now) {
+            Err(again) if again == what => Err(what),
+            Err(_) => Ok(Some(Duration::ZERO)),
+            left => left,
+        }
+    }
+
+    /// What is left of the time that it has for what it does; or what it is late with.
+    fn left(&self, now: u64) -> Result<Option<Duration>, Expired> {
         let status = Status::of(&self.words);
         if !status.is_initialised() {
             let Some(limit) = self.deadlines.init else {
@@ -75,4 +98,66 @@ impl Watchdog {
 fn left(since: u64, limit: Duration, now: u64) -> Option<Duration> {
     let end = since.saturating_add(nanoseconds(limit));
     (end > now).then(|| Duration::from_nanos(end - now))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+    use std::os::fd::AsFd;
+
+    use offspring_platform::clock::now;
+    use offspring_platform::ring::claim::{Claimed, claim};
+    use offspring_platform::ring::{self, Words};
+
+    use super::*;
+    use crate::link::lane::SIZES;
+
+    const TASK: Deadlines = Deadlines { init: None, task: Some(Duration::from_nanos(1)) };
+
+    /// A worker whose tasks are all late, and end at once. Returns how many it ran.
+    fn work(words: &Words) -> u64 {
+        let status = Status::of(words);
+        status.set_initialised();
+        let mut ran = 0;
+        while claim(status.claim(), ran, 1) == Claimed::Yes {
+            ran += 1;
+            status.begin(ran);
+            status.set_running_since(1);
+            (0..50).for_each(|_| std::hint::spin_loop());
+            status.set_running_since(0);
+        }
+        ran
+    }
+
+    #[test]
+    fn a_worker_is_killed_for_the_task_that_it_began_last() -> Result<(), Box<dyn Error>> {
+        for round in 0..50 {
+            let (_, shared) = ring::pair(SIZES)?;
+            let watchdog = Watchdog::new(ring::observe(shared.as_fd(), SIZES)?, TASK, now());
+            let words = ring::observe(shared.as_fd(), SIZES)?;
+            let worker = std::thread::spawn(move || work(&words));
+            let late = loop {
+                if let Err(late) = watchdog.look(now()) {
+                    break late;
+                }
+            };
+            let ran = worker.join().expect("it counts");
+            assert_eq!(late, Expired::Task(ran), "in round {round}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn one_that_says_what_is_not_so_is_killed_too() -> Result<(), Box<dyn Error>> {
+        let (ends, shared) = ring::pair(SIZES)?;
+        let watchdog = Watchdog::new(ring::observe(shared.as_fd(), SIZES)?, TASK, now());
+        let status = Status::of(&ends.words);
+        status.set_initialised();
+        assert_eq!(claim(status.claim(), 0, 1), Claimed::Yes);
+        assert_eq!(claim(status.claim(), 1, 1), Claimed::Yes);
+        status.begin(1);
+        status.set_running_since(1);
+        assert_eq!(watchdog.look(now()), Err(Expired::Task(1)));
+        Ok(())
+    }
 }

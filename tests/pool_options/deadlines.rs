@@ -363,6 +363,36 @@ fn no_time_at_all(context: Context) -> Outcome {
     Ok(())
 }
 
+/// Ends within a moment of its limit, before or after it, so that the next is begun just then.
+#[offspring::test(contexts(Fork, Spawn, ForkServer), timeout = "5min")]
+fn who_is_late_does_not_take_the_next_along(context: Context) -> Outcome {
+    const TIGHT: Duration = Duration::from_millis(3);
+    let pool = context.pool().workers(2).task_timeout(TIGHT).build()?;
+    let (mut late, mut in_time) = (0, 0);
+    for (n, result) in (0..).zip(pool.map(0..600u64, |(), n| {
+        let begin = Instant::now();
+        // In steps of a microsecond, and most before the limit.
+        let length = TIGHT + Duration::from_micros(n % 300);
+        while n % 3 == 0 && begin.elapsed() < length {}
+        n
+    })) {
+        match result {
+            Ok(value) => {
+                assert_eq!(value, n);
+                in_time += 1;
+            }
+            Err(error) => {
+                check_late_by(TIGHT, &error);
+                late += 1;
+            }
+        }
+    }
+    assert_eq!(in_time + late, 600);
+    println!("{in_time} in time, {late} late");
+    pool.shutdown()?;
+    Ok(())
+}
+
 #[cfg(target_os = "linux")]
 #[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn workers_that_are_stopped_from_outside(context: Context) -> Outcome {

@@ -152,6 +152,7 @@ fn work(word: &AtomicU64, last: u64, group: u64) -> Vec<u64> {
                 assert_ne!(void, 0, "the owner broke the protocol");
                 done += u64::from(void);
             }
+            Claimed::Closed => return ran,
         }
     }
     assert_eq!(done, last);
@@ -187,6 +188,25 @@ fn tasks_claimed_one_by_one() {
 #[test]
 fn tasks_claimed_in_groups() {
     check_claims(2);
+}
+
+/// The third is the supervisor, which kills the worker for its first task.
+#[test]
+fn nothing_is_claimed_after_the_word_was_closed() {
+    loom::model(|| {
+        let word = Arc::new(AtomicU64::new(0));
+        let (worker_word, owner_word) = (word.clone(), word.clone());
+        let worker = thread::spawn(move || work(&worker_word, 3, 1));
+        let owner = thread::spawn(move || claim::take_back(&owner_word, 0, 3));
+        let closed = claim::close_after(&word, 1);
+        let (ran, kept) = (worker.join().unwrap(), owner.join().unwrap());
+        assert!(ran.iter().all(|task| *task <= kept), "{ran:?} ran, and {kept} was kept");
+        if closed {
+            assert_eq!(ran, [1]);
+        } else {
+            assert_eq!(ran.len() as u64, kept);
+        }
+    });
 }
 
 /// A lock that is only tried for and released, and the word of those who wait for it. The kernel's part of

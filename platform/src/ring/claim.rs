@@ -3,10 +3,13 @@
 //!
 //! Tasks of one worker are numbered, from 1, in the order in which they were sent. The low half of the
 //! word is the number of the last task that the worker claimed. The high half is not zero while the owner
-//! has taken tasks back: so many, right after those claimed, that the worker must pass over. Both sides
+//! has taken tasks back: so many, right after those claimed, that the worker must pass over. All
 //! change the word by compare-and-swap only, so at every moment each task belongs to exactly one of them,
 //! and nobody waits for the other: a task that was sent ahead to a worker that is stuck in another can be
 //! given to somebody else at once. The crate in `platform/loom` checks that each task runs exactly once.
+//!
+//! The highest bit is set by whoever kills a worker for a task that takes too long: the worker claims nothing
+//! after that. Otherwise that task could end at the last moment, and the next one die for it.
 //!
 //! Numbers are kept modulo 2^32. Far fewer than 2^31 tasks are with one worker at a time.
 
@@ -21,17 +24,24 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 struct State {
     claimed: u32,
     void: u32,
+    closed: bool,
 }
+
+/// See the head of the file.
+const CLOSED: u64 = 1 << 63;
 
 impl State {
     #[inline]
     fn of(word: u64) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "the low half")]
-        Self { claimed: word as u32, void: (word >> 32) as u32 }
+        let void = (word & !CLOSED) >> 32;
+        #[expect(clippy::cast_possible_truncation, reason = "the low half, and less")]
+        Self { claimed: word as u32, void: void as u32, closed: word & CLOSED != 0 }
     }
 
+    #[inline]
     fn word(self) -> u64 {
-        u64::from(self.claimed) | (u64::from(self.void) << 32)
+        let closed = if self.closed { CLOSED } else { 0 };
+        u64::from(self.claimed) | (u64::from(self.void) << 32) | closed
     }
 }
 
@@ -42,6 +52,8 @@ pub enum Claimed {
     Yes,
     /// So many of the next tasks were taken back: it must pass over them, and claim again.
     PassOver(u32),
+    /// Nothing is its own any more: it is about to be killed.
+    Closed,
 }
 
 /// In a worker: claims the next `count` tasks.
@@ -51,11 +63,11 @@ pub enum Claimed {
 pub fn claim(word: &AtomicU64, last: u64, count: u32) -> Claimed {
     #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32")]
     let last = last as u32;
-    let mut old = State { claimed: last, void: 0 };
+    let mut old = State { claimed: last, void: 0, closed: false };
     loop {
         let new = match old.void {
-            0 => State { claimed: last.wrapping_add(count), void: 0 },
-            void => State { claimed: last.wrapping_add(void), void: 0 },
+            0 => State { claimed: last.wrapping_add(count), ..old },
+            void => State { claimed: last.wrapping_add(void), void: 0, ..old },
         };
         // AcqRel: what the owner did before it took tasks back is seen; what it sees after our claim
         // includes all that was before.
@@ -63,6 +75,9 @@ pub fn claim(word: &AtomicU64, last: u64, count: u32) -> Claimed {
             Ok(_) if old.void == 0 => return Claimed::Yes,
             Ok(_) => return Claimed::PassOver(old.void),
             Err(found) => old = State::of(found),
+        }
+        if old.closed {
+            return Claimed::Closed;
         }
         if old.void == 0 || old.claimed != last {
             // Only the owner changes the word beside us, and only so that something is void: the other
@@ -83,10 +98,28 @@ pub fn take_back(word: &AtomicU64, settled: u64, last: u64) -> u64 {
         if claimed >= last {
             return last;
         }
-        let Ok(void) = u32::try_from(last - claimed) else { return last };
+        let void = u32::try_from(last - claimed).ok().filter(|void| *void < 1 << 31);
+        let Some(void) = void else { return last };
         let new = State { void, ..State::of(old) };
         match word.compare_exchange(old, new.word(), Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => return claimed,
+            Err(found) => old = found,
+        }
+    }
+}
+
+/// Before a worker is killed for the task of this number: whether it claimed that one last, and will claim none after
+/// it. If not, it has come to its end, and so the worker must not be killed for it.
+pub fn close_after(word: &AtomicU64, number: u64) -> bool {
+    let mut old = word.load(Ordering::Acquire);
+    loop {
+        #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32")]
+        let is_last = State::of(old).claimed == number as u32;
+        if !is_last {
+            return false;
+        }
+        match word.compare_exchange(old, old | CLOSED, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return true,
             Err(found) => old = found,
         }
     }
