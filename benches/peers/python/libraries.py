@@ -19,6 +19,10 @@ class Library:
         """Gives a task; what is returned waits for its answer when it is called."""
         raise NotImplementedError
 
+    def outcome(self, task, patience):
+        """The answer of what `submit` gave, or its error; TimeoutError if there is neither for so many seconds."""
+        return task(patience)
+
     def stop(self):
         raise NotImplementedError
 

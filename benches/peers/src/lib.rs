@@ -4,6 +4,7 @@
 //! line of seconds for each repetition, and lines `note: …`. The driver runs programs in turns.
 
 pub mod measure;
+pub mod victim;
 pub mod work;
 
 use std::error::Error;
@@ -68,6 +69,16 @@ pub trait Workers {
 
     /// Gives [`work::CRASH_TASKS`] tasks at once, which do [`work::crash_task`]; how many had an answer.
     fn crash(&mut self) -> Outcome<usize> {
+        not_offered()
+    }
+
+    /// Gives so many tasks at once, which do [`victim::task`], and says of each what came of it.
+    fn victims(&mut self, _count: u64, _tell: &mut dyn FnMut(victim::Came)) -> Outcome<()> {
+        not_offered()
+    }
+
+    /// Gives two tasks, which do [`victim::endless`], and waits for them.
+    fn endless(&mut self) -> Outcome<()> {
         not_offered()
     }
 

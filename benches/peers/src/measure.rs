@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::work::{self, CHUNK, MIB};
-use crate::{Outcome, Peer, Workers};
+use crate::{Outcome, Peer, Workers, victim};
 
 /// What takes so many seconds is not repeated in one run of the program.
 const LONG: f64 = 2.0;
@@ -14,6 +14,11 @@ const TABLE: usize = 512 * MIB;
 pub fn measure(peer: &mut dyn Peer) -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
     let measure = arguments.next().ok_or("<measure> <variant> <seconds> are missing")?;
+    match measure.as_str() {
+        "killed-workers" => return victim::killed_workers(peer),
+        "killed-itself" => return victim::killed_itself(peer),
+        _ => {}
+    }
     let seconds: f64 = arguments.nth(1).ok_or("<seconds> is missing")?.parse()?;
     match measure.as_str() {
         "start" => starts(peer, seconds),

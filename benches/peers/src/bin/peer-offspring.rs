@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use offspring::{Context, Pool, SharedSlice};
+use offspring::{Context, Pool, SharedSlice, TaskError};
+use peers::victim::{self, Came};
 use peers::work::{self, look_up};
 use peers::{FirstAnswer, Outcome, Peer, WORKERS, Workers};
 
@@ -105,6 +106,26 @@ impl Workers for Warm {
     fn crash(&mut self) -> Outcome<usize> {
         let answers = self.0.map(0..work::CRASH_TASKS, |(), index| work::crash_task(index));
         Ok(answers.enumerate().filter(|(index, answer)| right(*index, answer)).count())
+    }
+
+    fn victims(&mut self, count: u64, tell: &mut dyn FnMut(Came)) -> Outcome<()> {
+        let task = |number| self.0.submit(number, |(), number| victim::task(number));
+        let tasks = (0..count).map(task).collect::<Result<Vec<_>, _>>()?;
+        for (number, mut task) in (0..).zip(tasks) {
+            tell(match task.join_timeout(victim::PATIENCE) {
+                Ok(Some(answer)) => Came::of(number, &Ok::<_, TaskError>(answer)),
+                Ok(None) => Came::Nothing,
+                Err(error) => Came::of(number, &Err(error)),
+            });
+        }
+        Ok(())
+    }
+
+    fn endless(&mut self) -> Outcome<()> {
+        for answer in self.0.map(0..2, |(), number| victim::endless(number)) {
+            answer?;
+        }
+        Ok(())
     }
 
     fn stop(self: Box<Self>) -> Outcome<()> {

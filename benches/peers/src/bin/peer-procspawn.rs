@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::LazyLock;
 use std::time::Instant;
 
+use peers::victim::{self, Came};
 use peers::work::{self, look_up};
 use peers::{FirstAnswer, Outcome, Peer, WORKERS, Workers};
 use procspawn::serde::{Shmem, with_ipc_mode};
@@ -121,6 +122,36 @@ impl Workers for Warm {
             answer.as_ref().is_ok_and(|answer| *answer == work::work(*index))
         };
         Ok((0..).zip(answers).filter(right).count())
+    }
+
+    fn victims(&mut self, count: u64, tell: &mut dyn FnMut(Came)) -> Outcome<()> {
+        let mut numbers = 0..count;
+        let mut queue: VecDeque<(u64, JoinHandle<u64>)> = VecDeque::new();
+        let mut patience = victim::PATIENCE;
+        loop {
+            let more = numbers.by_ref().take(WINDOW - queue.len());
+            queue.extend(more.map(|number| (number, self.0.spawn(number, victim::task))));
+            let Some((number, mut task)) = queue.pop_front() else { return Ok(()) };
+            tell(match task.join_timeout(patience) {
+                Err(error) if error.is_timeout() => {
+                    // The next has had that time already.
+                    patience = victim::PATIENCE / 100;
+                    Came::Nothing
+                }
+                answer => {
+                    patience = victim::PATIENCE;
+                    Came::of(number, &answer)
+                }
+            });
+        }
+    }
+
+    fn endless(&mut self) -> Outcome<()> {
+        let tasks = [0, 1].map(|number| self.0.spawn(number, victim::endless));
+        for task in tasks {
+            task.join()?;
+        }
+        Ok(())
     }
 
     fn stop(self: Box<Self>) -> Outcome<()> {
