@@ -16,7 +16,7 @@ const SELF: &CStr = c"/proc/self/exe";
 static PATH: OnceLock<Option<CString>> = OnceLock::new();
 
 /// Remembers where the program's file is, while the working directory is still the one it was
-/// started in. For systems without `/proc`.
+/// started in. For systems without `/proc`, and for valgrind.
 pub fn remember() {
     PATH.get_or_init(|| {
         // SAFETY: no memory is involved.
@@ -38,7 +38,12 @@ pub fn remember() {
 ///
 /// When there is no `/proc`, and the path was not known at the start either.
 pub fn path() -> io::Result<&'static CStr> {
-    if Path::new("/proc/self/exe").symlink_metadata().is_ok() {
+    let is_there = Path::new("/proc/self/exe").symlink_metadata().is_ok();
+    if is_there && runs_in_valgrind() {
+        remember();
+        return Ok(PATH.get().and_then(|path| path.as_deref()).unwrap_or(SELF));
+    }
+    if is_there {
         return Ok(SELF);
     }
     match PATH.get() {
@@ -49,6 +54,19 @@ pub fn path() -> io::Result<&'static CStr> {
         )),
     }
 }
+
+/// Whether the program runs in valgrind, whose own file `/proc/self/exe` is then, for `execve` (as of 3.19). It puts its
+/// libraries before all others.
+fn runs_in_valgrind() -> bool {
+    static IS_SO: OnceLock<bool> = OnceLock::new();
+    *IS_SO.get_or_init(|| {
+        let libraries = std::env::var_os("LD_PRELOAD").unwrap_or_default();
+        libraries.as_bytes().windows(VALGRIND.len()).any(|part| part == VALGRIND)
+    })
+}
+
+/// In the names of its libraries.
+const VALGRIND: &[u8] = b"/vgpreload_";
 
 /// What tells this build of the program from every other. Equal in all processes of one program.
 #[must_use]
