@@ -37,12 +37,13 @@ pub enum Context {
     ///
     /// Inherits all memory by copy-on-write. Refused unless the program promised that it may be forked
     /// ([`allow_fork`](crate::allow_fork)) and the calling process has exactly one thread. Costs 12 to
-    /// 14 µs for each MiB of memory that the parent has in 4 KiB pages.
+    /// 15 µs for each MiB of memory that the parent has in 4 KiB pages.
     Fork,
     /// A fresh run of the same program, which enters at [`init`](crate::init).
     ///
-    /// Inherits nothing but the environment, the directory and the standard streams. Costs one exec,
-    /// whatever the size of the parent.
+    /// Inherits nothing but the environment, the directory, standard output and standard error. Standard input is
+    /// `/dev/null`, as on every context, unless [`ProcessBuilder::stdin`](crate::ProcessBuilder::stdin) says
+    /// otherwise. Costs one exec, whatever the size of the parent.
     #[default]
     Spawn,
     /// A copy of a template: a fresh run of the same program that entered at [`init`](crate::init) and

@@ -42,11 +42,12 @@ pub enum ErrorKind {
     TooDeep,
     /// The function panicked; see [`Error::panic`].
     Panicked,
-    /// The process ended without an answer; see [`Error::exit`].
+    /// The process ended without an answer; see [`Error::exit`]. Or that at the other end of a pipe, in the middle of a
+    /// message.
     Died,
     /// A deadline passed.
     TimedOut,
-    /// The task was cancelled before it could answer.
+    /// The task was cancelled before it could answer. Or the pool was ended before the call.
     Cancelled,
     /// The arguments could not be encoded.
     EncodeArguments,
@@ -56,7 +57,8 @@ pub enum ErrorKind {
     EncodeResult,
     /// The result could not be decoded.
     DecodeResult,
-    /// The function that makes a worker's state failed in every worker that was tried.
+    /// The function that makes a worker's state failed in every worker that was tried. Or the builder of a
+    /// [`Global`](crate::Global) or [`Shared`](crate::Shared) failed.
     Init,
     /// State that was to be the same in the child could not be captured, set, undone or brought back;
     /// [`Error::capture`] says which. See [`capture`](fn@crate::capture).
@@ -65,8 +67,8 @@ pub enum ErrorKind {
     Protocol,
     /// The object was used up or closed before.
     Closed,
-    /// The pool has as many tasks as it may hold; see [`Pool::try_submit`](crate::Pool::try_submit). Or
-    /// somebody still writes to the table that was to be frozen; see
+    /// The pool has as many tasks as it may hold; see [`Pool::try_submit`](crate::Pool::try_submit). Or a queue or pipe
+    /// is full, and the call does not wait. Or somebody still writes to the table that was to be frozen; see
     /// [`LentSlice::freeze`](crate::LentSlice::freeze).
     Busy,
     /// A process died or panicked while it held the lock; see [`sync::Mutex`](crate::sync::Mutex).
@@ -264,7 +266,8 @@ impl Error {
         self.0.worker
     }
 
-    /// The index of the task among the inputs of its `map`.
+    /// The index of the task among the inputs of its `map`, from 0; for `submit` its number among those submitted, for
+    /// `broadcast` that of the worker.
     #[must_use]
     pub fn task_index(&self) -> Option<u64> {
         self.0.task_index

@@ -16,7 +16,8 @@ impl TaskError {
         Self(error)
     }
 
-    /// The index of the task among the inputs of its `map`, from 0.
+    /// The index of the task among the inputs of its `map`, from 0; for `submit` its number among those submitted, for
+    /// `broadcast` that of the worker.
     #[must_use]
     pub fn index(&self) -> u64 {
         self.0.task_index().unwrap_or(0)

@@ -31,6 +31,10 @@ const DOING: &str = "start a pool";
 const IN_FLIGHT: usize = 16 << 10;
 
 /// How a pool shall be started. Made by [`Context::pool`].
+///
+/// On Inline there are no processes: the environment, the directory, streams, limits of memory and time, `workers`,
+/// `pin_cpus`, `inner_threads`, `retries` and `restart_budget` have no effect there, and an initialiser that fails is
+/// tried again by the next task.
 #[derive(Debug)]
 #[must_use = "nothing happens before `build`"]
 pub struct PoolBuilder<S, X = ()> {
@@ -146,7 +150,8 @@ impl<S, X> PoolBuilder<S, X> {
         self
     }
 
-    /// How often a task is begun again when its worker died of it. Default: 0.
+    /// How often a task is begun again when its worker, or the copy of it that ran the task
+    /// ([`Reuse::PerTask`](crate::Reuse::PerTask)), died of it. Default: 0. Inline, where nothing dies, has no tries.
     ///
     /// Only for tasks that may run twice: the first time may have got anywhere before it died. A task that
     /// panics or takes too long is not begun again.
@@ -335,6 +340,9 @@ impl<S> PoolBuilder<S> {
     /// It runs in each worker that ends in the ordinary way: at `shutdown`, and when it is replaced because
     /// of [`PoolBuilder::tasks_per_worker`], [`Pool::recycle`] and the like. It does not run in a worker
     /// that dies, or when the pool is dropped or terminated. To be called after [`PoolBuilder::init`].
+    ///
+    /// On Inline it runs for the thread that calls `shutdown` or `recycle`; the states of other threads are dropped
+    /// with their threads, without it.
     pub fn exit<X, F>(self, function: F) -> PoolBuilder<S, X>
     where
         S: 'static,
@@ -359,7 +367,10 @@ impl<S, X> PoolBuilder<S, X> {
     ///
     /// # Errors
     ///
-    /// * [`ErrorKind::Invalid`]: no workers, or nothing in flight.
+    /// * [`ErrorKind::Invalid`]: a setting is not possible, such as no workers, or nothing in flight; also
+    ///   `OFFSPRING_WORKERS`, where that decides.
+    /// * [`ErrorKind::TooDeep`]: more generations, or more processes of pools inside of pools, than the limits.
+    /// * [`ErrorKind::Capture`]: the value of a capture could not be encoded.
     /// * [`ErrorKind::EncodeArguments`]: the initialiser's arguments could not be encoded; see
     ///   [`PoolBuilder::init`] for when they are.
     /// * Those of [`ProcessBuilder::start`](crate::ProcessBuilder::start), for the supervisor.

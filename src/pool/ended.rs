@@ -5,7 +5,7 @@ use std::time::Instant;
 use offspring_platform::wait::Exit;
 use offspring_platform::wait::was_killed;
 
-use super::batch::From;
+use super::batch::{BatchId, From};
 use super::core::Core;
 use super::hear::{START, TASK};
 use super::report::WorkerReport;
@@ -110,12 +110,8 @@ impl Core {
             return self.fail_as_cancelled(batch, index, Phase::Started);
         }
         let late = end.expired == Some(Expired::Task(begun));
-        if !late && self.settings.retries > 0 && self.batches.is_open(batch) {
-            let tries = self.retried.entry((batch, index)).or_default();
-            *tries += 1;
-            if *tries <= self.settings.retries {
-                return self.put_back(vec![task]);
-            }
+        if !late && self.may_begin_again(batch, index) {
+            return self.put_back(vec![task]);
         }
         let from = From { worker: slot, pid: worker.pid };
         for index in index..index + task.count() {
@@ -129,6 +125,16 @@ impl Core {
             let error = error.at(Phase::Started).ended(end.exit).wrote(worker.excerpt_of_task());
             self.fail(batch, index, error, from);
         }
+    }
+
+    /// Whether a task that somebody wants, and of which a process died, is begun once more.
+    pub(super) fn may_begin_again(&mut self, batch: BatchId, index: u64) -> bool {
+        if self.settings.retries == 0 || !self.batches.is_open(batch) {
+            return false;
+        }
+        let tries = self.retried.entry((batch, index)).or_default();
+        *tries += 1;
+        *tries <= self.settings.retries
     }
 
     fn why_not_ready(&self, worker: &Worker, end: End) -> Error {

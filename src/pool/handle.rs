@@ -128,7 +128,8 @@ impl<R> Task<R> {
         self.name
     }
 
-    /// Whether it has an outcome: then [`join`](Task::join) does not wait. Never waits itself.
+    /// Whether it has an outcome: then [`join`](Task::join) does not wait. Never waits itself. False after
+    /// [`join_timeout`](Task::join_timeout) has given the result out: there is none any more.
     #[must_use]
     pub fn is_done(&self) -> bool {
         match &self.place {
@@ -146,7 +147,9 @@ impl<R> Task<R> {
         }
     }
 
-    /// The process that runs it; `None` while it waits, and when it is done.
+    /// The worker that runs it; `None` while it waits, and when it is done. With
+    /// [`Reuse::PerTask`](crate::Reuse::PerTask), where tasks run in forks of a worker, it is that one's child that
+    /// runs it.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         match &self.place {
@@ -174,6 +177,10 @@ impl<R: DeserializeOwned + 'static> Task<R> {
     ///
     /// Why there is none, as for [`Pool::map`](crate::Pool::map); [`ErrorKind::Cancelled`] after
     /// [`Task::cancel`], and when the pool was dropped or ended before the task was done.
+    ///
+    /// # Panics
+    ///
+    /// When the result's `Deserialize` panics, or what merges a capture.
     pub fn join(mut self) -> Result<R, TaskError> {
         match self.fetch(None) {
             Some(result) => result,

@@ -129,15 +129,20 @@ impl Core {
                     }
                     None => whole = false,
                 },
-                Note::Failed => match worker.land() {
-                    Some((batch, index)) => {
-                        landed += 1;
-                        let mut bytes = vec![0; head.length];
-                        worker.outcomes.peek(HEAD, &mut bytes);
-                        whole = self.settle_failed(slot, worker, batch, index, &bytes);
+                Note::Failed => {
+                    // Before it lands: then its place in the ring is unknown.
+                    let retries = self.settings.retries > 0;
+                    let again = retries.then(|| worker.next_again()).flatten();
+                    match worker.land() {
+                        Some((batch, index)) => {
+                            landed += 1;
+                            let mut bytes = vec![0; head.length];
+                            worker.outcomes.peek(HEAD, &mut bytes);
+                            whole = self.settle_failed(slot, worker, batch, index, &bytes, again);
+                        }
+                        None => whole = false,
                     }
-                    None => whole = false,
-                },
+                }
                 _ => whole = false,
             }
             worker.outcomes.take(head.size());

@@ -198,11 +198,12 @@ impl Inline {
         Ok(RefCell::new(state))
     }
 
-    pub(super) fn shutdown(&self) -> Account {
+    pub(super) fn shutdown(&self) -> Result<Account, Error> {
+        self.check_open("run a task")?;
         self.recycle();
         let values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
         let values = { values }.drain(..).collect();
-        Account { values, ..self.report() }
+        Ok(Account { values, ..self.report() })
     }
 
     pub(super) fn report(&self) -> Account {

@@ -31,8 +31,8 @@ pub struct Enumerated<'pool, S, X, I, A, R, F> {
 }
 
 impl Context {
-    /// Runs `function` on each input in a pool of its own, with as many workers as processors, and returns
-    /// the results in the order of the inputs.
+    /// Runs `function` on each input in a pool of its own, with the default number of workers
+    /// ([`PoolBuilder::workers`](crate::PoolBuilder::workers)), and returns the results in the order of the inputs.
     ///
     /// The short form of [`PoolBuilder::build`](crate::PoolBuilder::build) and [`Pool::map`](crate::Pool::map), for functions without
     /// a state. The pool ends with the iterator.

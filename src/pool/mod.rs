@@ -150,7 +150,7 @@ impl<S, X> Pool<S, X> {
     /// Waits until all workers have made their state and can run tasks, for `limit` at most.
     ///
     /// Not needed before tasks are given to the pool: they wait by themselves. On Inline it makes the state
-    /// of the calling thread.
+    /// of the calling thread, and does not look at `limit`.
     ///
     /// # Errors
     ///
@@ -217,12 +217,13 @@ impl<S, X: DeserializeOwned + 'static> Pool<S, X> {
     ///
     /// # Errors
     ///
-    /// What broke the pool, if something did: see [`ErrorKind::Init`](crate::ErrorKind::Init). The
-    /// workers are gone in any case.
+    /// What broke the pool, if something did, such as [`ErrorKind::Init`](crate::ErrorKind::Init) or
+    /// [`ErrorKind::Start`](crate::ErrorKind::Start); [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) after
+    /// [`Pool::terminate`]. There is no report then: call [`Pool::report`] before. The workers are gone in any case.
     pub fn shutdown(self) -> Result<Report<X>, Error> {
         let account = match &self.inner {
             Inner::Processes(shared) => shared.shutdown()?,
-            Inner::Inline(inline) => inline.shutdown(),
+            Inner::Inline(inline) => inline.shutdown()?,
         };
         Ok(Report::of(account, self.context()))
     }
@@ -265,11 +266,23 @@ impl<S: 'static, X> Pool<S, X> {
     ///
     /// # Errors
     ///
-    /// Each item is a `Result`: a failure is that of one task, and the others go on.
+    /// Each item is a `Result`: a failure is that of one task, and the others go on. Its
+    /// [`kind`](crate::Error::kind):
+    ///
+    /// * [`Panicked`](crate::ErrorKind::Panicked), [`Died`](crate::ErrorKind::Died),
+    ///   [`TimedOut`](crate::ErrorKind::TimedOut) after [`PoolBuilder::task_timeout`]: what became of it.
+    /// * [`EncodeArguments`](crate::ErrorKind::EncodeArguments), [`DecodeArguments`](crate::ErrorKind::DecodeArguments),
+    ///   [`EncodeResult`](crate::ErrorKind::EncodeResult), [`DecodeResult`](crate::ErrorKind::DecodeResult): a value did
+    ///   not survive its way.
+    /// * [`Capture`](crate::ErrorKind::Capture): what was captured could not be set, undone or brought back.
+    /// * [`Cancelled`](crate::ErrorKind::Cancelled): the pool was ended before.
+    /// * [`Init`](crate::ErrorKind::Init), [`Start`](crate::ErrorKind::Start) and others: what broke the pool.
+    ///   [`Protocol`](crate::ErrorKind::Protocol): a worker sent what none sends.
     ///
     /// # Panics
     ///
-    /// When the input iterator panics, or the `Serialize` of an input: in `next`, in this process.
+    /// When the input iterator, an input's `Serialize`, a result's `Deserialize`, or what reads or merges a capture
+    /// panics: in `next`, in this process.
     pub fn map<I, A, R, F>(&self, inputs: I, function: F) -> Map<'_, S, X, I::IntoIter, A, R, F>
     where
         I: IntoIterator<Item = A>,

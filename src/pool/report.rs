@@ -321,9 +321,10 @@ pub struct Stats {
     pub bytes_waiting: u64,
     /// The size of the arguments of the tasks in flight.
     pub bytes_in_flight: u64,
-    /// What encoding arguments took in this process, estimated from every 64th.
+    /// What encoding the arguments of maps took in this process, estimated from every 64th. `submit`, `broadcast`,
+    /// whole byte vectors, which are copied and not encoded, and Inline are not in it.
     pub encoding: Duration,
-    /// What decoding results took in this process, estimated from every 64th.
+    /// What decoding the results of maps took in this process, estimated and counted in the same way.
     pub decoding: Duration,
     /// How often workers were sent what was captured for their tasks, which is only when it is not what they
     /// were sent before; see [`capture`](fn@crate::capture). None without captures, and on Inline.
@@ -365,7 +366,8 @@ impl WorkerInfo {
     }
 }
 
-/// In a task or an initialiser of a pool: which worker this is. `None` elsewhere.
+/// Which worker this is: in a task, an initialiser, or (but on Inline) what a worker does at its end, on the thread that
+/// runs it; also in the closures of [`fork::map`](crate::fork::map). `None` elsewhere, also in threads that a task starts.
 #[must_use]
 pub fn worker() -> Option<WorkerInfo> {
     let who = whoami()?;

@@ -36,7 +36,7 @@ pub enum Reuse {
     /// On Linux, in a program that promised that it may be forked ([`allow_fork`](crate::allow_fork)), each
     /// task runs in a fork of a worker that has made its state: the initialiser, and what is done
     /// [at the end](crate::PoolBuilder::exit), run once for each worker, on a state that no task has touched,
-    /// and a task costs a fork. It must leave no thread running, or all tasks fail and say so. Elsewhere
+    /// and a task costs a fork. The initialiser must leave no thread running, or all tasks fail and say so. Elsewhere
     /// each task has a fresh worker, and costs the start of a process, the initialiser and the end.
     PerTask,
 }

@@ -6,6 +6,7 @@ use super::batch::{BatchId, From, Large, What};
 use super::core::Core;
 use super::hear::TASK;
 use super::report::SlowTask;
+use super::task::Waiting;
 use super::worker::Worker;
 use crate::capture::Brought;
 use crate::codec;
@@ -45,7 +46,7 @@ impl Core {
         let length = bytes.first_chunk().map(|length| u64::from_ne_bytes(*length));
         let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
         if length > bytes.len() - bytes.len().min(size_of::<u64>()) {
-            return self.settle_failed(slot, worker, batch, index, &[]);
+            return self.settle_failed(slot, worker, batch, index, &[], None);
         }
         let outcome = bytes.split_off(size_of::<u64>() + length);
         let brought = Brought::new(set, bytes.split_off(size_of::<u64>()));
@@ -77,7 +78,8 @@ impl Core {
         true
     }
 
-    /// Whether the failure could be read.
+    /// Whether the failure could be read. If that is the death of the copy of a worker that ran it, it is begun again,
+    /// as one whose worker died.
     pub(super) fn settle_failed(
         &mut self,
         slot: usize,
@@ -85,11 +87,19 @@ impl Core {
         batch: BatchId,
         index: u64,
         bytes: &[u8],
+        again: Option<Waiting>,
     ) -> bool {
         let from = From { worker: slot, pid: worker.pid };
         let (what, whole) = self.failure(batch, index, bytes, from);
         self.record_task(slot, worker, batch, index, Some(&what));
-        self.settle(batch, index, what);
+        match (&what, again) {
+            (What::Failed(error), Some(again))
+                if error.kind() == ErrorKind::Died && self.may_begin_again(batch, index) =>
+            {
+                self.put_back(vec![again]);
+            }
+            _ => self.settle(batch, index, what),
+        }
         whole
     }
 

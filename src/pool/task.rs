@@ -17,7 +17,7 @@ pub(super) enum Waiting {
 }
 
 /// A task that is large, or brings descriptors.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Large {
     pub(super) batch: BatchId,
     pub(super) index: u64,

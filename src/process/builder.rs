@@ -127,6 +127,9 @@ impl ProcessBuilder {
     /// * [`ErrorKind::Start`], [`ErrorKind::TimedOut`]: the child did not come up.
     /// * [`ErrorKind::ProgramChanged`]: the child is another build of this program.
     /// * [`ErrorKind::Invalid`]: a setting, or a function of another shared object.
+    /// * [`ErrorKind::TooDeep`]: more generations of children than the limit.
+    /// * [`ErrorKind::Capture`]: the value of a capture could not be encoded.
+    /// * [`ErrorKind::System`]: a call to the system failed.
     pub fn start<A, R, F>(&self, arguments: A, function: F) -> Result<Process<R>, Error>
     where
         A: Serialize + DeserializeOwned + 'static,

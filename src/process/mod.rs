@@ -200,6 +200,8 @@ impl<R: DeserializeOwned + 'static> Process<R> {
     ///   more; only a pool asks for the reason.
     /// * [`ErrorKind::DecodeArguments`], [`ErrorKind::EncodeResult`], [`ErrorKind::DecodeResult`]: a
     ///   value did not survive its way.
+    /// * [`ErrorKind::Capture`]: what was captured could not be set, undone or brought back.
+    /// * [`ErrorKind::Protocol`], [`ErrorKind::System`]: the channel to the process broke.
     /// * [`ErrorKind::Closed`]: [`Process::join_timeout`] has returned the result before.
     ///
     /// A function that returns `Err` is no error here: that is its value.

@@ -23,7 +23,8 @@ const NAMES: [(&str, &str); 7] = [
          Client answer_challenge deliver_challenge acquire release locked get_value is_set set clear notify \
          notify_all wait_for abort broken n_waiting parties reset BrokenBarrierError get_lock copy synchronized \
          SharedMemory buf size unlink track ShareableList SharedMemoryManager BaseManager SyncManager BaseProxy \
-         Namespace register connect get_server resource_tracker ForkingPickler DupFd",
+         Namespace register connect get_server resource_tracker ForkingPickler DupFd Empty Full EOFError \
+         BrokenPipeError MaybeEncodingError register_at_fork register_after_fork",
     ),
     (
         "concurrent.futures",
@@ -59,11 +60,15 @@ const NAMES: [(&str, &str); 7] = [
     ),
     (
         "Pebble",
-        "ProcessPool max_workers max_tasks initializer initargs context schedule map timeout chunksize active close \
+        "ProcessPool ThreadPool max_workers max_tasks initializer initargs context schedule submit map timeout chunksize active close \
          stop join ProcessFuture MapFuture ProcessMapFuture ProcessExpired exitcode pid concurrent asynchronous \
          waitforthreads waitforqueues synchronized sighandler",
     ),
-    ("tpcp.parallel", "delayed register_global_parallel_callback remove_global_parallel_callback"),
+    (
+        "tpcp.parallel",
+        "Parallel delayed register_global_parallel_callback remove_global_parallel_callback \
+         register_parallel_side_channel remove_parallel_side_channel",
+    ),
 ];
 
 /// What stands in the column of ours and is Rust's, another crate's, or Python's again.

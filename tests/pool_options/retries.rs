@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use offspring::{Context, ErrorKind, Phase};
+use offspring::{Context, ErrorKind, Phase, Reuse};
 
 use crate::harness::{self, Outcome};
 use crate::{Death, Scratch, count, lines, note, told};
@@ -264,5 +264,49 @@ fn tries_and_fresh_workers(context: Context) -> Outcome {
         (0..12usize).map(|n| (n.to_string(), (n % 4 + 1).min(3))).collect();
     assert_eq!(begun(&log), expected);
     pool.shutdown()?;
+    Ok(())
+}
+
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn tries_and_copies(context: Context) -> Outcome {
+    // Where a task runs in a copy of its worker, that lives on when the task dies.
+    let log = Scratch::new("log");
+    let pool = context
+        .pool()
+        .workers(2)
+        .reuse(Reuse::PerTask)
+        .retries(2)
+        .init(log.path(), |log| log)
+        .build()?;
+    for (n, result) in (0..).zip(pool.map(0..12usize, |log, n| {
+        survive(log, &n.to_string(), n % 4 + 1, Death::Kill);
+        n
+    })) {
+        match result {
+            Ok(value) => assert_eq!(value, n),
+            Err(error) => {
+                assert_eq!((error.kind(), n % 4), (ErrorKind::Died, 3), "{error}");
+                assert_eq!((error.phase(), error.index()), (Phase::Started, n as u64), "{error}");
+            }
+        }
+    }
+    // Large arguments too.
+    let sizes = [300_000, 3 << 20];
+    let mut tasks = Vec::new();
+    for (n, size) in (20..).zip(sizes) {
+        tasks.push(pool.submit((n, vec![7u8; size]), |log, (n, bytes)| {
+            survive(log, &n.to_string(), n - 18, Death::Abort);
+            bytes.iter().filter(|byte| **byte == 7).count()
+        })?);
+    }
+    for (task, size) in tasks.into_iter().zip(sizes) {
+        assert_eq!(task.join()?, size);
+    }
+    let mut expected: BTreeMap<String, usize> =
+        (0..12usize).map(|n| (n.to_string(), (n % 4 + 1).min(3))).collect();
+    expected.extend([("20".into(), 2), ("21".into(), 3)]);
+    assert_eq!(begun(&log), expected);
+    let report = pool.shutdown()?;
+    assert_eq!(report.tasks(), 14, "{report:?}");
     Ok(())
 }

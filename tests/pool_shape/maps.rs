@@ -141,7 +141,8 @@ fn ending_twice(context: Context) -> Outcome {
     // Results that were there come first; then each task has its failure.
     assert_eq!(results.count(), 99);
     pool.terminate();
-    drop(pool);
+    let error = pool.shutdown().expect_err("it was ended before");
+    assert_eq!((error.kind(), error.context()), (ErrorKind::Cancelled, Some(context)), "{error}");
     Ok(())
 }
 

@@ -38,8 +38,9 @@ static ALLOWED: AtomicBool = AtomicBool::new(false);
 /// # Examples
 ///
 /// ```
+/// # use offspring_platform as offspring;
 /// // SAFETY: nothing in this program owns memory or kernel objects that must not exist twice.
-/// unsafe { offspring_platform::allow_fork() };
+/// unsafe { offspring::allow_fork() };
 /// ```
 pub unsafe fn allow_fork() {
     ALLOWED.store(true, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use super::Worker;
 use crate::capture::Set;
 use crate::link::lane::{HEAD, Head, Status};
 use crate::pool::batch::BatchId;
-use crate::pool::task::{Large, Needs};
+use crate::pool::task::{Large, Needs, Parcel, Waiting};
 
 /// Tasks that were sent to a worker and have no outcome yet, of inputs that follow each other.
 #[derive(Debug)]
@@ -83,6 +83,25 @@ impl Worker {
         self.done += 1;
         self.in_flight -= 1;
         Some(landed)
+    }
+
+    /// The task whose outcome comes next, as it can be sent once more. To be asked before it lands.
+    pub(in crate::pool) fn next_again(&self) -> Option<Waiting> {
+        let mut position = self.front;
+        for flight in &self.flights {
+            match flight {
+                Flight::Void { size, .. } => position += size,
+                Flight::Small { batch, index, needs, .. } => {
+                    let size = usize::try_from(self.size_at(position)).unwrap_or(0);
+                    let mut frame = vec![0; size];
+                    self.tasks.read_back(position, &mut frame);
+                    let again = Parcel::of_frames(*batch, *index, 1, needs.clone(), frame);
+                    return Some(Waiting::Parcel(again));
+                }
+                Flight::Large(large) => return Some(Waiting::Large(large.clone())),
+            }
+        }
+        None
     }
 
     /// If all that it had was taken back, and it has passed over that: gives back the room, for which no

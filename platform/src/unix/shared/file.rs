@@ -37,8 +37,9 @@ impl UnchangingFile {
     /// # Examples
     ///
     /// ```
+    /// # use offspring_platform::shared as offspring;
     /// // SAFETY: this is part of an installed program; updates put another file in its place.
-    /// let file = unsafe { offspring_platform::shared::UnchangingFile::new("primes.bin") };
+    /// let file = unsafe { offspring::UnchangingFile::new("primes.bin") };
     /// ```
     #[must_use]
     pub unsafe fn new(path: impl Into<PathBuf>) -> Self {
