@@ -6,6 +6,8 @@
 )]
 #![expect(clippy::exit, reason = "that tasks exit is part of what is tested")]
 
+#[path = "tasks/beside.rs"]
+mod beside;
 #[path = "tasks/cancel.rs"]
 mod cancel;
 mod harness;
@@ -13,6 +15,8 @@ mod harness;
 mod joins;
 #[path = "tasks/limits.rs"]
 mod limits;
+#[path = "tasks/starved.rs"]
+mod starved;
 #[path = "tasks/threads.rs"]
 mod threads;
 #[path = "tasks/values.rs"]

@@ -207,8 +207,15 @@ impl Link {
         Ok(())
     }
 
-    /// Reads once; false when nothing is left for now.
+    /// Reads once; false when nothing is left for now. After an error nothing is read any more, for what was lost with
+    /// it would make something else of what follows; except for want of memory, by which nothing is lost.
     pub(super) fn fill_once(&mut self) -> Result<bool, Broken> {
+        let read = self.read_once();
+        self.ended |= read.as_ref().is_err_and(|error| !error.lacks_memory());
+        read
+    }
+
+    fn read_once(&mut self) -> Result<bool, Broken> {
         let mut arrived = Vec::new();
         let missing = self.body.as_ref().map_or(0, |(header, body)| missing(header, body));
         let got = match &mut self.body {

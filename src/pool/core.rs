@@ -67,6 +67,8 @@ pub(super) struct Core {
     pub(super) submitted: u64,
     /// A thread drives.
     pub(super) driven: bool,
+    /// Whether the thread that drives sleeps for a short time only, and then looks for workers that are held up.
+    pub(super) looks_soon: bool,
     /// So many threads wait for the driver.
     pub(super) followers: usize,
 }

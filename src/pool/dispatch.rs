@@ -213,10 +213,19 @@ impl Core {
         }
     }
 
-    /// Settles tasks that never began, and will not.
+    /// Settles tasks that never began, or not again, and will not.
     pub(super) fn settle_cancelled(&mut self, waiting: &Waiting) {
         for index in waiting.index()..waiting.index() + waiting.count() {
-            self.fail_as_cancelled(waiting.batch(), index, Phase::NotStarted);
+            let phase = self.phase_of_waiting(waiting.batch(), index);
+            self.fail_as_cancelled(waiting.batch(), index, phase);
+        }
+    }
+
+    /// A task that waits has begun before if a worker died of it.
+    fn phase_of_waiting(&self, batch: BatchId, index: u64) -> Phase {
+        match self.retried.contains_key(&(batch, index)) {
+            true => Phase::Started,
+            false => Phase::NotStarted,
         }
     }
 
@@ -277,9 +286,13 @@ impl Core {
     }
 
     pub(super) fn fail_as_broken(&mut self, batch: BatchId, index: u64) {
+        let phase = self.phase_of_waiting(batch, index);
         if let Some(error) = &self.broken {
             let number = self.batches.number(batch, index);
-            let error = error.again().of_task(number, self.batches.name(batch));
+            let mut error = error.again().of_task(number, self.batches.name(batch));
+            if phase == Phase::Started {
+                error = error.at(phase);
+            }
             self.settle(batch, index, What::Failed(error));
         }
     }

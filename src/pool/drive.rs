@@ -13,7 +13,7 @@ use offspring_platform::fd::PrivateFd;
 use offspring_platform::lifeline;
 use offspring_platform::poll::{self, Interest};
 
-use super::core::Core;
+use super::core::{Core, Slot};
 use super::pace::SLOW;
 use super::shared::Shared;
 use crate::codec;
@@ -279,10 +279,21 @@ impl Core {
             true => Some(SOON),
             false => (self.has_tasks_behind_others() || self.may_sleep_on()).then_some(SLOW),
         };
+        self.looks_soon = soon.is_some();
         Some(match (deadline, soon) {
             (Some(deadline), Some(soon)) => Some(deadline.min(soon)),
             (deadline, soon) => deadline.or(soon),
         })
+    }
+
+    /// Hands out tasks while another thread sleeps for the pool, and wakes that one if there is more to wait for than it
+    /// knew: room in a socket, or workers that may not begin what they were just sent, which somebody must take back.
+    pub(super) fn dispatch_beside_driver(&mut self) {
+        self.dispatch();
+        let stuck = || self.has_tasks_behind_others() || self.may_sleep_on();
+        if self.slots.iter().any(Slot::has_output) || (!self.looks_soon && stuck()) {
+            self.wake_driver();
+        }
     }
 
     /// A lifeline that is a thread does not end a worker that is stopped. Its supervisor does.

@@ -1,5 +1,6 @@
 //! What follows from the end of a worker: what its tasks get, and who takes its place.
 
+use std::io;
 use std::time::Instant;
 
 use offspring_platform::wait::Exit;
@@ -110,6 +111,16 @@ impl Core {
             return self.fail_as_cancelled(batch, index, Phase::Started);
         }
         let late = end.expired == Some(Expired::Task(begun));
+        if let Some(why) = &worker.broken {
+            // It did not die of the task: what it answered could not be received.
+            let from = From { worker: slot, pid: worker.pid };
+            let why = io::Error::new(why.kind(), why.to_string());
+            let error = Error::new(ErrorKind::System, TASK)
+                .at(Phase::Started)
+                .detail("its answer could not be received")
+                .caused_by(why);
+            return self.fail(batch, index, error, from);
+        }
         if !late && self.may_begin_again(batch, index) {
             return self.put_back(vec![task]);
         }

@@ -15,7 +15,7 @@ use crate::codec;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::function::Failed;
 use crate::link::lane::{HEAD, Head, Note, Span};
-use crate::link::{Frame, Kind};
+use crate::link::{Broken, Frame, Kind};
 use crate::supervisor::protocol::{Exited, NotStarted, Started};
 
 pub(super) const TASK: &str = "run a task";
@@ -162,6 +162,9 @@ impl Core {
             whole = whole && self.read_ring(slot, worker);
         }
         whole = whole && read.is_ok() && worker.link.flush().is_ok();
+        if let Err(Broken::System(error)) = read {
+            worker.broken.get_or_insert(error);
+        }
         if !whole {
             // Not what we started, or something else writes to its channel.
             worker.kill();
@@ -212,6 +215,12 @@ impl Core {
                     .of_worker(slot);
                 self.account.values.push((slot, Err(error)));
             }
+            // Of another task if a frame before it was lost: nothing is to be given to the wrong one.
+            Kind::Brought | Kind::Done | Kind::Failed
+                if worker.elsewhere && Some(frame.id) != worker.number_next() =>
+            {
+                return false;
+            }
             Kind::Brought if worker.elsewhere && worker.brought.is_none() => {
                 worker.brought = Some(frame.bytes);
             }
@@ -258,7 +267,6 @@ impl Core {
             return;
         }
         // Without it nobody starts or watches workers. They end with it, and we make sure.
-        self.supervisor.link = None;
         let exit = self.supervisor.finish();
         let error = Error::new(ErrorKind::Died, "keep a pool running")
             .in_context(self.context)

@@ -104,6 +104,7 @@ impl Shared {
             waiters: 0,
             submitted: 0,
             driven: false,
+            looks_soon: false,
             followers: 0,
         };
         core.slots.resize_with(workers, Slot::default);
@@ -142,19 +143,16 @@ impl Shared {
         hungry: bool,
     ) -> u64 {
         let mut core = self.lock();
-        let before = core.waiting_count;
+        let mut added = false;
         for waiting in tasks {
+            added = true;
             core.add(waiting);
         }
-        let added = core.waiting_count > before;
         loop {
             if !core.driven {
                 core.look();
             } else if added {
-                core.dispatch();
-                if core.slots.iter().any(Slot::has_output) {
-                    core.wake_driver();
-                }
+                core.dispatch_beside_driver();
             }
             if core.batches.take(batch, outcomes) || !wait {
                 break;
@@ -178,9 +176,10 @@ impl Shared {
         for waiting in tasks {
             core.add(waiting);
         }
-        core.dispatch();
-        if core.driven && core.slots.iter().any(Slot::has_output) {
-            core.wake_driver();
+        if core.driven {
+            core.dispatch_beside_driver();
+        } else {
+            core.dispatch();
         }
         core.appetite()
     }

@@ -198,6 +198,10 @@ impl Supervisor<'_> {
                 let (Some(channel), Some(end)) = (fds.next(), fds.next()) else {
                     return Err("a start without a channel and a lifeline".into());
                 };
+                // Before its time begins: what is made is not the doing of this worker.
+                if self.unmade {
+                    self.make_state()?;
+                }
                 let watchdog = if start.deadlines.is_empty() {
                     Ok(None)
                 } else {
@@ -242,9 +246,6 @@ impl Supervisor<'_> {
         channel: PrivateFd,
         end: PrivateFd,
     ) -> Result<(), Box<dyn std::error::Error>> {
-        if self.unmade {
-            self.make_state()?;
-        }
         let made = match self.way {
             Way::Fork(_) if self.refusal.is_some() => {
                 Err(io::Error::other(self.refusal.clone().unwrap_or_default()))
@@ -256,13 +257,16 @@ impl Supervisor<'_> {
         match made {
             Ok(pid) => {
                 let mut message = codec::encode(&Started { pid })?;
-                if Watch::CAN_BE_SENT {
-                    if let Ok(watch) = Watch::child(pid) {
-                        message.descriptors.push(std::sync::Arc::new(watch));
-                    }
-                }
                 match &mut child.report {
-                    Report::Own(link) => link.queue(Kind::Started, id, message),
+                    Report::Own(link) => {
+                        if Watch::CAN_BE_SENT {
+                            if let Ok(watch) = Watch::child(pid) {
+                                message.descriptors.push(std::sync::Arc::new(watch));
+                            }
+                        }
+                        link.queue(Kind::Started, id, message);
+                    }
+                    // A pool has no use for a watch, and may have no descriptor left to receive it.
                     _ => self.owner.queue(Kind::Started, id, message),
                 }
                 let flushed = child.flush_report(pid);

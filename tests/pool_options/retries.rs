@@ -310,3 +310,41 @@ fn tries_and_copies(context: Context) -> Outcome {
     assert_eq!(report.tasks(), 14, "{report:?}");
     Ok(())
 }
+
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn one_that_waits_for_its_second_try_has_begun(context: Context) -> Outcome {
+    for terminate in [false, true] {
+        let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
+        // The second worker does not come up before it may.
+        let pool = context
+            .pool()
+            .workers(1)
+            .retries(1)
+            .init((log.path(), gate.path()), |(log, gate)| {
+                note(&log, "up");
+                if count(&log, "up") > 1 {
+                    harness::eventually("it may come up", || gate.exists());
+                }
+            })
+            .build()?;
+        let task = pool.submit(Death::Abort, |(), death| {
+            if matches!(death, Death::Abort) {
+                death.die()
+            }
+        })?;
+        harness::eventually("it waits again", || !task.is_done() && pool.report().replaced() == 1);
+        if terminate {
+            pool.terminate();
+        } else {
+            task.cancel();
+        }
+        let error = task.join().expect_err("it was ended");
+        assert_eq!(
+            (error.kind(), error.phase()),
+            (ErrorKind::Cancelled, Phase::Started),
+            "{error}"
+        );
+        note(&gate.path(), "go");
+    }
+    Ok(())
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use offspring::{Context, Pool};
+use offspring::{Context, ErrorKind, Pool};
 
 use crate::harness::{self, Outcome, leaks};
 use crate::pids;

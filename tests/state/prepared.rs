@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use offspring::{Context, Global};
 
@@ -16,6 +17,7 @@ pub(super) const CASES: &[Case] = cases![on &[Context::ForkServer] =>
     the_child_that_waits_has_it_too,
     children_with_surroundings_of_their_own_make_their_own,
     a_template_that_is_killed,
+    what_is_made_first_is_not_the_time_of_a_worker,
 ];
 
 /// Where builders write down in which process they ran: all processes of a case have one such place.
@@ -139,4 +141,25 @@ fn a_template_that_is_killed(context: Context) -> Outcome {
     }
     assert!(Path::new(&log()).exists());
     forget()
+}
+
+static SLOW: Global<u64> = Global::new();
+
+/// A pool's template makes globals before its first worker is forked, whose initialiser is not late for that.
+fn what_is_made_first_is_not_the_time_of_a_worker(context: Context) -> Outcome {
+    let limit = Duration::from_secs(2);
+    SLOW.set(2500, |milliseconds| {
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        milliseconds
+    })?;
+    let pool = context
+        .pool()
+        .workers(1)
+        .init_timeout(limit)
+        .restart_budget(0)
+        .init((), |()| ())
+        .build()?;
+    assert_eq!(pool.submit((), |(), ()| *SLOW.get().expect("it is set"))?.join()?, 2500);
+    assert_eq!(pool.shutdown()?.replaced(), 0);
+    Ok(())
 }

@@ -223,8 +223,10 @@ fn receive_into<const SPACE: usize>(
         ));
     }
     for fd in arrived {
-        after_receive(&fd)?;
-        fds.push(super::fd::lift(fd)?);
+        // Of another kind than any error of `recvmsg`, after which all is still there.
+        let lost = |error| io::Error::other(format!("a descriptor was lost on its way: {error}"));
+        after_receive(&fd).map_err(lost)?;
+        fds.push(super::fd::lift(fd).map_err(lost)?);
     }
     Ok(received)
 }

@@ -39,6 +39,13 @@ impl Worker {
         }
     }
 
+    /// The number of the task whose outcome comes next, if it has one.
+    pub(in crate::pool) fn number_next(&self) -> Option<u64> {
+        let voids = self.flights.iter().take_while(|flight| matches!(flight, Flight::Void { .. }));
+        let number = self.first + voids.map(Flight::count).sum::<u64>();
+        (number <= self.last).then_some(number)
+    }
+
     /// Whether it has not begun the first task that it has.
     pub(in crate::pool) fn has_begun_none(&self) -> bool {
         let voids = self.flights.iter().take_while(|flight| matches!(flight, Flight::Void { .. }));

@@ -3,6 +3,7 @@
 mod flights;
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -98,6 +99,8 @@ pub(super) struct Worker {
     pub(super) captured: Vec<(Arc<str>, usize)>,
     /// So often it was told.
     pub(super) tellings: u64,
+    /// Why nothing can be received from it any more, if the system refused that.
+    pub(super) broken: Option<io::Error>,
     /// What the task of the outcome that comes over the socket brought back.
     pub(super) brought: Option<Vec<u8>>,
     /// Its records; when this goes, no more will come.
@@ -153,6 +156,7 @@ impl Worker {
             told: Told::default(),
             captured: Vec::new(),
             tellings: 0,
+            broken: None,
             brought: None,
             logs: Attached::default(),
             transcript: None,
