@@ -16,6 +16,10 @@ mod harness;
 #[cfg(target_os = "linux")]
 #[path = "tables/hostile.rs"]
 mod hostile;
+// The portable way reserves nothing.
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
+#[path = "tables/interrupted.rs"]
+mod interrupted;
 #[path = "tables/limits.rs"]
 mod limits;
 #[path = "tables/parts.rs"]

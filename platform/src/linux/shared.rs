@@ -12,12 +12,16 @@ use std::os::unix::fs::FileExt;
 use crate::unix::fd::{PrivateFd, duplicate};
 use crate::unix::limits::check_file_size;
 use crate::unix::shared::Wishes;
+use crate::unix::signal::Blocked;
 use crate::unix::{checked, uninterrupted};
 
 const READ_ONLY: i32 =
     libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
 const RESIZE: i32 = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
 const FIXED: i32 = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+
+/// How much is reserved at once: that takes some milliseconds, so no signal waits for long. Many huge pages of 2 MiB.
+const STEP: usize = 16 << 20;
 
 /// Memory without a name that can be written and sealed.
 #[derive(Debug)]
@@ -61,18 +65,26 @@ impl Object {
 
     /// Reserved, not only sized: a lack of space is an error here, and no SIGBUS later.
     fn reserve(&self, length: usize) -> io::Result<()> {
-        if length == 0 {
-            return Ok(());
-        }
         check_file_size(length as u64)?;
-        let end = libc::off_t::try_from(length).map_err(io::Error::other)?;
-        uninterrupted(|| {
-            // SAFETY: the call takes integers.
-            match unsafe { libc::posix_fallocate(self.0.as_raw_fd(), 0, end) } {
-                0 => Ok(()),
-                number => Err(io::Error::from_raw_os_error(number)),
-            }
-        })
+        for from in (0..length).step_by(STEP) {
+            let step = STEP.min(length - from);
+            // When any signal comes, many kernels end the call and undo what it did (6.18 does not). With a profiler's
+            // timer it would begin anew for ever.
+            let _blocked = Blocked::all()?;
+            // What cannot be blocked interrupts it still: a stop, and what goes on after it.
+            uninterrupted(|| self.reserve_step(from, step))?;
+        }
+        Ok(())
+    }
+
+    fn reserve_step(&self, from: usize, length: usize) -> io::Result<()> {
+        let from = libc::off_t::try_from(from).map_err(io::Error::other)?;
+        let length = libc::off_t::try_from(length).map_err(io::Error::other)?;
+        // SAFETY: the call takes integers.
+        match unsafe { libc::posix_fallocate(self.0.as_raw_fd(), from, length) } {
+            0 => Ok(()),
+            number => Err(io::Error::from_raw_os_error(number)),
+        }
     }
 }
 
