@@ -1,5 +1,6 @@
 //! Pipes: both directions, ends on their way, ends that are gone.
 
+use std::sync::Barrier;
 use std::time::Duration;
 
 use offspring::channel::{End, pipe};
@@ -12,6 +13,8 @@ pub(crate) const CASES: &[Case] = crate::cases![
     an_end_through_a_pipe,
     times_of_pipes,
     tried_without_room,
+    two_threads_send_and_the_other_end_stops_between,
+    no_turn_behind_a_message_that_nobody_receives,
     gone_ends,
 ];
 
@@ -23,6 +26,8 @@ pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
 ];
 
 const SHORT: Duration = Duration::from_millis(20);
+/// For what must not be late on any machine.
+const AMPLE: Duration = Duration::from_secs(20);
 
 fn there_and_back_many_times(context: Context) -> Outcome {
     let (ours, theirs) = pipe::<SharedSlice<u64>, (u64, Vec<u8>)>()?;
@@ -156,6 +161,67 @@ fn tried_without_room(_: Context) -> Outcome {
     let refused = ours.try_send(vec![4]).unwrap_err();
     assert_eq!((refused.kind(), refused.into_message()), (ErrorKind::Closed, vec![4]));
     Ok(())
+}
+
+/// Who is done does not wait for bytes of another, and does not close the pipe for them.
+fn two_threads_send_and_the_other_end_stops_between(_: Context) -> Outcome {
+    const BYTES: usize = 8 << 20;
+    let first = |message: String| message.as_bytes()[0];
+    for round in 0..20 {
+        let (ours, theirs) = pipe::<String, ()>()?;
+        let begin = Barrier::new(2);
+        std::thread::scope(|scope| -> Outcome {
+            let limited = scope.spawn(|| {
+                begin.wait();
+                ours.send_timeout("a".repeat(BYTES), AMPLE)
+            });
+            let patient = scope.spawn(|| {
+                begin.wait();
+                ours.send("b".repeat(BYTES))
+            });
+            let mut came = vec![first(theirs.recv()?)];
+            if came == *b"b" {
+                came.push(first(theirs.recv()?));
+            }
+            // From here on nothing is received, and nothing of this message is left.
+            let sent = limited.join().expect("it sends");
+            assert!(sent.is_ok(), "it came in round {round}, after all: {sent:?}");
+            if came == *b"a" {
+                came.push(first(theirs.recv()?));
+            }
+            came.sort_unstable();
+            assert_eq!(came, *b"ab");
+            patient.join().expect("it sends")?;
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn no_turn_behind_a_message_that_nobody_receives(_: Context) -> Outcome {
+    let (ours, theirs) = pipe::<Vec<u8>, ()>()?;
+    std::thread::scope(|scope| -> Outcome {
+        let patient = scope.spawn(|| ours.send(vec![1; 16 << 20]));
+        let mut tried = 0;
+        crate::harness::eventually("it waits for the other end", || {
+            let refused = ours.try_send(vec![2]).err();
+            tried += usize::from(refused.is_none());
+            refused.is_some_and(|refused| refused.kind() == ErrorKind::Busy)
+        });
+        let refused = ours.send_timeout(vec![3], SHORT).unwrap_err();
+        assert_eq!((refused.kind(), refused.into_message()), (ErrorKind::TimedOut, vec![3]));
+        let mut came = Vec::new();
+        while came.len() < tried + 1 {
+            came.push(theirs.recv()?.len());
+        }
+        came.sort_unstable();
+        assert_eq!(came.pop(), Some(16 << 20));
+        assert!(came.iter().all(|length| *length == 1), "{came:?}");
+        patient.join().expect("it sends")?;
+        ours.try_send(vec![4])?;
+        assert_eq!(theirs.recv()?, [4], "what was refused was not sent");
+        Ok(())
+    })
 }
 
 fn gone_ends(context: Context) -> Outcome {

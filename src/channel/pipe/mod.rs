@@ -1,6 +1,7 @@
 //! A pipe between two processes that carries messages in both directions.
 
 mod beside;
+mod turn;
 
 use std::any::type_name;
 use std::fmt;
@@ -18,11 +19,12 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub(crate) use beside::Watch;
+use turn::{Patience, Turn, Turns};
 
 use crate::channel::refused::SendError;
 use crate::channel::travel::{put, put_end, take};
-use crate::codec;
 use crate::codec::descriptors::Carried;
+use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind};
 use crate::link::{Broken, Frame, Kind, Link};
 use crate::shared::creation::refused;
@@ -33,12 +35,13 @@ const KEPT: usize = 64;
 
 /// One end of a [pipe](pipe()): it sends messages of type `A`, and receives those of type `B`.
 ///
-/// It can be used by several threads. It has no clone: to another process it moves, with what arrived and
-/// was not received yet.
+/// It can be used by several threads, whose messages leave one after another. It has no clone: to another process
+/// it moves, with what arrived and was not received yet.
 pub struct End<A, B> {
     link: Mutex<Link>,
     /// Why nothing can be received any more, found out while this end was waited for.
     fault: Mutex<Option<Broken>>,
+    turns: Turns,
     messages: PhantomData<fn(A) -> B>,
 }
 
@@ -88,22 +91,14 @@ where
     make().map_err(|error| refused("make a pipe", error))
 }
 
-/// How long to wait for room.
-#[derive(Debug, Clone, Copy)]
-enum Patience {
-    /// Not at all, before the message is begun.
-    None,
-    Until(Instant),
-    Endless,
-}
-
 const SENDING: &str = "send a message through a pipe";
 const RECEIVING: &str = "receive a message from a pipe";
 
 impl<A, B> End<A, B> {
     fn new(socket: OwnedFd) -> io::Result<Self> {
-        let link = Link::new(PrivateFd::capturable(socket)?);
-        Ok(Self { link: Mutex::new(link), fault: Mutex::new(None), messages: PhantomData })
+        let link = Mutex::new(Link::new(PrivateFd::capturable(socket)?));
+        let (fault, turns) = (Mutex::new(None), Turns::default());
+        Ok(Self { link, fault, turns, messages: PhantomData })
     }
 
     /// To wait for a message beside other things, or for room.
@@ -140,7 +135,7 @@ impl<A: Serialize + 'static, B> End<A, B> {
         self.send_until(message, Patience::None)
     }
 
-    /// Sends a message; waits for so long at most.
+    /// Sends a message; waits for so long at most, also for what other threads send through this end.
     ///
     /// If time is up in the middle of the message, which happens only to those that are larger than what the
     /// system holds, the pipe is closed: the other end could receive nothing whole after it.
@@ -162,29 +157,37 @@ impl<A: Serialize + 'static, B> End<A, B> {
                 return Err(SendError::new(error, message));
             }
         };
-        // With a limit, nothing is begun before there is room for the beginning.
-        let (begun, limit) = match patience {
-            Patience::Endless => (Ok(()), None),
-            Patience::Until(limit) => (self.flush(Some(limit), true), Some(limit)),
-            Patience::None => (self.flush(Some(Instant::now()), true), None),
-        };
-        let begun = begun.map_err(|error| match patience {
+        let sent = self.send_in_turn(encoded, patience).map_err(|error| match patience {
             Patience::None if error.kind() == ErrorKind::TimedOut => {
                 Error::new(ErrorKind::Busy, SENDING).detail("the other end does not receive")
             }
             _ => error,
         });
-        let sent = begun.and_then(|()| {
-            self.link().queue(Kind::Task, 0, encoded);
-            self.flush(limit, false)
-        });
         sent.map_err(|error| SendError::new(error, message))
     }
 
+    fn send_in_turn(&self, encoded: Encoded, patience: Patience) -> Result<(), Error> {
+        let turn = self.turns.take(patience).ok_or_else(no_room)?;
+        // With a limit, nothing is begun before there is room for the beginning.
+        let limit = match patience {
+            Patience::Endless => None,
+            Patience::Until(limit) => {
+                self.flush(&turn, Some(limit), true)?;
+                Some(limit)
+            }
+            Patience::None => {
+                self.flush(&turn, Some(Instant::now()), true)?;
+                None
+            }
+        };
+        self.link().queue(Kind::Task, 0, encoded);
+        self.flush(&turn, limit, false)
+    }
+
     /// Sends all that waits, or with `room` waits until something could be sent.
-    fn flush(&self, limit: Option<Instant>, room: bool) -> Result<(), Error> {
+    fn flush(&self, turn: &Turn<'_>, limit: Option<Instant>, room: bool) -> Result<(), Error> {
         let system = |error| Error::system(SENDING, error);
-        let mut can_write = false;
+        let (mut can_write, mut held_up) = (false, false);
         loop {
             let (socket, reads) = {
                 let mut link = self.link();
@@ -201,25 +204,34 @@ impl<A: Serialize + 'static, B> End<A, B> {
             let socket = socket.borrow().map_err(system)?;
             let mut interest = [Interest::writable_and_readable(socket, reads)];
             let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
-            poll::wait(&mut interest, left).map_err(system)?;
+            // The first look is to know whether it has to wait.
+            let wait = if held_up { left } else { Some(Duration::ZERO) };
+            poll::wait(&mut interest, wait).map_err(system)?;
             // Who is gone takes everything, and then that is told.
             can_write = interest[0].can_write() || interest[0].has_hung_up();
             if !can_write && left.is_some_and(|left| left.is_zero()) {
-                let error = Error::new(ErrorKind::TimedOut, SENDING);
                 if room {
-                    return Err(error.detail("the other end did not receive"));
+                    return Err(no_room());
                 }
                 // The other end is gone at worst.
                 let _ = offspring_platform::socket::hang_up(socket);
-                return Err(error.detail(
+                return Err(Error::new(ErrorKind::TimedOut, SENDING).detail(
                     "the other end did not receive all of the message, so the pipe was closed",
                 ));
+            }
+            if !can_write && !held_up {
+                held_up = true;
+                turn.held_up();
             }
             if reads && interest[0].can_read() {
                 self.link().fill().map_err(|broken| broke(broken, SENDING))?;
             }
         }
     }
+}
+
+fn no_room() -> Error {
+    Error::new(ErrorKind::TimedOut, SENDING).detail("the other end did not receive")
 }
 
 impl<A, B: DeserializeOwned + 'static> End<A, B> {
@@ -354,7 +366,6 @@ impl<'de, A, B> Deserialize<'de> for End<A, B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::Encoded;
 
     #[test]
     fn a_message_that_is_there_in_many_pieces_is_received() -> Result<(), Box<dyn std::error::Error>>
