@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use offspring_platform::bell::Ringer;
 use offspring_platform::clock::{coarse, nanoseconds, now};
-use offspring_platform::ring::claim::{Claimed, claim};
+use offspring_platform::ring::claim::{Claimed, claim, retire};
 use offspring_platform::ring::{Consumer, Ends, Producer, Words};
 use offspring_platform::transcript::Transcript;
 use offspring_platform::{exit, memory};
@@ -371,6 +371,10 @@ impl<'a> Bench<'a> {
     }
 
     fn close(&mut self) -> ! {
+        // Killed for its last task, it must not be in the middle of the user's code that ends it.
+        while !retire(Status::of(&self.words).claim()) {
+            self.doze();
+        }
         Status::of(&self.words).closing_since().store(now(), Ordering::Relaxed);
         self.mark();
         // Both are the user's code, which may panic.

@@ -68,7 +68,8 @@ impl Watchdog {
         if close_after(Status::of(&self.words).claim(), number) {
             return Err(what);
         }
-        // It came to its end while we looked. A worker says that before it claims the next; one that does not is broken.
+        // It came to its end while we looked. A worker says that before it claims the next, or retires; one that does
+        // not is broken.
         match self.left(now) {
             Err(again) if again == what => Err(what),
             Err(_) => Ok(Some(Duration::ZERO)),
@@ -106,7 +107,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     use offspring_platform::clock::now;
-    use offspring_platform::ring::claim::{Claimed, claim};
+    use offspring_platform::ring::claim::{Claimed, claim, retire};
     use offspring_platform::ring::{self, Words};
 
     use super::*;
@@ -114,12 +115,12 @@ mod tests {
 
     const TASK: Deadlines = Deadlines { init: None, task: Some(Duration::from_nanos(1)) };
 
-    /// A worker whose tasks are all late, and end at once. Returns how many it ran.
-    fn work(words: &Words) -> u64 {
+    /// A worker that is sent so many tasks, which are all late, and end at once. Returns how many it ran.
+    fn work(words: &Words, sent: u64) -> u64 {
         let status = Status::of(words);
         status.set_initialised();
         let mut ran = 0;
-        while claim(status.claim(), ran, 1) == Claimed::Yes {
+        while ran < sent && claim(status.claim(), ran, 1) == Claimed::Yes {
             ran += 1;
             status.begin(ran);
             status.set_running_since(1);
@@ -135,7 +136,7 @@ mod tests {
             let (_, shared) = ring::pair(SIZES)?;
             let watchdog = Watchdog::new(ring::observe(shared.as_fd(), SIZES)?, TASK, now());
             let words = ring::observe(shared.as_fd(), SIZES)?;
-            let worker = std::thread::spawn(move || work(&words));
+            let worker = std::thread::spawn(move || work(&words, u64::MAX));
             let late = loop {
                 if let Err(late) = watchdog.look(now()) {
                     break late;
@@ -143,6 +144,34 @@ mod tests {
             };
             let ran = worker.join().expect("it counts");
             assert_eq!(late, Expired::Task(ran), "in round {round}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_worker_that_ends_in_its_own_way_is_left_alone() -> Result<(), Box<dyn Error>> {
+        for round in 0..200 {
+            let (_, shared) = ring::pair(SIZES)?;
+            let watchdog = Watchdog::new(ring::observe(shared.as_fd(), SIZES)?, TASK, now());
+            let words = ring::observe(shared.as_fd(), SIZES)?;
+            let sent = 1 + round % 4;
+            let worker = std::thread::spawn(move || {
+                let ran = work(&words, sent);
+                // Here it would be told to close.
+                (ran, ran == sent && retire(Status::of(&words).claim()))
+            });
+            let late = loop {
+                // In this order: what it does to the end is looked at once more.
+                let is_done = worker.is_finished();
+                match watchdog.look(now()) {
+                    Err(late) => break Some(late),
+                    Ok(_) if is_done => break None,
+                    Ok(_) => {}
+                }
+            };
+            let (ran, ends) = worker.join().expect("it counts");
+            let expected = (!ends).then_some(Expired::Task(ran));
+            assert_eq!(late, expected, "in round {round}");
         }
         Ok(())
     }

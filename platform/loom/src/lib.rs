@@ -209,6 +209,45 @@ fn nothing_is_claimed_after_the_word_was_closed() {
     });
 }
 
+/// Of the last task that the worker was sent: its supervisor finds that late while it ends, and its owner takes back.
+#[test]
+fn a_worker_ends_in_its_own_way_or_is_killed() {
+    loom::model(|| {
+        let word = Arc::new(AtomicU64::new(0));
+        let (worker_word, owner_word) = (word.clone(), word.clone());
+        let worker = thread::spawn(move || {
+            let ran = work(&worker_word, 2, 1);
+            (ran, claim::retire(&worker_word))
+        });
+        let owner = thread::spawn(move || claim::take_back(&owner_word, 0, 2));
+        let closed = claim::close_after(&word, 1) || claim::close_after(&word, 2);
+        let ((ran, retired), kept) = (worker.join().unwrap(), owner.join().unwrap());
+        assert_ne!(closed, retired, "{ran:?} ran, and {kept} was kept");
+        assert!(ran.iter().all(|task| *task <= kept), "{ran:?} ran, and {kept} was kept");
+        if retired {
+            assert_eq!(ran.len() as u64, kept);
+        }
+    });
+}
+
+/// One that leaves by itself may have tasks that it does not begin. All of them are taken back, before or after.
+#[test]
+fn what_a_worker_leaves_is_taken_back() {
+    loom::model(|| {
+        let word = Arc::new(AtomicU64::new(0));
+        let worker_word = word.clone();
+        let worker = thread::spawn(move || {
+            let ran = u64::from(claim::claim(&worker_word, 0, 1) == Claimed::Yes);
+            (ran, claim::retire(&worker_word))
+        });
+        let kept = claim::take_back(&word, 0, 3);
+        let closed = claim::close_after(&word, 1);
+        let (ran, retired) = worker.join().unwrap();
+        assert_ne!(closed, retired, "{ran} ran, and {kept} was kept");
+        assert_eq!(ran, kept);
+    });
+}
+
 /// A lock that is only tried for and released, and the word of those who wait for it. The kernel's part of
 /// the sleep: it compares and falls asleep in one step, and wakes one. Without the slices of the real one,
 /// so a wake-up that is lost is a deadlock.

@@ -9,9 +9,11 @@
 //! given to somebody else at once. The crate in `platform/loom` checks that each task runs exactly once.
 //!
 //! The highest bit is set by whoever kills a worker for a task that takes too long: the worker claims nothing
-//! after that. Otherwise that task could end at the last moment, and the next one die for it.
+//! after that. Otherwise that task could end at the last moment, and the next one die for it. The bit below is set by a
+//! worker that begins nothing more, before what it does last: it is not killed for a task after that. Only one of
+//! both is set.
 //!
-//! Numbers are kept modulo 2^32. Far fewer than 2^31 tasks are with one worker at a time.
+//! Numbers are kept modulo 2^32. Far fewer than 2^30 tasks are with one worker at a time.
 
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,23 +27,29 @@ struct State {
     claimed: u32,
     void: u32,
     closed: bool,
+    retired: bool,
 }
 
 /// See the head of the file.
 const CLOSED: u64 = 1 << 63;
+const RETIRED: u64 = 1 << 62;
+/// As many as there is room for below these are never taken back at once.
+const LEAST_TOO_MANY: u32 = 1 << 30;
 
 impl State {
     #[inline]
     fn of(word: u64) -> Self {
-        let void = (word & !CLOSED) >> 32;
+        let void = (word & !(CLOSED | RETIRED)) >> 32;
         #[expect(clippy::cast_possible_truncation, reason = "the low half, and less")]
-        Self { claimed: word as u32, void: void as u32, closed: word & CLOSED != 0 }
+        let (claimed, void) = (word as u32, void as u32);
+        Self { claimed, void, closed: word & CLOSED != 0, retired: word & RETIRED != 0 }
     }
 
     #[inline]
     fn word(self) -> u64 {
         let closed = if self.closed { CLOSED } else { 0 };
-        u64::from(self.claimed) | (u64::from(self.void) << 32) | closed
+        let retired = if self.retired { RETIRED } else { 0 };
+        u64::from(self.claimed) | (u64::from(self.void) << 32) | closed | retired
     }
 }
 
@@ -63,7 +71,7 @@ pub enum Claimed {
 pub fn claim(word: &AtomicU64, last: u64, count: u32) -> Claimed {
     #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32")]
     let last = last as u32;
-    let mut old = State { claimed: last, void: 0, closed: false };
+    let mut old = State { claimed: last, void: 0, closed: false, retired: false };
     loop {
         let new = match old.void {
             0 => State { claimed: last.wrapping_add(count), ..old },
@@ -98,7 +106,7 @@ pub fn take_back(word: &AtomicU64, settled: u64, last: u64) -> u64 {
         if claimed >= last {
             return last;
         }
-        let void = u32::try_from(last - claimed).ok().filter(|void| *void < 1 << 31);
+        let void = u32::try_from(last - claimed).ok().filter(|void| *void < LEAST_TOO_MANY);
         let Some(void) = void else { return last };
         let new = State { void, ..State::of(old) };
         match word.compare_exchange(old, new.word(), Ordering::AcqRel, Ordering::Acquire) {
@@ -108,14 +116,29 @@ pub fn take_back(word: &AtomicU64, settled: u64, last: u64) -> u64 {
     }
 }
 
-/// Before a worker is killed for the task of this number: whether it claimed that one last, and will claim none after
-/// it. If not, it has come to its end, and so the worker must not be killed for it.
+/// In a worker that begins nothing more: whether it may end in its own way, for as long as that takes. If not, it is about
+/// to be killed.
+pub fn retire(word: &AtomicU64) -> bool {
+    let mut old = word.load(Ordering::Acquire);
+    while !State::of(old).closed {
+        // AcqRel: who sees this sees that its last task has ended.
+        match word.compare_exchange(old, old | RETIRED, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return true,
+            Err(found) => old = found,
+        }
+    }
+    false
+}
+
+/// Before a worker is killed for the task of this number: whether it claimed that one last, and will neither claim any
+/// after it nor end in its own way. If not, it has come to its end, and so the worker must not be killed for it.
 pub fn close_after(word: &AtomicU64, number: u64) -> bool {
     let mut old = word.load(Ordering::Acquire);
     loop {
+        let state = State::of(old);
         #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32")]
-        let is_last = State::of(old).claimed == number as u32;
-        if !is_last {
+        let is_last = state.claimed == number as u32;
+        if !is_last || state.retired {
             return false;
         }
         match word.compare_exchange(old, old | CLOSED, Ordering::AcqRel, Ordering::Acquire) {
