@@ -39,6 +39,10 @@ impl Bench<'_> {
                 super::end();
             }
             Ok(Copied::Ended(exit)) => {
+                // A copy that died has not said so. To wait until there is room for that is not the task's time.
+                if self.role.timed {
+                    Status::of(&self.words).set_running_since(0);
+                }
                 // What `WorkerInfo` counts; the copy counted for itself.
                 self.who.tasks_done += 1;
                 drop(task);
@@ -54,9 +58,6 @@ impl Bench<'_> {
         }
         if head.note != Note::Task {
             self.input = Vec::new();
-        }
-        if self.role.timed {
-            Status::of(&self.words).set_running_since(0);
         }
     }
 
