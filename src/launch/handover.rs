@@ -48,21 +48,23 @@ pub(crate) fn parse(note: &OsStr) -> Option<(u32, u128)> {
 pub(crate) fn read(note: &OsStr, entered: &Entered) -> Result<Option<Handover>, &'static str> {
     let malformed = "its text is not one that offspring writes";
     let (parent, nonce) = parse(note).ok_or(malformed)?;
-    let mine = std::os::unix::process::parent_id() == parent;
+    if std::os::unix::process::parent_id() != parent {
+        // Meant for us, and our parent died meanwhile: there is nobody to work for. Or not meant for us, and what is at
+        // that place is somebody else's.
+        return match entered.is_own_socket(Handed::Channel) {
+            true => exit::now(0),
+            false => Ok(None),
+        };
+    }
     let taken = entered.claim(Handed::Channel).and_then(|channel| {
         let own_user = peer::is_own_user(channel.borrow()?)?;
         Ok((channel, own_user))
     });
     match taken {
         Ok((channel, true)) => {
-            if !mine {
-                // Meant for us, and our parent died meanwhile: there is nobody to work for.
-                exit::now(0);
-            }
             let lifeline = entered.claim(Handed::Lifeline).map_err(|_| "there is no lifeline")?;
             Ok(Some(Handover { nonce, channel, lifeline }))
         }
-        _ if !mine => Ok(None),
         Ok((_, false)) => Err("the channel was made by another user"),
         Err(_) => Err("there is no channel"),
     }

@@ -8,6 +8,7 @@ pub(crate) mod place;
 mod stdio;
 pub(crate) mod waiters;
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,6 +41,16 @@ pub(crate) struct Specification {
 }
 
 impl Specification {
+    /// With a directory that means the same for a process that works elsewhere, as a template does. One that cannot be
+    /// resolved stays as it is: whoever goes there says so.
+    pub(crate) fn here(&self) -> Cow<'_, Self> {
+        let relative = self.directory.as_deref().filter(|path| path.is_relative());
+        match relative.map(std::path::absolute) {
+            Some(Ok(path)) => Cow::Owned(Self { directory: Some(path), ..self.clone() }),
+            _ => Cow::Borrowed(self),
+        }
+    }
+
     /// The number of a standard stream that is captured.
     pub(crate) fn captured(&self) -> Option<u32> {
         let mut all = (0..).zip(&self.standard);

@@ -52,6 +52,7 @@ impl Shared {
         let forks = context == Context::Fork;
         // Encoded before anything is started: it is the user's code.
         let mut settings = settings;
+        settings.specification = settings.specification.here().into_owned();
         let time = forks.then(registry::now);
         let mut all = registry::globals(None);
         all.extend(settings.initialiser.mentions.iter().cloned());

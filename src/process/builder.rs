@@ -152,7 +152,7 @@ impl ProcessBuilder {
             return Ok(Process::inline(run));
         }
         let role = Role::Call { function };
-        let specification = &self.specification;
+        let specification = &self.specification.here();
         start_running(self.context, specification, role, name, message, None, captured)
     }
 

@@ -140,7 +140,14 @@ impl Supervisor {
         let pid = self.pid;
         let fail = |kind| Error::new(kind, DOING).in_context(context).of_process(pid);
         let Some(link) = &mut self.link else { return Err(fail(ErrorKind::Closed)) };
-        match link.wait_for_frame(Instant::now().checked_add(limit)) {
+        let answer = link.wait_for_frame(Instant::now().checked_add(limit));
+        let hello = matches!(&answer, Ok(Some(frame)) if frame.kind == Kind::Hello);
+        if !hello && !link.is_at_end() {
+            // It has no children yet, and may never listen: nobody should wait for its end in order.
+            self.signal_kill();
+        }
+        let Some(link) = &mut self.link else { return Err(fail(ErrorKind::Closed)) };
+        match answer {
             Ok(Some(frame)) if frame.kind == Kind::Hello => Ok(()),
             Ok(Some(frame)) if frame.kind == Kind::Refused => Err(fail(ErrorKind::ProgramChanged)),
             Ok(Some(_)) => Err(fail(ErrorKind::Protocol)),

@@ -35,6 +35,8 @@ pub(super) struct Template {
     spare: Option<Asked>,
     /// The environment in which it was started.
     environment: HashMap<OsString, OsString>,
+    /// How many entries that were: a name may be there more than once.
+    entries: usize,
 }
 
 /// Numbers children, also those of a later template: a handle of one that is gone means nobody else.
@@ -58,10 +60,11 @@ pub(crate) enum Home {
 impl Template {
     /// Runs the program once more, which has to say hello within `limit`.
     pub(super) fn start(limit: Duration, name: &str) -> Result<Self, Error> {
-        let environment = std::env::vars_os().collect();
+        let all: Vec<_> = std::env::vars_os().collect();
+        let (entries, environment) = (all.len(), all.into_iter().collect());
         let specification = Specification { start_timeout: limit, ..Specification::default() };
         let supervisor = Supervisor::start(Context::ForkServer, &specification, name, None)?;
-        Ok(Self { supervisor, spare: None, environment })
+        Ok(Self { supervisor, spare: None, environment, entries })
     }
 
     /// Whether it is alive, as far as anybody can tell.
@@ -138,7 +141,7 @@ pub(crate) fn environment_since_start(
                 None => changes.push(Change::Set(name, value).into()),
             }
         }
-        if kept < template.environment.len() {
+        if kept < template.entries {
             let gone = template.environment.keys().filter(|name| std::env::var_os(name).is_none());
             changes.extend(gone.map(|name| Change::Remove(name.clone()).into()));
         }

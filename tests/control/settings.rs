@@ -21,6 +21,7 @@ pub(crate) const ON_PROCESSES: &[Case] = cases![on PROCESSES =>
     environment_cleared,
     impossible_environment,
     directory,
+    directory_after_a_move,
     missing_directory,
     memory_limit_is_reported,
     memory_limit_ends_the_child,
@@ -138,6 +139,28 @@ fn directory(context: Context) -> Outcome {
     let tests = context.process().current_dir("tests").start((), here)?.join()?;
     assert_eq!(tests, here(()).join("tests"));
     std::fs::remove_dir(made)?;
+    Ok(())
+}
+
+/// Relative to where the parent is when it starts the child, not to where it was when the template started.
+fn directory_after_a_move(context: Context) -> Outcome {
+    let root = std::env::temp_dir().canonicalize()?;
+    for place in ["one/inner", "two/inner"] {
+        std::fs::create_dir_all(root.join(place))?;
+    }
+    std::env::set_current_dir(root.join("one"))?;
+    context.process().start((), here)?.join()?;
+    std::env::set_current_dir(root.join("two"))?;
+    let found = context.process().current_dir("inner").start((), here)?.join()?;
+    assert_eq!(found, root.join("two/inner"));
+    let pool = context.pool().workers(1).current_dir("inner").build()?;
+    std::env::set_current_dir(root.join("one"))?;
+    assert_eq!(pool.submit((), |(), ()| here(()))?.join()?, root.join("two/inner"));
+    drop(pool);
+    std::env::set_current_dir(&root)?;
+    for place in ["one", "two"] {
+        std::fs::remove_dir_all(root.join(place))?;
+    }
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use offspring::{Context, Stdio};
 
 use crate::cases;
-use crate::harness::{Case, Outcome, PROCESSES};
+use crate::harness::{Case, Outcome, PROCESSES, sleep_for_ever};
 
 pub(crate) const CASES: &[Case] = cases![on PROCESSES =>
     stdin_is_null_unless_said_otherwise,
@@ -22,7 +22,24 @@ pub(crate) const CASES: &[Case] = cases![on PROCESSES =>
     output_is_inherited_unless_said_otherwise,
     one_builder_many_children,
     output_before_a_panic,
+    a_thread_that_holds_standard_output,
 ];
+
+/// A child that has answered ends, whatever its threads hold.
+fn a_thread_that_holds_standard_output(context: Context) -> Outcome {
+    let child = context.process().start(5, |n: u8| {
+        let (held, holds) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let _lock = std::io::stdout().lock();
+            held.send(()).expect("somebody listens");
+            sleep_for_ever()
+        });
+        holds.recv().expect("it has the lock");
+        n
+    })?;
+    assert_eq!(child.join()?, 5);
+    Ok(())
+}
 
 fn link(number: i32) -> PathBuf {
     std::fs::read_link(format!("/proc/self/fd/{number}")).expect("it is open")

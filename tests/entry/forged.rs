@@ -38,8 +38,14 @@ const ORDINARY: &str = "ordinary main";
 pub(crate) fn ordinary() -> ExitCode {
     offspring::init();
     println!("{ORDINARY}");
-    ExitCode::SUCCESS
+    // SAFETY: integers.
+    let has = |number| unsafe { libc::fcntl(number, libc::F_GETFD) } == 0;
+    let kept = std::env::var_os(KEPT).is_none() || (has(3) && has(4));
+    if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
+
+/// The program must find its descriptors 3 and 4 as they were.
+const KEPT: &str = "OFFSPRING_TEST_KEPT";
 
 /// A note as this process would write it for a child.
 fn well_formed() -> String {
@@ -245,7 +251,12 @@ fn note_for_another_process(_: Context) -> Outcome {
             ("a TCP socket", vec![tcp().0.into()]),
         ];
         for (what, handed) in tries {
-            expect_ordinary(&format!("{parent}, {what}"), &run(&mut forge(&note, handed)));
+            let kept = handed.len() == 2;
+            let mut program = forge(&note, handed);
+            if kept {
+                program.env(KEPT, "1");
+            }
+            expect_ordinary(&format!("{parent}, {what}"), &run(&mut program));
         }
         // As in a real child whose parent died meanwhile: it ends, and does no work for anybody.
         let (ours, theirs) = UnixStream::pair()?;

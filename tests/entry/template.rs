@@ -20,6 +20,7 @@ pub(crate) const CASES: &[Case] = cases![on &[Context::ForkServer] =>
     template_left_stopped,
     a_child_is_ready,
     a_ready_child_is_killed,
+    a_ready_child_gets_signals_of_the_group,
     a_ready_child_learns_what_changed,
 ];
 
@@ -192,6 +193,19 @@ fn a_ready_child_is_killed(context: Context) -> Outcome {
         let child = context.process().start((), |()| std::process::id())?;
         assert_ne!(child.id(), pid);
         child.join()?;
+    }
+    Ok(())
+}
+
+/// They were sent to the program, not to who it will be.
+fn a_ready_child_gets_signals_of_the_group(context: Context) -> Outcome {
+    assert_eq!(add_one()?, 2);
+    for signal in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM, libc::SIGTERM, libc::SIGHUP] {
+        let pid = ready();
+        send_signal(pid, signal);
+        let child = context.process().start((), |()| std::process::id())?;
+        assert_eq!(child.id(), pid, "signal {signal}");
+        assert_eq!(child.join()?, pid, "signal {signal}");
     }
     Ok(())
 }

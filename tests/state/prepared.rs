@@ -18,6 +18,7 @@ pub(super) const CASES: &[Case] = cases![on &[Context::ForkServer] =>
     children_with_surroundings_of_their_own_make_their_own,
     a_template_that_is_killed,
     what_is_made_first_is_not_the_time_of_a_worker,
+    a_pool_with_a_relative_directory,
 ];
 
 /// Where builders write down in which process they ran: all processes of a case have one such place.
@@ -162,4 +163,18 @@ fn what_is_made_first_is_not_the_time_of_a_worker(context: Context) -> Outcome {
     assert_eq!(pool.submit((), |(), ()| *SLOW.get().expect("it is set"))?.join()?, 2500);
     assert_eq!(pool.shutdown()?.replaced(), 0);
     Ok(())
+}
+
+/// Its template works there itself, where it makes globals, and so do its workers, and not in a place below.
+fn a_pool_with_a_relative_directory(context: Context) -> Outcome {
+    let root = std::env::temp_dir().canonicalize()?;
+    std::fs::create_dir(root.join("inner"))?;
+    std::env::set_current_dir(&root)?;
+    NUMBER.set(7, number)?;
+    let pool = context.pool().workers(1).current_dir("inner").build()?;
+    let found = pool.submit((), |(), ()| std::env::current_dir().expect("it is there"))?.join()?;
+    assert_eq!(found, root.join("inner"));
+    pool.shutdown()?;
+    std::fs::remove_dir(root.join("inner"))?;
+    forget()
 }

@@ -8,6 +8,7 @@ use crate::os::program::is_privileged;
 use super::alone::Alone;
 use super::environment::{self, Change};
 use super::fd::{self, PrivateFd};
+use super::peer;
 use super::signal::Blocked;
 use super::spawn::FIRST_HANDED;
 
@@ -36,6 +37,13 @@ impl Entered {
     /// When there is no open descriptor at its place, or it was claimed before.
     pub fn claim(&self, which: Handed) -> io::Result<PrivateFd> {
         fd::claim(FIRST_HANDED + which as i32)
+    }
+
+    /// Whether one end of a pair of sockets of our own user is at its place, which may be somebody else's: nothing
+    /// happens to it.
+    #[must_use]
+    pub fn is_own_socket(&self, which: Handed) -> bool {
+        fd::look_at(FIRST_HANDED + which as i32, peer::is_own_user).unwrap_or(false)
     }
 }
 

@@ -261,6 +261,18 @@ pub fn fill_closed_standard() -> io::Result<()> {
     Ok(())
 }
 
+/// Looks at a descriptor that may be there, and may be anybody's. For as long as this process has one thread, as at its
+/// entry, nobody closes it meanwhile.
+pub(super) fn look_at<T>(
+    raw: RawFd,
+    look: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+) -> io::Result<T> {
+    // SAFETY: F_GETFD on any number is harmless: EBADF when it is closed.
+    super::checked(unsafe { libc::fcntl(raw, libc::F_GETFD) })?;
+    // SAFETY: it is open, as was just seen, and stays so for this call.
+    look(unsafe { BorrowedFd::borrow_raw(raw) })
+}
+
 /// Takes over a descriptor that this program was started with. Only for `entry`, which knows that the
 /// number was handed to this process and that nobody else in it was told of it.
 pub(super) fn claim(raw: RawFd) -> io::Result<PrivateFd> {

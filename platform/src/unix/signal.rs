@@ -75,8 +75,8 @@ pub fn reset_for_child() {
     }
 }
 
-/// Drops those signals to whole groups (of a terminal, and SIGTERM) that wait for being unblocked: they were
-/// sent to a child that was nobody yet, and are not for who it is going to be.
+/// Drops the signals that wait for being unblocked: they were sent, mostly to a whole group, to a child that was nobody
+/// yet, and are not for who it is going to be. To be followed by [`reset_for_child`].
 pub fn forget_pending() {
     let mut pending = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the place is valid for a set.
@@ -85,7 +85,7 @@ pub fn forget_pending() {
     }
     // SAFETY: filled by the call above.
     let pending = unsafe { pending.assume_init() };
-    for number in OF_TERMINALS.into_iter().chain([libc::SIGTERM]) {
+    for number in 1..=LAST {
         // SAFETY: the set is initialised.
         if unsafe { libc::sigismember(&raw const pending, number) } == 1 {
             // That is what drops it.
