@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use offspring::channel::{Selector, pipe};
 use offspring::{Context, ErrorKind, Sendable};
 
 use crate::harness::props::Scratch;
+use crate::harness::scarcity::limited;
 use crate::harness::{Case, Outcome};
 
 pub(crate) const CASES: &[Case] = crate::cases![
@@ -20,6 +22,7 @@ pub(crate) const CASES: &[Case] = crate::cases![
     results_bring_them_back,
     files_in_the_state_of_workers,
     outside_of_what_is_sent,
+    no_descriptor_for_what_arrives,
 ];
 
 fn file(scratch: &Scratch) -> std::io::Result<File> {
@@ -199,5 +202,40 @@ fn outside_of_what_is_sent(_: Context) -> Outcome {
     );
     let text = error.unwrap_err().to_string();
     assert!(text.contains("only in what offspring sends"), "{text}");
+    Ok(())
+}
+
+/// Whoever receives is told, also if a selector or a sender met it; and what is sent meanwhile arrives once.
+fn no_descriptor_for_what_arrives(_: Context) -> Outcome {
+    // As a limit, it leaves none.
+    let free = || File::open("/dev/null").map(|file| u64::from(file.as_raw_fd().unsigned_abs()));
+    let with_a_file = || -> Result<_, Box<dyn std::error::Error>> {
+        let (ours, theirs) = pipe::<Vec<u8>, Sendable<File>>()?;
+        theirs.send(Sendable::new(File::open("/dev/null")?))?;
+        Ok((ours, theirs))
+    };
+    let (ours, theirs) = with_a_file()?;
+    let mut selector = Selector::new();
+    selector.pipe(&ours);
+    limited(libc::RLIMIT_NOFILE, free()?, || selector.wait())?;
+    drop(selector);
+    let error = ours.recv().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::System, "{error}");
+    assert_eq!(ours.recv().unwrap_err().kind(), ErrorKind::Closed, "nothing can follow");
+    drop(theirs);
+
+    let (ours, theirs) = with_a_file()?;
+    let bytes = std::thread::scope(|scope| -> Result<_, Box<dyn std::error::Error>> {
+        // More than the system holds, so that who sends looks at what arrives.
+        let receiver = scope.spawn(|| theirs.recv());
+        limited(libc::RLIMIT_NOFILE, free()?, || ours.send(vec![1; 8 << 20]))?;
+        Ok(receiver.join().expect("it receives")?)
+    })?;
+    assert_eq!(bytes.len(), 8 << 20);
+    let error = ours.recv().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::System, "{error}");
+    drop(ours);
+    let error = theirs.recv().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed, "nothing came twice");
     Ok(())
 }

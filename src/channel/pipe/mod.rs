@@ -187,11 +187,15 @@ impl<A: Serialize + 'static, B> End<A, B> {
     /// Sends all that waits, or with `room` waits until something could be sent.
     fn flush(&self, turn: &Turn<'_>, limit: Option<Instant>, room: bool) -> Result<(), Error> {
         let system = |error| Error::system(SENDING, error);
-        let (mut can_write, mut held_up) = (false, false);
+        let (mut can_write, mut held_up, mut may_read) = (false, false, true);
         loop {
             let (socket, reads) = {
                 let mut link = self.link();
-                link.flush().map_err(system)?;
+                if let Err(error) = link.flush() {
+                    // A part of the message may be on its way, and nobody will send the rest.
+                    let _ = link.borrow().and_then(offspring_platform::socket::hang_up);
+                    return Err(Error::system(SENDING, error).detail("the pipe was closed"));
+                }
                 if link.has_lost() {
                     return Err(Error::new(ErrorKind::Closed, SENDING)
                         .detail("the other end is gone, or was when earlier messages were sent"));
@@ -199,7 +203,7 @@ impl<A: Serialize + 'static, B> End<A, B> {
                 if !link.has_output() && (can_write || !room) {
                     return Ok(());
                 }
-                (link.socket(), link.is_open() && link.waiting() < KEPT)
+                (link.socket(), may_read && link.is_open() && link.waiting() < KEPT)
             };
             let socket = socket.borrow().map_err(system)?;
             let mut interest = [Interest::writable_and_readable(socket, reads)];
@@ -224,7 +228,11 @@ impl<A: Serialize + 'static, B> End<A, B> {
                 turn.held_up();
             }
             if reads && interest[0].can_read() {
-                self.link().fill().map_err(|broken| broke(broken, SENDING))?;
+                if let Err(broken) = self.link().fill() {
+                    // For whoever receives: this message is not what it concerns.
+                    *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(broken);
+                    may_read = false;
+                }
             }
         }
     }
@@ -272,9 +280,11 @@ impl<A, B: DeserializeOwned + 'static> End<A, B> {
         loop {
             let socket = {
                 let mut link = self.link();
-                if link.waiting() == 0 && link.is_open() {
+                if link.waiting() == 0 {
                     let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner).take();
                     fault.map_or(Ok(()), Err).map_err(|broken| broke(broken, RECEIVING))?;
+                }
+                if link.waiting() == 0 && link.is_open() {
                     link.fill_to_frame().map_err(|broken| broke(broken, RECEIVING))?;
                 }
                 if let Some(frame) = link.next() {
