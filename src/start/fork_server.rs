@@ -1,13 +1,18 @@
 //! By fork server: a copy of a fresh template of the same program.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use offspring_platform::fd;
 
 use super::{Ending, Message, Started, Wanted, tell_surroundings};
 use crate::codec::Encoded;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::launch::message::{Bytes, Launch};
-use crate::launch::{self, DOING, Specification, failed};
+
+use crate::launch::{self, DOING, Specification, Stream, failed};
 use crate::link::Kind;
 use crate::logging::{self, Attached};
 use crate::state::Mentions;
@@ -36,6 +41,8 @@ pub(super) fn start(
         told.directory = Some(Bytes::of_path(&directory));
     }
     told.environment = template::environment_since_start(&home, limit)?;
+    let specification = &with_streams_of_now(specification, &home)?;
+    let wanted = Wanted { specification, ..wanted };
     let mut sent = Encoded::default();
     let fail = |error| failed(Context::ForkServer, "the system refused", error);
     tell_surroundings(&mut told, wanted, &mut sent).map_err(fail)?;
@@ -57,6 +64,23 @@ pub(super) fn start(
     let _ = started.link.flush();
     template::keep_spare(&home, limit);
     Ok(started)
+}
+
+/// With the standard streams of this process, where it has others since the template was started, whose a child has.
+fn with_streams_of_now<'a>(
+    specification: &'a Specification,
+    home: &Home,
+) -> Result<Cow<'a, Specification>, Error> {
+    let moved = template::streams_since_start(home, specification.start_timeout)?;
+    let mut now = Cow::Borrowed(specification);
+    for (number, moved) in moved.into_iter().enumerate() {
+        if moved && matches!(specification.standard[number], Stream::Inherit) {
+            // One that was closed is nothing to a forked child, too.
+            let open = fd::duplicate_standard(number).map(|fd| Stream::Open(Arc::new(fd)));
+            now.to_mut().standard[number] = open.unwrap_or(Stream::Null);
+        }
+    }
+    Ok(now)
 }
 
 /// A child that waits to be told what to be, of the template that has the globals if there is one.

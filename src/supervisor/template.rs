@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use offspring_platform::descriptors;
 use offspring_platform::environment::Change;
+use offspring_platform::fd::Standards;
 use offspring_platform::lifeline::{self, Keeper};
 use offspring_platform::watch::Watch;
 
@@ -37,6 +38,8 @@ pub(super) struct Template {
     environment: HashMap<OsString, OsString>,
     /// How many entries that were: a name may be there more than once.
     entries: usize,
+    /// Its standard streams, which are those that this process had then.
+    standards: Standards,
 }
 
 /// Numbers children, also those of a later template: a handle of one that is gone means nobody else.
@@ -62,9 +65,10 @@ impl Template {
     pub(super) fn start(limit: Duration, name: &str) -> Result<Self, Error> {
         let all: Vec<_> = std::env::vars_os().collect();
         let (entries, environment) = (all.len(), all.into_iter().collect());
+        let standards = Standards::now();
         let specification = Specification { start_timeout: limit, ..Specification::default() };
         let supervisor = Supervisor::start(Context::ForkServer, &specification, name, None)?;
-        Ok(Self { supervisor, spare: None, environment, entries })
+        Ok(Self { supervisor, spare: None, environment, entries, standards })
     }
 
     /// Whether it is alive, as far as anybody can tell.
@@ -120,6 +124,11 @@ pub(crate) fn present() -> Option<(i32, bool)> {
     let place = lock();
     let template = place.as_ref().filter(|template| template.supervisor.is_ours())?;
     Some((template.supervisor.pid, template.spare.is_some()))
+}
+
+/// Which standard streams of this process are others than when the template was started.
+pub(crate) fn streams_since_start(home: &Home, limit: Duration) -> Result<[bool; 3], Error> {
+    with(home, limit, |template| Ok(Standards::now().differ(&template.standards)))
 }
 
 /// What changed in this process's environment since the template was started.

@@ -1,12 +1,12 @@
 //! Standard input, output and error of children.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::io::{Read, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
-use offspring::{Context, Stdio};
+use offspring::{Context, Process, Stdio};
 
 use crate::cases;
 use crate::harness::{Case, Outcome, PROCESSES, sleep_for_ever};
@@ -23,6 +23,7 @@ pub(crate) const CASES: &[Case] = cases![on PROCESSES =>
     one_builder_many_children,
     output_before_a_panic,
     a_thread_that_holds_standard_output,
+    output_of_a_parent_that_was_redirected,
 ];
 
 /// A child that has answered ends, whatever its threads hold.
@@ -38,6 +39,28 @@ fn a_thread_that_holds_standard_output(context: Context) -> Outcome {
         n
     })?;
     assert_eq!(child.join()?, 5);
+    Ok(())
+}
+
+/// What is inherited is what the parent has now, not what it had when the template started.
+fn output_of_a_parent_that_was_redirected(context: Context) -> Outcome {
+    context.process().start((), |()| ())?.join()?;
+    let file = scratch("output")?;
+    let before = std::io::stdout().as_fd().try_clone_to_owned()?;
+    // SAFETY: integers.
+    assert_eq!(unsafe { libc::dup2(file.as_raw_fd(), 1) }, 1);
+    let ended = context
+        .process()
+        .start((), |()| writeln!(std::io::stdout(), "to the file").is_ok())
+        .and_then(Process::join);
+    // SAFETY: integers.
+    assert_eq!(unsafe { libc::dup2(before.as_raw_fd(), 1) }, 1);
+    assert!(ended?);
+    let mut text = String::new();
+    let mut file = file;
+    file.rewind()?;
+    file.read_to_string(&mut text)?;
+    assert_eq!(text, "to the file\n");
     Ok(())
 }
 

@@ -261,6 +261,40 @@ pub fn fill_closed_standard() -> io::Result<()> {
     Ok(())
 }
 
+/// What stands behind each of the standard descriptors; `None` where that is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standards([Option<(libc::dev_t, libc::ino_t)>; 3]);
+
+impl Standards {
+    /// Those of this process, now.
+    #[must_use]
+    pub fn now() -> Self {
+        let of = |fd: BorrowedFd<'_>| {
+            nix::sys::stat::fstat(fd).ok().map(|stat| (stat.st_dev, stat.st_ino))
+        };
+        Self([of(io::stdin().as_fd()), of(io::stdout().as_fd()), of(io::stderr().as_fd())])
+    }
+
+    /// Which of them are others in `then`.
+    #[must_use]
+    pub fn differ(&self, then: &Self) -> [bool; 3] {
+        [0, 1, 2].map(|number| self.0[number] != then.0[number])
+    }
+}
+
+/// A duplicate of a standard descriptor of this process.
+///
+/// # Errors
+///
+/// When it is closed, or there is no descriptor left.
+pub fn duplicate_standard(number: usize) -> io::Result<OwnedFd> {
+    match number {
+        0 => duplicate(io::stdin().as_fd()),
+        1 => duplicate(io::stdout().as_fd()),
+        _ => duplicate(io::stderr().as_fd()),
+    }
+}
+
 /// Looks at a descriptor that may be there, and may be anybody's. For as long as this process has one thread, as at its
 /// entry, nobody closes it meanwhile.
 pub(super) fn look_at<T>(
