@@ -1,12 +1,13 @@
 //! Selectors: what is ready, in turns, with limits, and what is closed.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use offspring::channel::{End, Receiver, Selector, Sender, pipe, queue, queue_of_bytes};
-use offspring::{Context, ErrorKind};
+use offspring::{Context, ErrorKind, Sendable};
 
 use crate::harness::{Case, Outcome};
 
@@ -16,6 +17,7 @@ pub(crate) const CASES: &[Case] = crate::cases![
     closed_is_ready,
     limits_of_selectors,
     room_in_queues,
+    a_ring_that_nobody_took_out,
     room_in_pipes,
     taken_by_somebody_else,
     tasks_beside_a_queue,
@@ -247,6 +249,24 @@ fn room_in_queues(_: Context) -> Outcome {
     assert_eq!(selector.wait()?, 0);
     small.try_send(3)?;
     assert_eq!(selector.try_wait()?, None);
+    Ok(())
+}
+
+/// The kernel tells receivers of a connection that was reset before it gives them what was sent.
+fn a_ring_that_nobody_took_out(_: Context) -> Outcome {
+    let (sender, receiver) = queue::<Sendable<File>>(1)?;
+    let file = || File::open("/dev/null").map(Sendable::new);
+    sender.send(file()?)?;
+    let mut selector = Selector::new();
+    selector.sender(&sender);
+    // So that it is known to be polled for room.
+    assert_eq!(selector.wait_timeout(Duration::from_millis(10))?, None);
+    receiver.recv()?;
+    sender.send(file()?)?;
+    drop(selector);
+    drop(sender);
+    receiver.recv()?;
+    assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Closed);
     Ok(())
 }
 

@@ -47,13 +47,21 @@ impl Core {
 /// Receives what is marked with one number; `None` when nothing is there.
 pub(super) fn receive_marked(socket: BorrowedFd<'_>) -> io::Result<Option<(u64, Vec<OwnedFd>)>> {
     let (mut mark, mut fds) = ([0; 8], Vec::new());
-    match socket::receive_message(socket, &mut mark, &mut fds) {
+    let is_reset = |received: &io::Result<usize>| {
+        received.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset)
+    };
+    let mut received = socket::receive_message(socket, &mut mark, &mut fds);
+    // The other side is gone, and did not take out what this one rang. Linux says so once, and before it gives what
+    // the other side had sent.
+    if is_reset(&received) {
+        received = socket::receive_message(socket, &mut mark, &mut fds);
+    }
+    match received {
+        _ if is_reset(&received) => Ok(None),
         Ok(8) => Ok(Some((u64::from_ne_bytes(mark), fds))),
         Ok(0) => Ok(None),
         Ok(_) => Err(io::Error::other("a mark was cut short")),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        // The other side is gone, and did not take out what this one rang.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
         Err(error) => Err(error),
     }
 }
