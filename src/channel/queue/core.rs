@@ -174,7 +174,8 @@ impl Core {
         self.word(ATTEMPTS).fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Takes the lock. `None`: somebody else has it all the time; it may be stopped.
+    /// Takes the lock. `None`: somebody else has it all the time; it may be stopped. The limit has passed then, so
+    /// who was to make attempts until then must make no other: each would wait so long for the lock.
     pub(super) fn lock(
         &self,
         limit: Option<Instant>,

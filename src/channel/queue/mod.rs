@@ -5,6 +5,8 @@ mod core;
 mod receiver;
 mod sender;
 
+use std::io;
+
 use offspring_platform::descriptors;
 use offspring_platform::fd::PrivateFd;
 use serde::Serialize;
@@ -56,12 +58,54 @@ where
         return Err(Error::new(ErrorKind::Invalid, doing)
             .detail("a queue without room could never pass anything on"));
     }
-    let make = || {
-        let core = Core::new(capacity as u64, bytes as u64)?;
-        let (sending, receiving) = descriptors::message_pair()?;
-        let sending = PrivateFd::capturable(sending.into_owned()?)?;
-        let receiving = PrivateFd::capturable(receiving.into_owned()?)?;
-        Ok((Sender::new(core.clone(), sending), Receiver::new(core, receiving)))
-    };
-    make().map_err(|error| refused(doing, error))
+    let core = Core::new(capacity as u64, bytes as u64);
+    core.and_then(ends).map_err(|error| refused(doing, error))
+}
+
+fn ends<T>(core: Core) -> io::Result<(Sender<T>, Receiver<T>)> {
+    let (sending, receiving) = descriptors::message_pair()?;
+    let sending = PrivateFd::capturable(sending.into_owned()?)?;
+    let receiving = PrivateFd::capturable(receiving.into_owned()?)?;
+    Ok((Sender::new(core.clone(), sending), Receiver::new(core, receiving)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Runs something in another thread while this one has the lock, as long as somebody would who is stopped.
+    fn while_it_is_held<R: Send + 'static>(
+        core: &Core,
+        run: impl FnOnce() -> R + Send + 'static,
+    ) -> R {
+        let held = core.lock(None, "").unwrap().unwrap();
+        let (done, result) = mpsc::channel();
+        std::thread::spawn(move || done.send(run()));
+        // Far less than a wait for the lock at each of 50 looks takes; the limits are of milliseconds.
+        let result = result.recv_timeout(Duration::from_secs(5));
+        drop(held);
+        result.expect("it comes back while somebody else has the lock")
+    }
+
+    #[test]
+    fn limits_hold_while_somebody_has_the_lock() {
+        const LIMIT: Duration = Duration::from_millis(10);
+        let core = Core::new(1, 1000).unwrap();
+        let (sender, receiver) = ends::<u8>(core.clone()).unwrap();
+        let sending = sender.clone();
+        let late = while_it_is_held(&core, move || sending.send_timeout(1, LIMIT)).unwrap_err();
+        assert_eq!((late.kind(), late.into_message()), (ErrorKind::TimedOut, 1));
+        sender.send(1).unwrap();
+        // Full, and held.
+        let sending = sender.clone();
+        let late = while_it_is_held(&core, move || sending.send_timeout(2, LIMIT)).unwrap_err();
+        assert_eq!((late.kind(), late.into_message()), (ErrorKind::TimedOut, 2));
+        let receiving = receiver.clone();
+        let nothing = while_it_is_held(&core, move || receiving.recv_timeout(LIMIT));
+        assert_eq!(nothing.unwrap(), None);
+        assert_eq!(receiver.recv().unwrap(), 1);
+    }
 }

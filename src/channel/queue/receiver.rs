@@ -44,6 +44,8 @@ struct Arrived {
 enum Attempt {
     Message(Arrived),
     Empty,
+    /// Others had the lock, also when the limit had passed.
+    HeldUp,
     Closed,
 }
 
@@ -122,7 +124,7 @@ impl<T: DeserializeOwned + 'static> Receiver<T> {
     pub fn try_recv(&self) -> Result<Option<T>, Error> {
         match self.attempt(Some(Instant::now()))? {
             Attempt::Message(arrived) => decoded(arrived).map(Some),
-            Attempt::Empty => Ok(None),
+            Attempt::Empty | Attempt::HeldUp => Ok(None),
             Attempt::Closed => Err(closed()),
         }
     }
@@ -158,7 +160,7 @@ impl<T: DeserializeOwned + 'static> Receiver<T> {
             }
         });
         match found.transpose()? {
-            None | Some(Attempt::Empty) => Ok(None),
+            None | Some(Attempt::Empty | Attempt::HeldUp) => Ok(None),
             Some(Attempt::Closed) => Err(closed()),
             Some(Attempt::Message(arrived)) => decoded(arrived).map(Some),
         }
@@ -167,7 +169,7 @@ impl<T: DeserializeOwned + 'static> Receiver<T> {
     fn attempt(&self, limit: Option<Instant>) -> Result<Attempt, Error> {
         let system = |error| Error::system(DOING, error);
         let socket = self.end.socket().and_then(PrivateFd::borrow).map_err(system)?;
-        let Some(held) = self.core.lock(limit, DOING)? else { return Ok(Attempt::Empty) };
+        let Some(held) = self.core.lock(limit, DOING)? else { return Ok(Attempt::HeldUp) };
         let state = self.core.state();
         if state.messages == 0 {
             if self.core.may_have_stray() {

@@ -71,6 +71,8 @@ const DOING: &str = "send a message through a queue";
 enum Attempt {
     Sent,
     Full,
+    /// Others had the lock, also when the limit had passed.
+    HeldUp,
 }
 
 impl<T> Sender<T> {
@@ -205,22 +207,28 @@ impl<T: Serialize + 'static> Sender<T> {
                 if full && (2..=50).contains(&looks) {
                     return None;
                 }
-                finished(self.attempt(&encoded, limit))
+                match self.attempt(&encoded, limit) {
+                    Ok(Attempt::Full) => None,
+                    other => Some(other),
+                }
             })
         } else {
-            finished(self.attempt(&encoded, limit))
+            Some(self.attempt(&encoded, limit))
         };
+        let late = if wait { ErrorKind::TimedOut } else { ErrorKind::Busy };
         let error = match sent {
-            Some(Ok(())) => {
+            Some(Ok(Attempt::Sent)) => {
                 self.end.refused.store(0, Ordering::Relaxed);
                 return Ok(());
             }
             Some(Err(error)) => error,
-            None => {
+            Some(Ok(Attempt::HeldUp)) => {
+                Error::new(late, DOING).detail("others had the lock of the queue all the time")
+            }
+            None | Some(Ok(Attempt::Full)) => {
                 self.end.refused.store(encoded.bytes.len() as u64, Ordering::Relaxed);
-                let kind = if wait { ErrorKind::TimedOut } else { ErrorKind::Busy };
                 let state = self.core.state();
-                Error::new(kind, DOING).detail(format!(
+                Error::new(late, DOING).detail(format!(
                     "there was no room for {} bytes: {} of at most {} messages wait, {} of at most {} bytes",
                     encoded.bytes.len(),
                     state.messages,
@@ -240,7 +248,7 @@ impl<T: Serialize + 'static> Sender<T> {
         if core::has_hung_up(socket).map_err(system)? {
             return Err(closed());
         }
-        let Some(_held) = self.core.lock(limit, DOING)? else { return Ok(Attempt::Full) };
+        let Some(_held) = self.core.lock(limit, DOING)? else { return Ok(Attempt::HeldUp) };
         let length = encoded.bytes.len() as u64;
         let Some(state) = self.core.room_for(length) else { return Ok(Attempt::Full) };
         let mut attempt = 0;
@@ -294,15 +302,6 @@ impl<T: Serialize + 'static> Sender<T> {
         waiting::made_room(self.core.region.word(ITEMS), Whom::One);
         self.core.ring(POLLED_FOR_ITEMS, socket);
         Ok(Attempt::Sent)
-    }
-}
-
-/// `None` while there is no room.
-fn finished(attempt: Result<Attempt, Error>) -> Option<Result<(), Error>> {
-    match attempt {
-        Ok(Attempt::Sent) => Some(Ok(())),
-        Ok(Attempt::Full) => None,
-        Err(error) => Some(Err(error)),
     }
 }
 
