@@ -1,15 +1,21 @@
 //! Messages with descriptors where the system gives a queue's socket the smallest buffer that there is.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
 
-use offspring::channel::{Receiver, Sender, queue};
+use offspring::channel::{Receiver, Selector, Sender, queue};
 use offspring::{Context, ErrorKind, SharedSlice};
 
 use crate::harness::{Case, Outcome, PROCESSES as ISOLATED};
 
 pub(crate) const CASES: &[Case] = crate::cases![all_descriptors_of_a_message];
 
-pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED => more_messages_than_fit];
+pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
+    more_messages_than_fit,
+];
+
+const SHORT: Duration = Duration::from_millis(50);
+const LONG: Duration = Duration::from_secs(60);
 
 type Tables = Vec<SharedSlice<u64>>;
 
@@ -78,6 +84,13 @@ fn more_messages_than_fit(context: Context) -> Outcome {
     };
     assert_eq!(refused.kind(), ErrorKind::Busy, "after {sent}: {refused}");
     assert!((1..100).contains(&sent), "{sent} messages of a table fit");
+    // There is room for more messages, and none for descriptors until one is taken.
+    let mut selector = Selector::new();
+    selector.sender(&sender);
+    assert_eq!(selector.wait_timeout(SHORT)?, None, "after {sent}");
+    assert_eq!(receiver.recv()?[0][0], 0);
+    assert_eq!(selector.wait_timeout(LONG)?, Some(0), "after {sent}");
+    drop(selector);
     let child = context.process().start(receiver, |receiver: Receiver<Tables>| {
         receiver.iter().map(|tables| tables.unwrap()[0][0]).collect::<Vec<_>>()
     })?;
@@ -87,6 +100,6 @@ fn more_messages_than_fit(context: Context) -> Outcome {
     }
     drop(sender);
     let came = child.join()?;
-    assert!(came.iter().copied().eq(0..300), "{sent} fitted, came: {came:?}");
+    assert!(came.iter().copied().eq(1..300), "{sent} fitted, came: {came:?}");
     Ok(())
 }

@@ -12,7 +12,6 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::atomic::Ordering;
 
 use offspring_platform::fd::PrivateFd;
 use offspring_platform::poll::Interest;
@@ -100,7 +99,7 @@ impl<'a> Watch<'a> {
     pub(crate) fn has_any(&self) -> bool {
         let state = self.core.state();
         if self.for_room {
-            self.core.fits(&state, self.end.refused.load(Ordering::Relaxed).max(1))
+            self.end.missing.has_come(self.core, &state)
         } else {
             state.messages != 0
         }

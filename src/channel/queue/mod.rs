@@ -2,6 +2,7 @@
 
 mod bell;
 mod core;
+mod missing;
 mod receiver;
 mod sender;
 

@@ -5,7 +5,6 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use offspring_platform::fd::PrivateFd;
@@ -16,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::bell::Watch;
 use super::core::{self, Core, FINISHED, Head, ITEMS, POLLED_FOR_ITEMS, ROOM, SLICE, State};
+use super::missing::{Lack, Missing};
 use crate::channel::refused::SendError;
 use crate::channel::travel::{put, put_end, take};
 use crate::codec::descriptors::Carried;
@@ -40,15 +40,12 @@ pub(super) struct End {
     core: Core,
     /// Who may wait to see that this is closed.
     others: usize,
-    /// How many bytes the last message had for which there was no room; those who wait for room beside other
-    /// things wait for that much.
-    pub(super) refused: AtomicU64,
+    pub(super) missing: Missing,
 }
 
 impl End {
     pub(super) fn new(socket: PrivateFd, core: &Core, others: usize) -> Self {
-        let refused = AtomicU64::new(0);
-        Self { socket: Some(socket), core: core.clone(), others, refused }
+        Self { socket: Some(socket), core: core.clone(), others, missing: Missing::nothing() }
     }
 
     pub(super) fn socket(&self) -> io::Result<&PrivateFd> {
@@ -70,7 +67,7 @@ const DOING: &str = "send a message through a queue";
 /// What one attempt to send came to.
 enum Attempt {
     Sent,
-    Full,
+    Full(Lack),
     /// Others had the lock, also when the limit had passed.
     HeldUp,
 }
@@ -199,6 +196,14 @@ impl<T: Serialize + 'static> Sender<T> {
         };
         let word = self.core.region.word(ROOM);
         let mut looks = 0u32;
+        let mut lack = None;
+        let mut attempt = || match self.attempt(&encoded, limit) {
+            Ok(Attempt::Full(why)) => {
+                lack = Some(why);
+                None
+            }
+            other => Some(other),
+        };
         let sent = if wait {
             waiting::until(word, limit, SLICE, || {
                 looks += 1;
@@ -207,26 +212,25 @@ impl<T: Serialize + 'static> Sender<T> {
                 if full && (2..=50).contains(&looks) {
                     return None;
                 }
-                match self.attempt(&encoded, limit) {
-                    Ok(Attempt::Full) => None,
-                    other => Some(other),
-                }
+                attempt()
             })
         } else {
-            Some(self.attempt(&encoded, limit))
+            attempt()
         };
+        if let Some(lack) = lack {
+            self.end.missing.note(lack);
+        }
         let late = if wait { ErrorKind::TimedOut } else { ErrorKind::Busy };
         let error = match sent {
             Some(Ok(Attempt::Sent)) => {
-                self.end.refused.store(0, Ordering::Relaxed);
+                self.end.missing.clear();
                 return Ok(());
             }
             Some(Err(error)) => error,
             Some(Ok(Attempt::HeldUp)) => {
                 Error::new(late, DOING).detail("others had the lock of the queue all the time")
             }
-            None | Some(Ok(Attempt::Full)) => {
-                self.end.refused.store(encoded.bytes.len() as u64, Ordering::Relaxed);
+            None | Some(Ok(Attempt::Full(_))) => {
                 let state = self.core.state();
                 Error::new(late, DOING).detail(format!(
                     "there was no room for {} bytes: {} of at most {} messages wait, {} of at most {} bytes",
@@ -250,7 +254,9 @@ impl<T: Serialize + 'static> Sender<T> {
         }
         let Some(_held) = self.core.lock(limit, DOING)? else { return Ok(Attempt::HeldUp) };
         let length = encoded.bytes.len() as u64;
-        let Some(state) = self.core.room_for(length) else { return Ok(Attempt::Full) };
+        let Some(state) = self.core.room_for(length) else {
+            return Ok(Attempt::Full(Lack::of_bytes(length)));
+        };
         let mut attempt = 0;
         for some in encoded.descriptors.chunks(socket::MOST_IN_MESSAGE) {
             if attempt == 0 {
@@ -263,7 +269,7 @@ impl<T: Serialize + 'static> Sender<T> {
                     // No room for descriptors. Receivers sort out what went ahead in vain.
                     self.core.set_stray(true);
                     waiting::made_room(self.core.region.word(ITEMS), Whom::One);
-                    return Ok(Attempt::Full);
+                    return Ok(Attempt::Full(Lack::of_descriptors(length, &state)));
                 }
                 // The last receiver has gone; older kernels say so with other words while it goes.
                 Err(error)

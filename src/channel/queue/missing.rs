@@ -1,0 +1,62 @@
+//! What a sender had no room for: those who wait for room beside other things wait for that.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::core::{Core, State};
+
+/// Why there was no room for a message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lack {
+    bytes: u64,
+    /// Where the first message began, and the next one would have. While nobody takes a message the first stays, and
+    /// the second goes on.
+    head: u64,
+    tail: u64,
+}
+
+impl Lack {
+    const NOTHING: Self = Self::of_bytes(0);
+
+    /// There was no room for so many bytes.
+    pub(super) const fn of_bytes(bytes: u64) -> Self {
+        Self { bytes, head: u64::MAX, tail: u64::MAX }
+    }
+
+    /// There was room for so many bytes, and none in the socket for their descriptors.
+    pub(super) fn of_descriptors(bytes: u64, state: &State) -> Self {
+        Self { bytes, head: state.head, tail: state.tail }
+    }
+
+    /// Whether there may be room now.
+    fn is_over(self, core: &Core, state: &State) -> bool {
+        let nobody_took_any = state.head == self.head && state.tail >= self.tail;
+        (state.messages == 0 || !nobody_took_any) && core.fits(state, self.bytes.max(1))
+    }
+}
+
+/// What the last message lacked that was refused in this process. Who looks at half of it looks again after a slice.
+#[derive(Debug)]
+pub(super) struct Missing([AtomicU64; 3]);
+
+impl Missing {
+    pub(super) fn nothing() -> Self {
+        let Lack { bytes, head, tail } = Lack::NOTHING;
+        Self([bytes, head, tail].map(AtomicU64::new))
+    }
+
+    pub(super) fn clear(&self) {
+        self.note(Lack::NOTHING);
+    }
+
+    pub(super) fn note(&self, lack: Lack) {
+        for (word, value) in self.0.iter().zip([lack.bytes, lack.head, lack.tail]) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether there may be room for it now.
+    pub(super) fn has_come(&self, core: &Core, state: &State) -> bool {
+        let [bytes, head, tail] = self.0.each_ref().map(|word| word.load(Ordering::Relaxed));
+        Lack { bytes, head, tail }.is_over(core, state)
+    }
+}
