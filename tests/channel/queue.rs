@@ -3,15 +3,17 @@
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use offspring::channel::{self, Receiver, Sender, queue, queue_of_bytes};
+use offspring::channel::{self, Receiver, Selector, Sender, queue, queue_of_bytes};
 use offspring::{Context, ErrorKind, Sendable, SharedSlice};
 
+use crate::harness::scarcity::limited;
 use crate::harness::{Case, Outcome, PROCESSES as ISOLATED, eventually};
 
 pub(crate) const CASES: &[Case] = crate::cases![
     in_order_through_a_process,
     the_capacity_is_exact,
     bytes_are_bounded,
+    a_limit_for_the_size_of_files,
     limits_of_time,
     closed_by_the_last_end,
     every_size,
@@ -103,6 +105,44 @@ fn bytes_are_bounded(context: Context) -> Outcome {
     assert_eq!(sender.try_send(vec![7; 1]).unwrap_err().kind(), ErrorKind::Busy);
     assert_eq!(receiver.recv()?, vec![9; 8 << 20]);
     Ok(())
+}
+
+/// What passes through it in all is more than a file may have.
+fn a_limit_for_the_size_of_files(_: Context) -> Outcome {
+    let (sender, receiver) = queue::<Vec<u8>>(4)?;
+    let message = |n: u8| vec![n; 10 << 10];
+    limited(libc::RLIMIT_FSIZE, 64 << 10, || {
+        let (mut sent, mut taken, mut refused) = (1, 0, 0);
+        sender.send(message(0))?;
+        while taken < 20 {
+            // One that has no room in an empty queue either is not waited for.
+            let never = sender.send(vec![0; 64 << 10]).unwrap_err();
+            assert_eq!(never.kind(), ErrorKind::System, "{never}");
+            match sender.try_send(message(sent)) {
+                Ok(()) => sent += 1,
+                Err(full) => {
+                    assert_eq!(full.kind(), ErrorKind::Busy, "{sent} sent: {full}");
+                    let late = sender.send_timeout(full.into_message(), SHORT).unwrap_err();
+                    assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
+                    let mut selector = Selector::new();
+                    selector.sender(&sender);
+                    for n in taken..sent {
+                        assert_eq!(selector.wait_timeout(SHORT)?, None, "{n} of {sent}");
+                        assert_eq!(receiver.recv()?, message(n));
+                    }
+                    assert_eq!(selector.wait_timeout(LONG)?, Some(0), "it is empty");
+                    sender.send(late.into_message())?;
+                    (taken, sent, refused) = (sent, sent + 1, refused + 1);
+                }
+            }
+            if sent - taken > 1 {
+                assert_eq!(receiver.recv()?, message(taken));
+                taken += 1;
+            }
+        }
+        assert!(refused > 1, "it never was full");
+        Ok(())
+    })
 }
 
 fn limits_of_time(_: Context) -> Outcome {

@@ -42,14 +42,23 @@ impl Spool {
         Self(File::from(fd))
     }
 
-    /// Writes all of `bytes` from the place `at` on.
+    /// Writes all of `parts`, one behind the other, from the place `at` on.
     ///
     /// # Errors
     ///
     /// When there is no room.
-    pub fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        check_file_size(at + bytes.len() as u64)?;
-        self.0.write_all_at(bytes, at)
+    pub fn write(&self, at: u64, parts: [&[u8]; 2]) -> io::Result<()> {
+        let [first, second] = parts;
+        let between = at + first.len() as u64;
+        check_file_size(between + second.len() as u64)?;
+        self.0.write_all_at(first, at)?;
+        self.0.write_all_at(second, between)
+    }
+
+    /// Whether the limit for the size of files (`ulimit -f`) lets this process write up to the place `end`.
+    #[must_use]
+    pub fn may_reach(&self, end: u64) -> bool {
+        check_file_size(end).is_ok()
     }
 
     /// Fills `into` from the place `at` on.

@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::core::{Core, State};
 
+/// It does not matter where the first message begins.
+const ANYWHERE: u64 = u64::MAX;
+
 /// Why there was no room for a message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lack {
@@ -19,7 +22,7 @@ impl Lack {
 
     /// There was no room for so many bytes.
     pub(super) const fn of_bytes(bytes: u64) -> Self {
-        Self { bytes, head: u64::MAX, tail: u64::MAX }
+        Self { bytes, head: ANYWHERE, tail: u64::MAX }
     }
 
     /// There was room for so many bytes, and none in the socket for their descriptors.
@@ -27,10 +30,17 @@ impl Lack {
         Self { bytes, head: state.head, tail: state.tail }
     }
 
+    /// There was room for so many bytes, but not so far behind. There is none until the queue begins anew, when it
+    /// was empty.
+    pub(super) fn of_place(bytes: u64, state: &State) -> Self {
+        Self { bytes, head: ANYWHERE, tail: state.tail }
+    }
+
     /// Whether there may be room now.
     fn is_over(self, core: &Core, state: &State) -> bool {
-        let nobody_took_any = state.head == self.head && state.tail >= self.tail;
-        (state.messages == 0 || !nobody_took_any) && core.fits(state, self.bytes.max(1))
+        let is_as_then =
+            (self.head == ANYWHERE || self.head == state.head) && state.tail >= self.tail;
+        (state.messages == 0 || !is_as_then) && core.fits(state, self.bytes.max(1))
     }
 }
 

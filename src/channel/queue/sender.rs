@@ -257,6 +257,12 @@ impl<T: Serialize + 'static> Sender<T> {
         let Some(state) = self.core.room_for(length) else {
             return Ok(Attempt::Full(Lack::of_bytes(length)));
         };
+        let whole = Head::SIZE as u64 + length;
+        let may_reach = |end| self.core.spool.may_reach(end);
+        // Asked before descriptors go ahead. What has no room in an empty queue either fails below.
+        if state.tail > 0 && !may_reach(state.tail + whole) && may_reach(whole) {
+            return Ok(Attempt::Full(Lack::of_place(length, &state)));
+        }
         let mut attempt = 0;
         for some in encoded.descriptors.chunks(socket::MOST_IN_MESSAGE) {
             if attempt == 0 {
@@ -290,15 +296,13 @@ impl<T: Serialize + 'static> Sender<T> {
             }
         }
         let head = Head { length, attempt, descriptors: encoded.descriptors.len() as u64 };
-        let body = state.tail + Head::SIZE as u64;
-        let written = self.core.spool.write(state.tail, &head.to_bytes());
-        let written = written.and_then(|()| self.core.spool.write(body, &encoded.bytes));
+        let written = self.core.spool.write(state.tail, [&head.to_bytes(), &encoded.bytes]);
         written.map_err(|error| {
             self.core.set_stray(true);
             system(error).detail(format!("the system has no memory for {length} bytes"))
         })?;
         self.core.commit(State {
-            tail: body + length,
+            tail: state.tail + whole,
             messages: state.messages + 1,
             bytes: state.bytes + length,
             unfinished: state.unfinished + 1,
