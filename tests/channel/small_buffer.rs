@@ -1,17 +1,21 @@
-//! Messages with descriptors where the system gives a queue's socket the smallest buffer that there is.
+//! Messages with descriptors where the system gives a queue's socket the smallest buffer that there is, or its user few
+//! descriptors on their way.
 
+use std::fs::File;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use offspring::channel::{Receiver, Selector, Sender, queue};
-use offspring::{Context, ErrorKind, SharedSlice};
+use offspring::{Context, ErrorKind, Sendable, SharedSlice};
 
+use crate::harness::scarcity::limited;
 use crate::harness::{Case, Outcome, PROCESSES as ISOLATED};
 
 pub(crate) const CASES: &[Case] = crate::cases![all_descriptors_of_a_message];
 
 pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
     more_messages_than_fit,
+    more_on_their_way_than_a_user_may_have,
 ];
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -101,5 +105,53 @@ fn more_messages_than_fit(context: Context) -> Outcome {
     drop(sender);
     let came = child.join()?;
     assert!(came.iter().copied().eq(1..300), "{sent} fitted, came: {came:?}");
+    Ok(())
+}
+
+/// Those of a user may be as many as its limit for open ones, unless it is root.
+fn more_on_their_way_than_a_user_may_have(context: Context) -> Outcome {
+    // SAFETY: asks for a number.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("skipped: only root can become a user who has nothing else on its way");
+        return Ok(());
+    }
+    let child = context.process().start((), |()| {
+        let user = 1_000_000 + std::process::id();
+        // SAFETY: the call takes integers.
+        assert_eq!(unsafe { libc::setresuid(user, user, user) }, 0);
+        limited(libc::RLIMIT_NOFILE, 128, as_many_as_allowed).map_err(|error| error.to_string())
+    })?;
+    assert_eq!(child.join()?, Ok(()));
+    Ok(())
+}
+
+fn as_many_as_allowed() -> Outcome {
+    let (sender, receiver) = queue::<Sendable<File>>(1000)?;
+    let file = || File::open("/dev/null").map(Sendable::new);
+    let mut sent = 0;
+    let refused = loop {
+        match sender.try_send(file()?) {
+            Ok(()) => sent += 1,
+            Err(refused) => break refused,
+        }
+    };
+    if refused.kind() != ErrorKind::Busy || !(100..200).contains(&sent) {
+        return Err(format!("after {sent}: {refused}").into());
+    }
+    let late = sender.send_timeout(refused.into_message(), SHORT).unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
+    let mut selector = Selector::new();
+    selector.sender(&sender);
+    assert_eq!(selector.wait_timeout(SHORT)?, None, "after {sent}");
+    receiver.recv()?;
+    receiver.recv()?;
+    assert_eq!(selector.wait_timeout(LONG)?, Some(0));
+    sender.send(late.into_message())?;
+    drop(selector);
+    drop(sender);
+    for n in 2..=sent {
+        receiver.recv().map_err(|error| format!("{n} of {sent}: {error}"))?;
+    }
+    assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Closed);
     Ok(())
 }

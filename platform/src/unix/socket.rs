@@ -63,7 +63,8 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io:
 ///
 /// # Errors
 ///
-/// As [`send`].
+/// As [`send`]. `WouldBlock` also when as many descriptors of this user are on their way, in all sockets, as it may
+/// have: some have to arrive first.
 ///
 /// # Panics
 ///
@@ -74,7 +75,10 @@ pub fn send_message(
     fds: &[BorrowedFd<'_>],
 ) -> io::Result<usize> {
     assert!(fds.len() <= MOST_IN_MESSAGE, "{} descriptors in one message", fds.len());
-    send_from::<ROOM_OF_MESSAGE>(socket, bytes, fds)
+    send_from::<ROOM_OF_MESSAGE>(socket, bytes, fds).map_err(|error| match error.raw_os_error() {
+        Some(libc::ETOOMANYREFS) => io::ErrorKind::WouldBlock.into(),
+        _ => error,
+    })
 }
 
 /// Not more descriptors than `SPACE` has room for.

@@ -272,7 +272,7 @@ impl<T: Serialize + 'static> Sender<T> {
             match socket::send_message(socket, &attempt.to_ne_bytes(), &borrowed) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // No room for descriptors. Receivers sort out what went ahead in vain.
+                    // No room for descriptors, or too many on their way. Receivers sort out what went ahead in vain.
                     self.core.set_stray(true);
                     waiting::made_room(self.core.region.word(ITEMS), Whom::One);
                     return Ok(Attempt::Full(Lack::of_descriptors(length, &state)));
