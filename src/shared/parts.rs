@@ -51,7 +51,9 @@ impl<T: Pod> LentSlice<T> {
     /// # Errors
     ///
     /// [`ErrorKind::Busy`] while a part is held: wait for those who fill it, then call again.
-    /// [`ErrorKind::Closed`] after it was frozen, and [`ErrorKind::System`] when the system refuses.
+    /// [`ErrorKind::Closed`] after it was frozen. [`ErrorKind::System`] when the system refuses, as without a
+    /// descriptor or room in the address space left: free some, then call again. The table may be read-only
+    /// then already.
     ///
     /// # Platform notes
     ///
@@ -69,7 +71,7 @@ impl<T: Pod> LentSlice<T> {
     pub fn freeze_timeout(&mut self, limit: Duration) -> Result<SharedSlice<T>, Error> {
         self.lent.wait(limit).map_err(not_frozen)?;
         let sealed = self.lent.freeze().map_err(|error| match error.kind() {
-            std::io::ErrorKind::InvalidInput => closed(super::slice_mut::FREEZING),
+            std::io::ErrorKind::InvalidInput => closed(super::slice_mut::FREEZING, &error),
             _ => not_frozen(error),
         })?;
         Ok(frozen(sealed, self.wishes))
@@ -90,8 +92,8 @@ impl<T: Pod> LentSlice<T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Closed`] after it was frozen; [`ErrorKind::System`] when no descriptor or no room in
-    /// the address space is left.
+    /// [`ErrorKind::Closed`] after it was frozen, also if only its memory was and [`freeze`](Self::freeze) is to
+    /// be called again; [`ErrorKind::System`] when no descriptor or no room in the address space is left.
     pub fn reclaim(&mut self) -> Result<Vec<SharedPart<T>>, Error> {
         const DOING: &str = "take back parts of a table";
         let parts = self.lent.reclaim().map_err(|error| unusable(DOING, error))?;
@@ -102,7 +104,9 @@ impl<T: Pod> LentSlice<T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Busy`] while a part is held; [`ErrorKind::Closed`] after the table was frozen.
+    /// [`ErrorKind::Busy`] while a part is held; [`ErrorKind::Closed`] after the table was frozen, also if only
+    /// its memory was and [`freeze`](Self::freeze) is to be called again; [`ErrorKind::System`] when it could not
+    /// be frozen, and there is no room in the address space to write to it again.
     pub fn as_mut_slice(&mut self) -> Result<&mut [T], Error> {
         const DOING: &str = "write to a table";
         match self.lent.bytes_mut() {
@@ -117,13 +121,13 @@ impl<T: Pod> LentSlice<T> {
 
 fn unusable(doing: &'static str, error: std::io::Error) -> Error {
     match error.kind() {
-        std::io::ErrorKind::InvalidInput => closed(doing),
+        std::io::ErrorKind::InvalidInput => closed(doing, &error),
         _ => refused(doing, error),
     }
 }
 
-fn closed(doing: &'static str) -> Error {
-    Error::new(ErrorKind::Closed, doing).detail("it was frozen before")
+fn closed(doing: &'static str, why: &std::io::Error) -> Error {
+    Error::new(ErrorKind::Closed, doing).detail(why.to_string())
 }
 
 /// Elements instead of bytes.

@@ -67,12 +67,18 @@ fn a_limit_for_the_size_of_files(_: Context) -> Outcome {
     Ok(())
 }
 
+/// How many bytes of it this process uses.
+#[cfg(target_os = "linux")]
+fn address_space() -> Result<u64, Box<dyn std::error::Error>> {
+    let text = std::fs::read_to_string("/proc/self/statm")?;
+    let pages: u64 = text.split(' ').next().unwrap_or_default().parse()?;
+    Ok(pages * 4096)
+}
+
 #[cfg(target_os = "linux")]
 #[offspring::test(contexts(Inline), timeout = "5min")]
 fn no_room_in_the_address_space(_: Context) -> Outcome {
-    let text = std::fs::read_to_string("/proc/self/statm")?;
-    let pages: u64 = text.split(' ').next().unwrap_or_default().parse()?;
-    let limit = pages * 4096 + (32 << 20);
+    let limit = address_space()? + (32 << 20);
     for (what, result) in limited(libc::RLIMIT_AS, limit, || all_ways(64 << 20)) {
         assert_refused(what, result, "address space", Some(libc::ENOMEM));
     }
@@ -127,5 +133,54 @@ fn all_of_it_is_really_there(_: Context) -> Outcome {
         assert!(!there.is_empty() && there.iter().all(|bytes| *bytes >= BYTES as u64), "{there:?}");
         drop(table);
     }
+    Ok(())
+}
+
+/// A table that could not be frozen for lack of something is frozen when it is there.
+#[offspring::test(contexts(Inline))]
+fn frozen_when_there_is_a_descriptor_again(_: Context) -> Outcome {
+    let (mut lent, mut parts) = SharedSliceMut::<u8>::zeroed(1000)?.split(1000)?;
+    parts[0].as_mut_slice()[999] = 7;
+    drop(parts);
+    let first: i32 = {
+        let free = std::fs::File::open("/dev/null")?;
+        std::os::fd::AsRawFd::as_raw_fd(&free)
+    };
+    for round in 1..=3u8 {
+        let refused = limited(libc::RLIMIT_NOFILE, u64::try_from(first)?, || lent.freeze());
+        let refused = refused.map(|table| table.len());
+        assert_refused("freeze", refused, "descriptors", Some(libc::EMFILE));
+        // It is as it was.
+        assert_eq!(lent.as_mut_slice()?.len(), 1000);
+        lent.as_mut_slice()?[0] = round;
+        assert_eq!(lent.reclaim()?.len(), 1);
+    }
+    let frozen = lent.freeze()?;
+    assert_eq!((frozen.len(), frozen[0], frozen[999]), (1000, 3, 7));
+    Ok(())
+}
+
+/// What is read-only already is mapped by the next try.
+#[cfg(target_os = "linux")]
+#[offspring::test(contexts(Inline))]
+fn frozen_when_there_is_room_again(_: Context) -> Outcome {
+    let (mut lent, mut parts) = SharedSliceMut::<u8>::zeroed(64 << 20)?.split(64 << 20)?;
+    parts[0].as_mut_slice()[999] = 7;
+    drop(parts);
+    // The writable mapping goes first, and leaves too little room for another.
+    let limit = address_space()? - (32 << 20);
+    for _ in 0..2 {
+        let refused = limited(libc::RLIMIT_AS, limit, || lent.freeze());
+        let refused = refused.map(|table| table.len());
+        assert_refused("freeze", refused, "address space", Some(libc::ENOMEM));
+        // Nothing can be written any more, and nobody is told that there is nothing.
+        for error in [lent.as_mut_slice().unwrap_err(), lent.reclaim().unwrap_err()] {
+            assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+            assert!(error.to_string().contains("freeze it again"), "{error}");
+        }
+    }
+    let frozen = lent.freeze()?;
+    assert_eq!((frozen.len(), frozen[999]), (64 << 20, 7));
+    assert_eq!(lent.freeze().unwrap_err().kind(), ErrorKind::Closed);
     Ok(())
 }

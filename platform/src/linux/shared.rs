@@ -113,8 +113,10 @@ impl Blank {
 
     /// Makes the memory read-only for ever. The kernel refuses while somebody has a writable mapping.
     pub(crate) fn freeze(&self, _length: usize) -> io::Result<OwnedFd> {
-        seal(self.writing()?, READ_ONLY)?;
-        duplicate(self.writing()?)
+        // First what can fail for lack of something: nothing undoes a seal.
+        let fd = duplicate(self.writing()?)?;
+        seal(fd.as_fd(), READ_ONLY)?;
+        Ok(fd)
     }
 }
 
@@ -125,8 +127,19 @@ fn create(flags: libc::c_uint) -> io::Result<i32> {
 
 fn seal(fd: BorrowedFd<'_>, seals: i32) -> io::Result<()> {
     // SAFETY: `fd` is open, and the command takes an integer.
-    checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;
-    Ok(())
+    let added = checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) });
+    match added {
+        // Who freezes once more, after what followed the seals had failed, finds them there.
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            if seals_of(fd)? & seals == seals { Ok(()) } else { Err(error) }
+        }
+        other => other.map(drop),
+    }
+}
+
+fn seals_of(fd: BorrowedFd<'_>) -> io::Result<i32> {
+    // SAFETY: `fd` is open; the command takes no argument.
+    checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) })
 }
 
 /// Makes sure that a received object is read-only for ever and has `length` bytes.
@@ -159,8 +172,7 @@ pub(crate) fn is_memory(fd: BorrowedFd<'_>) -> io::Result<bool> {
 
 fn check(fd: BorrowedFd<'_>, length: usize, wanted: i32, unwanted: i32) -> io::Result<()> {
     let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
-    // SAFETY: `fd` is open; the command takes no argument.
-    let seals = checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) })
+    let seals = seals_of(fd)
         .map_err(|_| invalid("the memory received cannot be sealed, so it could change".into()))?;
     if seals & wanted != wanted {
         return Err(invalid("the memory received is not sealed, so it could change".into()));

@@ -119,8 +119,10 @@ fn page_size() -> usize {
 #[derive(Debug)]
 pub struct Draft {
     blank: os::shared::Blank,
-    /// `None` when there are no bytes, and when it was frozen.
+    /// `None` when there are no bytes, when it was frozen, and when it could neither be frozen nor mapped again.
     map: Option<Writable>,
+    /// Since the memory was made read-only, also if mapping it failed afterwards.
+    read_only: bool,
     length: usize,
     wishes: Wishes,
 }
@@ -136,7 +138,7 @@ impl Draft {
             room_for(length)?;
         }
         let blank = os::shared::Blank::new(length, wishes)?;
-        let mut this = Self { blank, map: None, length, wishes };
+        let mut this = Self { blank, map: None, read_only: false, length, wishes };
         this.map()?;
         Ok(this)
     }
@@ -148,6 +150,31 @@ impl Draft {
             self.map = Some(unsafe { Writable::map(self.blank.writing()?, 0, self.length) }?);
         }
         Ok(())
+    }
+
+    /// Makes sure that the memory is not read-only yet.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when it is.
+    pub(super) fn check_writable(&self) -> io::Result<()> {
+        if self.read_only {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is read-only already, and only mapping it has failed: freeze it again",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the bytes are mapped: after [`Draft::freeze`] was refused, they may not be.
+    ///
+    /// # Errors
+    ///
+    /// As [`Draft::check_writable`], and when there is no room in the address space.
+    pub(super) fn map_again(&mut self) -> io::Result<()> {
+        self.check_writable()?;
+        if self.map.is_none() { self.map() } else { Ok(()) }
     }
 
     /// The bytes.
@@ -210,24 +237,22 @@ impl Draft {
     /// # Errors
     ///
     /// `ResourceBusy` while another process can still write to it, where the system tells; then it stays
-    /// as it was. And what the system reports.
+    /// as it was. And what the system reports; then it can be tried again.
     pub fn freeze(&mut self) -> io::Result<Sealed> {
         if let Some(writable) = self.map.take() {
             writable.check();
         }
-        match self.blank.freeze(self.length) {
-            Ok(fd) => {
-                let fd = lift(fd)?;
-                if self.wishes.huge_pages && self.length > 0 {
-                    os::huge::gather(fd.as_fd(), self.length);
-                }
-                Sealed::map(fd, self.length, self.wishes)
-            }
-            Err(error) => {
-                self.map()?;
-                Err(error)
-            }
+        let fd = self.blank.freeze(self.length).inspect_err(|_| {
+            // Why it was refused is what the caller has to know. If this fails, it is told to who asks for
+            // the bytes.
+            let _ = self.map_again();
+        })?;
+        self.read_only = true;
+        let fd = lift(fd)?;
+        if self.wishes.huge_pages && self.length > 0 {
+            os::huge::gather(fd.as_fd(), self.length);
         }
+        Sealed::map(fd, self.length, self.wishes)
     }
 }
 

@@ -107,17 +107,22 @@ impl Lent {
     ///
     /// # Errors
     ///
-    /// In a forked child of the process that made it.
+    /// `InvalidInput` after the memory was made read-only; in a forked child of the process that made it; and
+    /// when it could not be frozen, and there is no room in the address space to map it again.
     pub fn bytes_mut(&mut self) -> io::Result<Option<&mut [u8]>> {
         self.check_draft()?;
-        Ok(if self.first_held()?.is_none() { Some(self.draft.bytes_mut()) } else { None })
+        if self.first_held()?.is_some() {
+            return Ok(None);
+        }
+        self.draft.map_again()?;
+        Ok(Some(self.draft.bytes_mut()))
     }
 
     /// Makes new parts for all places whose part nobody holds any more.
     ///
     /// # Errors
     ///
-    /// As [`Lent::new`].
+    /// As [`Lent::new`], and `InvalidInput` after the memory was made read-only.
     pub fn reclaim(&mut self) -> io::Result<Vec<Part>> {
         self.check_draft()?;
         let mut parts = Vec::new();
@@ -140,7 +145,7 @@ impl Lent {
     /// `ResourceBusy` while somebody holds a part, or can write to the memory in another way. It can be
     /// tried again. And what the system reports.
     pub fn freeze(&mut self) -> io::Result<Sealed> {
-        self.check_draft()?;
+        self.check_unused()?;
         if let Some(held) = self.first_held()? {
             return Err(io::Error::new(
                 io::ErrorKind::ResourceBusy,
@@ -153,11 +158,16 @@ impl Lent {
     }
 
     /// After it was frozen, there are no bytes here any more.
-    fn check_draft(&self) -> io::Result<()> {
+    fn check_unused(&self) -> io::Result<()> {
         if self.frozen {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it was frozen before"));
         }
         Ok(())
+    }
+
+    fn check_draft(&self) -> io::Result<()> {
+        self.check_unused()?;
+        self.draft.check_writable()
     }
 }
 
