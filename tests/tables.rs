@@ -30,3 +30,5 @@ mod pods;
 mod slices;
 #[cfg(target_os = "linux")]
 mod torture;
+#[path = "tables/unsent.rs"]
+mod unsent;

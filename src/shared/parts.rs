@@ -146,7 +146,8 @@ impl<T> fmt::Debug for LentSlice<T> {
 ///
 /// It travels in arguments and results, on every context. Sending it gives it away. A message that reaches
 /// several processes (`broadcast`, `init`, the second try of `retries`) gives it to the first of them, and
-/// is an error in the others. Drop it, or return it, when it is filled.
+/// is an error in the others. Drop it, or return it, when it is filled. One in a message that comes back
+/// ([`SendError`](crate::channel::SendError)) is here as before.
 ///
 /// # Examples
 ///
@@ -167,8 +168,9 @@ impl<T: Pod> SharedPart<T> {
     ///
     /// # Panics
     ///
-    /// After it was sent to another process (possible when it lies in an `Rc` or the like), and in a forked
-    /// child of the process that has it.
+    /// After it was sent to another process that took it (possible when it lies in an `Rc` or the like), and in
+    /// a forked child of the process that has it. What is on its way still is taken back, and is an error for
+    /// who receives it.
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         match self.part.bytes_mut() {
             Some(bytes) => elements_mut(bytes),

@@ -85,6 +85,21 @@ impl Baton {
         file.write_all(&note.to_bytes())
     }
 
+    /// Takes back what [`Baton::leave`] left, if nobody took it: the message was refused, or is on its way.
+    /// False if this process does not have the right again.
+    ///
+    /// Whoever receives such a message later finds no note, like the second receiver of any message.
+    pub(super) fn take_back(&self, note: Note) -> io::Result<bool> {
+        let mut bytes = [0; SIZE];
+        // Without a duplicate, so that a lack of descriptors does not keep it.
+        let read = uninterrupted(|| Ok(nix::unistd::read(self.reading.borrow()?, &mut bytes)?));
+        match read {
+            Ok(count) => Ok(count == SIZE && Note::from_bytes(bytes) == note),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Takes the right that somebody left in these ends.
     pub(super) fn take([reading, writing]: [OwnedFd; 2]) -> io::Result<(Self, Note)> {
         let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidData, text);

@@ -4,7 +4,8 @@
 //!
 //! The parts of one [`Lent`] cover its bytes without overlapping: they are cut one behind the other, and a
 //! new one is made for a place only when the kernel says that nobody holds the baton of the one before.
-//! The whole is handed out only when nobody holds any.
+//! The whole is handed out only when nobody holds any. A part that was given away keeps its mapping and hands
+//! out no byte of it, unless it took its own note back, which then nobody else can take.
 
 use std::io;
 use std::ops::Range;
@@ -182,7 +183,8 @@ impl Part {
         Ok((Self { window, baton, given: AtomicBool::new(false) }, watch))
     }
 
-    /// The bytes, which nobody else can reach; `None` after the part was [given](Part::give) away.
+    /// The bytes, which nobody else can reach; `None` after the part was [given](Part::give) away and taken.
+    /// What nobody took is taken back.
     ///
     /// # Panics
     ///
@@ -191,7 +193,13 @@ impl Part {
     pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
         // No `&[u8]` is ever handed out, so none can be in use when the part is given away, which takes
         // `&self`.
-        if *self.given.get_mut() { None } else { Some(self.window.bytes_mut()) }
+        if *self.given.get_mut() {
+            if !self.baton.take_back(self.window.note()).unwrap_or(false) {
+                return None;
+            }
+            *self.given.get_mut() = false;
+        }
+        Some(self.window.bytes_mut())
     }
 
     /// Which bytes of the table these are.
@@ -213,20 +221,31 @@ impl Part {
         Ok([self.window.object()?, reading, writing])
     }
 
-    /// Gives the part to the process that receives the descriptors first. It is of no use here any more.
+    /// Gives the part to the process that receives the descriptors first. It is of no use here any more, unless
+    /// nobody receives them.
+    ///
+    /// A message that was encoded may never leave: the queue was full, or another field of it could not be
+    /// encoded. It is given by the next one then. Of several threads that give it at the same time, all but one
+    /// may be refused.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when it was given away before; and when this process is a fork of the one that has
-    /// the part.
+    /// `InvalidInput` when it was given away before, and somebody took it; and when this process is a fork of
+    /// the one that has the part.
     pub fn give(&self) -> io::Result<()> {
-        if self.given.swap(true, Ordering::AcqRel) {
+        let note = self.window.note();
+        // Who finds `true` has the right only with the note that was left; until then, another thread may be
+        // about to leave it.
+        if self.given.swap(true, Ordering::AcqRel) && !self.baton.take_back(note)? {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "this part of a table was sent to another process before",
             ));
         }
-        self.baton.leave(self.window.note())
+        self.baton.leave(note).inspect_err(|_| {
+            // Nothing was left, so this process has it still.
+            self.given.store(false, Ordering::Release);
+        })
     }
 
     /// Takes over a part that another process gave away.
