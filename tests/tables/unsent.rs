@@ -1,4 +1,5 @@
-//! Parts in messages that were not sent: refused, since there was no room or nobody to receive.
+//! Parts in messages that were not sent: refused, since there was no room or nobody to receive, or waiting for a
+//! worker in the memory of a pool.
 
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use offspring::{Context, ErrorKind, LentSlice, SharedPart, SharedSliceMut};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::Outcome;
+use crate::harness::props::{Scratch, wait_for};
 
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -90,5 +92,32 @@ fn sent_again_after_another_field_was_refused(_: Context) -> Outcome {
     sender.send(job)?;
     receiver.recv()?.part.as_mut_slice()[0] = 1;
     assert_eq!(lent.freeze()?[0], 1);
+    Ok(())
+}
+
+/// A child by fork has nothing of the tasks that wait for a worker.
+#[offspring::test(contexts(Fork))]
+fn children_by_fork_do_not_hold_what_waits(context: Context) -> Outcome {
+    let (gate, end) = (Scratch::new("gate"), Scratch::new("end"));
+    let (mut lent, parts) = table(200, 10)?;
+    let pool = Context::Spawn.pool().workers(1).build()?;
+    let mut tasks = vec![pool.submit(gate.path(), |(), gate| wait_for(&gate))?];
+    for part in parts {
+        tasks.push(pool.submit(part, |(), mut part: SharedPart<u64>| {
+            part.as_mut_slice()[0] = part.first_index() as u64 + 1;
+        })?);
+    }
+    let child = context.process().start(end.path(), |end| wait_for(&end))?;
+    gate.open();
+    for task in tasks {
+        task.join()?;
+    }
+    let frozen = lent.freeze_timeout(Duration::from_secs(30));
+    end.open();
+    child.join()?;
+    let frozen = frozen?;
+    for first in (0..200).step_by(10) {
+        assert_eq!(frozen[first], first as u64 + 1);
+    }
     Ok(())
 }
