@@ -121,8 +121,11 @@ fn a_queue_under_a_limit_for_the_size_of_files(_: Context) -> Outcome {
     let (sender, receiver) = queue::<Vec<u8>>(100)?;
     let message = vec![7u8; 100_000];
     sender.send(message.clone())?;
-    let refused = limited(libc::RLIMIT_FSIZE, 150_000, || sender.send(message.clone()));
-    let error = refused.expect_err("there is no room");
+    // Behind the first there is none, so it waits until the queue is empty.
+    let full = limited(libc::RLIMIT_FSIZE, 150_000, || sender.try_send(message.clone()));
+    assert_eq!(full.expect_err("there is no room").kind(), ErrorKind::Busy);
+    let refused = limited(libc::RLIMIT_FSIZE, 90_000, || sender.send(message.clone()));
+    let error = refused.expect_err("there never is room");
     assert_eq!(error.kind(), ErrorKind::System, "{error}");
     assert_eq!(error.into_message(), message, "it is given back");
     // Nothing of it is there, and all goes on.
