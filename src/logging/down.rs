@@ -60,6 +60,14 @@ thread_local! {
 }
 
 impl Owner {
+    /// Tells all children of this level, unless they know it.
+    fn tell(&self, level: u32) {
+        if LEVEL.swap(level, Ordering::Relaxed) != level {
+            let rings = self.entries.iter().map(|entry| &entry.ring);
+            rings.for_each(|ring| ring.level().store(level, Ordering::Relaxed));
+        }
+    }
+
     fn remove(&mut self, entry: &Arc<Entry>) {
         if self.generation != generation() {
             return;
@@ -119,7 +127,8 @@ pub(crate) fn attach(told: &mut Launch, sent: &mut Encoded) -> io::Result<Attach
         }
     };
     let to_send = ringer.to_send()?;
-    ring.level().store(level(), Ordering::Relaxed);
+    let level = level();
+    ring.level().store(level, Ordering::Relaxed);
     told.logs = true;
     sent.descriptors.push(ring.carried());
     sent.descriptors.push(Arc::new(to_send));
@@ -132,7 +141,8 @@ pub(crate) fn attach(told: &mut Launch, sent: &mut Encoded) -> io::Result<Attach
         ended: AtomicBool::new(false),
     });
     owner.entries.push(entry.clone());
-    LEVEL.store(level(), Ordering::Relaxed);
+    // The others too: what is noted as known is known by all.
+    owner.tell(level);
     ACTIVE.store(true, Ordering::Relaxed);
     Ok(Attached(Some(entry)))
 }
@@ -157,10 +167,7 @@ pub(crate) fn tell_level() {
 
 #[cold]
 fn tell_new_level() {
-    let owner = lock();
-    let level = level();
-    LEVEL.store(level, Ordering::Relaxed);
-    owner.entries.iter().for_each(|entry| entry.ring.level().store(level, Ordering::Relaxed));
+    lock().tell(level());
 }
 
 /// Whether there is something that this thread can deliver. If `asleep`, it is going to sleep unless there is, and

@@ -11,6 +11,7 @@ use crate::{cases, collect, messages};
 pub(super) const CASES: &[Case] = cases![
     what_is_above_is_not_even_shown,
     workers_follow,
+    workers_follow_when_others_are_started_first,
     processes_have_that_of_their_start,
     what_a_task_sets_is_its_own,
     with_a_captured_level,
@@ -72,6 +73,28 @@ fn workers_follow(context: Context) -> Outcome {
         assert_eq!(messages().len(), before.len() * wanted, "at {level}");
     }
     assert_eq!(pids(&pool)?, before, "the same workers all the time");
+    Ok(())
+}
+
+/// Whoever is started after the change knows it, and nobody else would be told if that counted for all.
+fn workers_follow_when_others_are_started_first(context: Context) -> Outcome {
+    collect();
+    log::set_max_level(LevelFilter::Info);
+    let pool = context.pool().workers(1).build()?;
+    pool.ready(std::time::Duration::MAX)?;
+    let task = |_: &mut (), ()| {
+        info!("1");
+        debug!("2");
+        trace!("3");
+    };
+    log::set_max_level(LevelFilter::Debug);
+    context.process().start((), |()| ())?.join()?;
+    pool.submit((), task)?.join()?;
+    assert_eq!(messages(), ["1", "2"]);
+    log::set_max_level(LevelFilter::Trace);
+    let _other = context.pool().workers(1).build()?;
+    pool.submit((), task)?.join()?;
+    assert_eq!(messages(), ["1", "2", "3"]);
     Ok(())
 }
 
