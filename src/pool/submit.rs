@@ -239,19 +239,17 @@ impl<S: 'static, X> Pool<S, X> {
             all.push(outcomes);
         }
         shared.lock().batches.close(batch);
-        let mut results: Vec<Option<Result<R, TaskError>>> = Vec::new();
-        results.resize_with(count, || None);
-        for mut outcomes in all {
-            while let Some(outcome) = outcomes.list.pop_front() {
-                let index = outcome.index;
-                let result = handle::open(outcome, &outcomes.bytes, self.context(), index, name);
-                let place = usize::try_from(index).ok().and_then(|index| results.get_mut(index));
-                if let Some(place) = place {
-                    *place = Some(result);
-                }
-            }
-        }
-        Ok(results.into_iter().flatten().collect())
+        // What was brought back is merged when an outcome is opened, so they are opened in order.
+        let mut found: Vec<_> = all
+            .iter_mut()
+            .flat_map(|Outcomes { bytes, list }| list.drain(..).map(|outcome| (outcome, &*bytes)))
+            .collect();
+        found.sort_unstable_by_key(|(outcome, _)| outcome.index);
+        let results = found.into_iter().map(|(outcome, bytes)| {
+            let index = outcome.index;
+            handle::open(outcome, bytes, self.context(), index, name)
+        });
+        Ok(results.collect())
     }
 }
 

@@ -1,10 +1,12 @@
 //! What tasks bring back beside their results: in order, also from those that fail.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use offspring::{CaptureGuard, Context, ErrorKind};
 
 use crate::harness::Outcome;
+use crate::harness::props::{Scratch, wait_for};
 use crate::{events, note};
 
 type Merged = Arc<Mutex<Vec<String>>>;
@@ -76,6 +78,34 @@ fn of_processes_and_tasks_when_they_are_joined(context: Context) -> Outcome {
     }
     let workers = if context == Context::Inline { 1 } else { 2 };
     assert_eq!(taken(&merged), vec!["broadcast"; workers]);
+    Ok(())
+}
+
+/// The first worker has its outcome last.
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn of_a_broadcast_in_the_order_of_the_workers(context: Context) -> Outcome {
+    let (_guard, merged) = bring_events();
+    let pool = context.pool().workers(2).build()?;
+    pool.ready(std::time::Duration::MAX)?;
+    let done = Scratch::new("done");
+    let task = |_: &mut (), done: PathBuf| {
+        let index = offspring::worker().expect("it is in one").index();
+        note(index.to_string());
+        if index == 0 {
+            wait_for(&done);
+        }
+        index
+    };
+    // Made here and not by a task: only when the other outcome has arrived is the order certain.
+    let made = std::thread::scope(|scope| -> offspring::Result<Vec<usize>> {
+        let results = scope.spawn(|| pool.broadcast(done.path(), task));
+        crate::harness::eventually("one is done", || pool.stats().tasks_done == 1);
+        done.open();
+        let results = results.join().expect("no panic")?;
+        Ok(results.into_iter().map(|found| found.expect("nothing fails")).collect())
+    })?;
+    assert_eq!(made, [0, 1]);
+    assert_eq!(taken(&merged), ["0", "1"]);
     Ok(())
 }
 
