@@ -15,6 +15,8 @@ mod failures;
 #[path = "capture/guards.rs"]
 mod guards;
 mod harness;
+#[path = "capture/lifetimes.rs"]
+mod lifetimes;
 #[path = "capture/locks.rs"]
 mod locks;
 #[path = "capture/pools.rs"]

@@ -76,13 +76,16 @@ impl Brought {
 
     /// Hands it to whom it is for. Runs the user's code, which may panic.
     pub(crate) fn deliver(self) -> Result<(), Error> {
-        let mut rest = self.pieces.as_slice();
+        // Whichever way this ends.
+        let _gone = registry::DropsGone;
+        let Self { set, pieces } = self;
+        let mut rest = pieces.as_slice();
         while !rest.is_empty() {
             let (index, bytes, others) = split(rest).ok_or_else(|| {
                 Error::new(ErrorKind::Protocol, super::MERGING).at(Phase::Started)
             })?;
             rest = others;
-            match self.set.entries.get(index).map(|entry| &entry.sink) {
+            match set.entries.get(index).map(|entry| &entry.sink) {
                 Some(Sink::Merge(capture)) => capture.merge(bytes)?,
                 Some(Sink::Relay(relay, index)) => {
                     add(&mut relay.0.lock().unwrap_or_else(PoisonError::into_inner), *index, bytes);
@@ -90,8 +93,6 @@ impl Brought {
                 Some(Sink::Nowhere) | None => {}
             }
         }
-        drop(self);
-        registry::drop_now();
         Ok(())
     }
 }

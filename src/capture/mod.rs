@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use applied::{Data, in_child, inline};
 pub(crate) use brought::Brought;
 pub(crate) use known::{Known, Told};
-pub(crate) use registry::{current, disown, is_used};
+pub(crate) use registry::{DropsGone, current, disown, drop_gone, is_used};
 pub(crate) use set::Set;
 
 use crate::codec;

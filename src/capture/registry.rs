@@ -1,6 +1,6 @@
 //! Which captures are registered in this process, and what they hold now.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::applied;
@@ -76,15 +76,41 @@ pub(super) fn count_running(runs: bool) {
 /// What sets that are gone held.
 static GONE: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
+/// Whether there is some. Whoever drops a set comes by later, so it is enough that a thread sees its own.
+static IS_ANY_GONE: AtomicBool = AtomicBool::new(false);
+
 /// Keeps this until somebody comes along who holds no lock.
 pub(super) fn drop_later(mut entries: Vec<Entry>) {
-    GONE.lock().unwrap_or_else(PoisonError::into_inner).append(&mut entries);
+    let mut gone = GONE.lock().unwrap_or_else(PoisonError::into_inner);
+    gone.append(&mut entries);
+    IS_ANY_GONE.store(true, Ordering::Relaxed);
 }
 
-/// Drops what sets that are gone held. Runs the user's code.
-pub(super) fn drop_now() {
-    let gone = std::mem::take(&mut *GONE.lock().unwrap_or_else(PoisonError::into_inner));
+/// Drops what sets that are gone held. Runs the user's code, so no lock may be held.
+#[inline]
+pub(crate) fn drop_gone() {
+    if IS_ANY_GONE.load(Ordering::Relaxed) {
+        drop_all_gone();
+    }
+}
+
+#[cold]
+fn drop_all_gone() {
+    let mut place = GONE.lock().unwrap_or_else(PoisonError::into_inner);
+    IS_ANY_GONE.store(false, Ordering::Relaxed);
+    let gone = std::mem::take(&mut *place);
+    drop(place);
     drop(gone);
+}
+
+/// What owns sets has it as its last field: nobody may come by after it.
+#[derive(Debug)]
+pub(crate) struct DropsGone;
+
+impl Drop for DropsGone {
+    fn drop(&mut self) {
+        drop_gone();
+    }
 }
 
 /// Registers a capture; returns its number.
@@ -139,7 +165,7 @@ pub(super) fn remove(id: u64) {
     drop(place);
     // What the user's closures own is dropped without the lock.
     drop((before, last));
-    drop_now();
+    drop_gone();
 }
 
 /// In a child: whatever was registered before it became one is its parent's. Nothing of it is dropped.
@@ -199,6 +225,6 @@ fn look() -> Result<Option<Arc<Set>>, Error> {
     let before = registry.last.replace(set.clone());
     drop(place);
     drop(before);
-    drop_now();
+    drop_gone();
     Ok(Some(set))
 }

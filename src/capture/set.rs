@@ -5,7 +5,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use offspring_platform::fd::duplicate;
+use offspring_platform::fd::{duplicate, generation};
 use serde::{Deserialize, Serialize};
 
 use super::brought::Sink;
@@ -34,17 +34,26 @@ pub(super) struct Entry {
 pub(crate) struct Set {
     /// Never that of another of this process.
     id: u64,
+    /// The process that made it.
+    generation: u64,
     pub(super) entries: Vec<Entry>,
     /// The shared objects that the values mention.
     mentions: Mentions,
     message: Arc<Encoded>,
 }
 
-/// A set may be dropped under the lock of a pool, where what the user's closures own must not be.
+/// A set may be dropped under the lock of a pool, where what the user's closures own must not be; and in a forked
+/// child nowhere, where it belongs to the parent.
 impl Drop for Set {
     fn drop(&mut self) {
-        if self.entries.iter().any(|entry| entry.sink.owns_closure()) {
-            registry::drop_later(std::mem::take(&mut self.entries));
+        if !self.entries.iter().any(|entry| entry.sink.owns_closure()) {
+            return;
+        }
+        let entries = std::mem::take(&mut self.entries);
+        if self.generation == generation() {
+            registry::drop_later(entries);
+        } else {
+            std::mem::forget(entries);
         }
     }
 }
@@ -106,7 +115,8 @@ impl Set {
             mentioned.extend(entry.value.mentions.iter().cloned());
         }
         let mentions = Mentions::of(&mut mentioned, None)?;
-        Ok(Self { id, entries, mentions, message: Arc::new(message) })
+        let (generation, message) = (generation(), Arc::new(message));
+        Ok(Self { id, generation, entries, mentions, message })
     }
 
     /// In a child: what it was told.
@@ -135,7 +145,8 @@ impl Set {
                 sink: Sink::Nowhere,
             });
         }
-        Ok(Self { id: 0, entries, mentions: Mentions::default(), message })
+        let (generation, mentions) = (generation(), Mentions::default());
+        Ok(Self { id: 0, generation, entries, mentions, message })
     }
 
     /// Whether it is what would be told for these.

@@ -14,6 +14,7 @@ use super::batch::{BatchId, From, Large, Outcome, Outcomes, What};
 use super::beside::Watch;
 use super::core::Core;
 use super::shared::Shared;
+use crate::capture;
 use crate::codec::{self, CodecError};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Phase, TaskError};
@@ -276,6 +277,9 @@ impl<R> Drop for Task<R> {
             // What its destructor does is none of our code: it may use this very pool.
             drop(waker);
         }
+        // What was brought to an outcome that nobody wants: on Inline no pool comes by for it.
+        self.place = Place::Taken;
+        capture::drop_gone();
     }
 }
 

@@ -13,7 +13,7 @@ use super::batch::{From, Large, What};
 use super::report::{Account, Stats, Value};
 use super::settings::{Reuse, Settings};
 use super::timeline::Threads;
-use crate::capture::{Brought, Set};
+use crate::capture::{Brought, DropsGone, Set};
 use crate::child::whoami::{Whoami, working_as};
 use crate::codec::Encoded;
 use crate::context::Context;
@@ -33,6 +33,7 @@ pub(super) struct Inline {
     values: Mutex<Vec<Value>>,
     /// What threads did when, if somebody wants to know.
     timeline: Option<Mutex<Threads>>,
+    _gone: DropsGone,
 }
 
 /// One task.
@@ -73,6 +74,7 @@ impl Inline {
             ended: AtomicBool::new(false),
             values: Mutex::default(),
             timeline,
+            _gone: DropsGone,
         }
     }
 

@@ -14,6 +14,7 @@ use super::report::{Account, Stats, WorkerReport};
 use super::settings::Settings;
 use super::task::Waiting;
 use super::timeline::Timeline;
+use crate::capture::{self, DropsGone};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     /// What encoding arguments and decoding results took, in nanoseconds.
     pub(super) encoding: AtomicU64,
     pub(super) decoding: AtomicU64,
+    _gone: DropsGone,
 }
 
 impl Shared {
@@ -119,7 +121,7 @@ impl Shared {
         let (encoding, decoding) = (AtomicU64::new(0), AtomicU64::new(0));
         let core = Mutex::new(core);
         let news = Condvar::new();
-        Ok(Self { core, news, listener, inherited: time, encoding, decoding })
+        Ok(Self { core, news, listener, inherited: time, encoding, decoding, _gone: DropsGone })
     }
 
     /// The state. In a forked child, which has a copy of its parent's pool, that of a lost pool.
@@ -191,13 +193,15 @@ impl Shared {
         self.wake(core);
     }
 
-    /// Releases the lock, delivers records, and wakes those who wait for single tasks that have their outcomes.
+    /// Releases the lock, delivers records, wakes those who wait for single tasks that have their outcomes, and
+    /// drops what captures held that nobody needs any more.
     pub(super) fn wake(&self, mut core: MutexGuard<'_, Core>) {
         let wakers = std::mem::take(&mut core.batches.to_wake);
         drop(core);
         // Before whoever holds the outcomes gives them out.
         logging::deliver();
         wakers.into_iter().for_each(Waker::wake);
+        capture::drop_gone();
     }
 
     pub(super) fn tell_followers(&self, core: &Core) {

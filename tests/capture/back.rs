@@ -288,35 +288,6 @@ fn several_captures_bring_back_in_order(context: Context) -> Outcome {
     Ok(())
 }
 
-/// Uses the pool when it is dropped.
-struct LooksAtPool(Arc<offspring::Pool<()>>);
-
-impl Drop for LooksAtPool {
-    fn drop(&mut self) {
-        std::hint::black_box(self.0.stats());
-    }
-}
-
-/// The last task that has the capture is nobody's any more: its outcome is dropped where it arrives.
-#[offspring::test]
-fn what_closures_own_may_use_the_pool_when_it_is_dropped(context: Context) -> Outcome {
-    let pool = Arc::new(context.pool().workers(1).build()?);
-    for _ in 0..20 {
-        let looks = LooksAtPool(pool.clone());
-        let merge = move |_: u8| assert_eq!(looks.0.workers(), 1);
-        let guard = offspring::capture("back", || (), |()| ())?.bring_back(|| 1u8, merge)?;
-        for n in 0..5u32 {
-            drop(pool.submit(n, |_: &mut (), n| n)?);
-        }
-        drop(guard);
-        assert_eq!(pool.submit(7u32, |_: &mut (), n| n)?.join()?, 7);
-    }
-    // What is left owns the pool.
-    drop(offspring::capture("back", || (), |()| ())?);
-    assert_eq!(Arc::strong_count(&pool), 1);
-    Ok(())
-}
-
 #[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn killed_tasks_bring_nothing(context: Context) -> Outcome {
     let (_guard, merged) = bring_events();
