@@ -42,11 +42,11 @@ pub(crate) struct Set {
     message: Arc<Encoded>,
 }
 
-/// A set may be dropped under the lock of a pool, where what the user's closures own must not be; and in a forked
-/// child nowhere, where it belongs to the parent.
+/// A set may be dropped under the lock of a pool, where what the user's closures own and the shared objects in
+/// values must not be; and in a forked child nowhere, where it belongs to the parent.
 impl Drop for Set {
     fn drop(&mut self) {
-        if !self.entries.iter().any(|entry| entry.sink.owns_closure()) {
+        if !self.entries.iter().any(Entry::runs_user_code) {
             return;
         }
         let entries = std::mem::take(&mut self.entries);
@@ -69,6 +69,11 @@ struct Told {
 }
 
 impl Entry {
+    /// Whether it may do so when it is dropped.
+    fn runs_user_code(&self) -> bool {
+        self.sink.owns_closure() || !self.value.mentions.is_empty()
+    }
+
     /// Whether a child would be told the same, and what it brings back goes the same way.
     fn is_same(&self, other: &Self) -> bool {
         let (ours, theirs) = (&self.value.descriptors, &other.value.descriptors);

@@ -1,12 +1,14 @@
 //! What captures own is dropped when the last task that has them is over, and where the user's code may run.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use offspring::{CaptureGuard, Context, Pool};
+use offspring::{CaptureGuard, Context, Pool, Shared};
 
 use crate::harness::Outcome;
+use crate::harness::props::{Scratch, wait_for};
 
 /// Uses the pool when it is dropped.
 struct LooksAtPool(Arc<Pool<()>>);
@@ -35,7 +37,37 @@ fn what_closures_own_may_use_the_pool_when_it_is_dropped(context: Context) -> Ou
     Ok(())
 }
 
+static POOL: OnceLock<Weak<Pool<()>>> = OnceLock::new();
 static DROPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// As [`LooksAtPool`].
+struct AsksPool;
+
+impl Drop for AsksPool {
+    fn drop(&mut self) {
+        let pool = POOL.get().and_then(Weak::upgrade).expect("it is there");
+        std::hint::black_box(pool.stats());
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The task is the last that has a handle: its object is dropped when the outcome arrives.
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn a_captured_object_may_use_the_pool_when_it_is_dropped(context: Context) -> Outcome {
+    let pool = Arc::new(context.pool().workers(1).build()?);
+    POOL.set(Arc::downgrade(&pool)).expect("it is the only one");
+    pool.ready(std::time::Duration::MAX)?;
+    let object = Shared::new((), |()| AsksPool)?;
+    let guard = offspring::capture("object", move || object.clone(), |_: Shared<AsksPool>| ())?;
+    let gate = Scratch::new("gate");
+    let task = pool.submit(gate.path(), |_: &mut (), gate: PathBuf| wait_for(&gate))?;
+    drop(guard);
+    assert_eq!(DROPPED.load(Ordering::Relaxed), 0, "the task needs it");
+    gate.open();
+    task.join()?;
+    assert_eq!(DROPPED.load(Ordering::Relaxed), 1);
+    Ok(())
+}
 
 /// What is merged comes out of a channel, which ends when `merge` is dropped.
 fn into_channel() -> offspring::Result<(CaptureGuard, Receiver<u8>)> {
