@@ -217,14 +217,30 @@ fn look() -> Result<Option<Arc<Set>>, Error> {
     if let Some(last) = last.filter(|last| last.holds(&entries)) {
         return Ok(Some(last));
     }
-    let mut place = lock();
-    let registry = registry(&mut place);
-    let id = registry.next_set;
-    registry.next_set += 1;
-    let set = Arc::new(Set::new(id, entries)?);
-    let before = registry.last.replace(set.clone());
-    drop(place);
+    // Without the lock: it may encode what shared objects are made from.
+    let set = Arc::new(Set::new(next_set(), entries)?);
+    let before = keep(&set, &captures);
     drop(before);
     drop_gone();
     Ok(Some(set))
+}
+
+/// A number for a set.
+fn next_set() -> u64 {
+    let mut place = lock();
+    let registry = registry(&mut place);
+    registry.next_set += 1;
+    registry.next_set - 1
+}
+
+/// Remembers what these captures held, unless there are others by now: nobody would come and forget it. Returns what
+/// may only be dropped without the lock.
+fn keep(set: &Arc<Set>, captures: &Arc<[Arc<Capture>]>) -> Option<Arc<Set>> {
+    let mut place = lock();
+    let registry = registry(&mut place);
+    if Arc::ptr_eq(&registry.captures, captures) {
+        registry.last.replace(set.clone())
+    } else {
+        None
+    }
 }

@@ -118,6 +118,50 @@ fn a_merge_that_panics_is_dropped(context: Context) -> Outcome {
     Ok(())
 }
 
+static GUARD: Mutex<Option<CaptureGuard>> = Mutex::new(None);
+
+#[offspring::test]
+fn a_capture_that_goes_while_it_is_read_leaves_nothing(context: Context) -> Outcome {
+    let pool = context.pool().workers(1).build()?;
+    let (sender, receiver) = channel::<u8>();
+    let merge = move |n| sender.send(n).expect("somebody receives");
+    let get = || drop(GUARD.lock().unwrap().take());
+    let guard = offspring::capture("back", get, |()| ())?.bring_back(|| 1u8, merge)?;
+    *GUARD.lock().unwrap() = Some(guard);
+    pool.submit((), |_: &mut (), ()| ())?.join()?;
+    assert_eq!(receiver.try_recv(), Ok(1));
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+    Ok(())
+}
+
+/// Uses captures while it is encoded.
+#[derive(Clone)]
+struct Registers;
+
+impl serde::Serialize for Registers {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        drop(offspring::capture("other", || (), |()| ()).map_err(serde::ser::Error::custom)?);
+        serializer.serialize_unit()
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Registers {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <()>::deserialize(deserializer).map(|()| Self)
+    }
+}
+
+/// The specification of an object is encoded when the object is captured first.
+#[offspring::test]
+fn a_specification_may_use_captures_while_it_is_encoded(context: Context) -> Outcome {
+    let object = Shared::new(Registers, |Registers| 5u8)?;
+    let _guard = offspring::capture("object", move || object.clone(), |_: Shared<u8>| ())?;
+    for _ in 0..2 {
+        assert_eq!(context.process().start((), |()| 1)?.join()?, 1);
+    }
+    Ok(())
+}
+
 /// A copy of a pool, which belongs to the parent with all that it has.
 static COPIED: Mutex<Option<Pool<()>>> = Mutex::new(None);
 
