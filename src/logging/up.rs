@@ -31,6 +31,8 @@ struct Up {
     pid: u32,
     worker: Option<usize>,
     generation: u64,
+    /// The level that was set at the start.
+    level: u32,
     /// Up to where the owner had read when it was found to read nothing. Until it goes on, nothing is waited for.
     stalled: Option<u64>,
 }
@@ -68,10 +70,11 @@ pub(crate) fn enter(
     let bell = Some(Ringer::received(bell)?);
     let pid = std::process::id();
     ring.pid().store(pid, Ordering::Relaxed);
-    set_level(ring.level().load(Ordering::Relaxed));
+    let level = ring.level().load(Ordering::Relaxed);
+    set_level(level);
     let index = worker.and_then(|(index, _)| usize::try_from(index).ok());
     let generation = worker.map_or(0, |(_, generation)| generation);
-    *lock() = Some(Up { ring, bell, pid, worker: index, generation, stalled: None });
+    *lock() = Some(Up { ring, bell, pid, worker: index, generation, level, stalled: None });
     IS_CHILD.store(true, Ordering::Relaxed);
     bridge::install_in_child();
     Ok(())
@@ -163,12 +166,9 @@ impl Up {
 pub(crate) struct Levels(Option<(Ring, u32)>);
 
 impl Levels {
-    /// From the level on that was set at the start.
+    /// From the level on that was set at the start, which may have changed meanwhile.
     pub(crate) fn new() -> Self {
-        Self(lock().as_ref().map(|up| {
-            let level = up.ring.level().load(Ordering::Relaxed);
-            (up.ring.clone(), level)
-        }))
+        Self(lock().as_ref().map(|up| (up.ring.clone(), up.level)))
     }
 
     /// Before a task: takes over the owner's level, if it has changed.

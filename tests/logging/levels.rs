@@ -1,17 +1,20 @@
 //! Children record what this process records, and follow when that changes.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use log::{LevelFilter, debug, info, trace, warn};
 use offspring::{Context, captures};
 
-use crate::harness::{Case, Outcome};
+use crate::harness::props::{Scratch, note, wait_for};
+use crate::harness::{Case, Outcome, eventually};
 use crate::{cases, collect, messages};
 
 pub(super) const CASES: &[Case] = cases![
     what_is_above_is_not_even_shown,
     workers_follow,
     workers_follow_when_others_are_started_first,
+    workers_follow_what_changed_before_their_first_task,
     processes_have_that_of_their_start,
     what_a_task_sets_is_its_own,
     with_a_captured_level,
@@ -95,6 +98,28 @@ fn workers_follow_when_others_are_started_first(context: Context) -> Outcome {
     let _other = context.pool().workers(1).build()?;
     pool.submit((), task)?.join()?;
     assert_eq!(messages(), ["1", "2", "3"]);
+    Ok(())
+}
+
+fn workers_follow_what_changed_before_their_first_task(context: Context) -> Outcome {
+    if context == Context::Inline {
+        // There nothing is begun before the task.
+        return Ok(());
+    }
+    collect();
+    log::set_max_level(LevelFilter::Info);
+    let (begun, gate) = (Scratch::new("begun"), Scratch::new("gate"));
+    let init = |(begun, gate): (PathBuf, PathBuf)| {
+        note(&begun, "begun");
+        wait_for(&gate);
+    };
+    let pool = context.pool().workers(1).init((begun.path(), gate.path()), init).build()?;
+    eventually("it initialises", || begun.lines().len() == 1);
+    log::set_max_level(LevelFilter::Debug);
+    let task = pool.submit((), |_: &mut (), ()| debug!("1"))?;
+    gate.open();
+    task.join()?;
+    assert_eq!(messages(), ["1"]);
     Ok(())
 }
 
