@@ -35,8 +35,10 @@ fn a_result_that_cannot_be_received_is_not_that_of_the_next(context: Context) ->
     let first = pool.submit((2, log.path()), |(), what| files(what))?;
     let second = pool.submit((1, log.path()), |(), what| files(what))?;
     let third = pool.submit((0, log.path()), |(), what| files(what))?;
-    // Nobody reads meanwhile, and the third begins when the results of the others are on their way.
-    eventually("all have run", || log.lines().len() == 3);
+    // Nobody reads meanwhile, and the third begins when the results of the others are on their way. On a machine that
+    // is very busy fewer are sent ahead.
+    let ahead = pool.stats().tasks_in_flight;
+    eventually("they have run", || log.lines().len() as u64 >= ahead);
     let error = with_free(1, || first.join())?.expect_err("there is room for one");
     assert_eq!((error.kind(), error.phase()), (ErrorKind::System, Phase::Started), "{error}");
     let cause = error.source().expect("the system refused").to_string();
