@@ -4,7 +4,9 @@
 //! long in coming. A program that was promised to be forkable, and that has no thread of its own, shall not
 //! be refused for one of ours that has nothing to do.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
 use std::thread::{self, JoinHandle};
 
 /// What a thread waits for.
@@ -47,6 +49,27 @@ pub(crate) fn dismiss_idle() {
     for waiter in idle {
         // Of the user's code only wakers run in it; if one panicked, that was shown.
         let _ = waiter.thread.join();
+    }
+}
+
+/// Calls these wakers. If some panic, the first panic goes on when all were called: the others belong to others.
+pub(crate) fn call_all(wakers: Vec<Waker>) {
+    let mut first = None;
+    for waker in wakers {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+            match first {
+                None => first = Some(panic),
+                // A payload may panic when it is dropped.
+                Some(_) => std::mem::forget(panic),
+            }
+        }
+    }
+    let Some(panic) = first else { return };
+    if thread::panicking() {
+        // A second panic would end the program.
+        std::mem::forget(panic);
+    } else {
+        resume_unwind(panic);
     }
 }
 

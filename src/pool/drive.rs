@@ -5,6 +5,7 @@
 //! Others that wait meanwhile sleep until the driver has news. Whoever adds work sends it itself; if a
 //! socket did not take all, the driver is woken, so that it also waits for room.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -193,8 +194,20 @@ impl Shared {
                 continue;
             }
             core.look_unless_driven();
-            core = self.wait(core, None);
+            core = match core.batches.to_wake.is_empty() {
+                true => self.wait(core, None),
+                false => self.wake_here(core),
+            };
         }
+    }
+
+    /// In the thread that drives for wakers: calls those that are due.
+    fn wake_here<'a>(&'a self, core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.wake(core))) {
+            // It was shown, and others still need this thread. A payload may panic when it is dropped.
+            std::mem::forget(panic);
+        }
+        self.lock()
     }
 
     /// Makes sure that somebody drives for the sake of a waker. The lock is held.

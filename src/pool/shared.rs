@@ -3,7 +3,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use offspring_platform::bell::{self, Listener};
@@ -18,7 +17,7 @@ use crate::capture::{self, DropsGone};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
-use crate::launch::{Specification, gates};
+use crate::launch::{Specification, gates, waiters};
 use crate::link::Spin;
 use crate::logging;
 use crate::start::check_settings;
@@ -200,7 +199,7 @@ impl Shared {
         drop(core);
         // Before whoever holds the outcomes gives them out.
         logging::deliver();
-        wakers.into_iter().for_each(Waker::wake);
+        waiters::call_all(wakers);
         capture::drop_gone();
     }
 

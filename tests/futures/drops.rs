@@ -1,5 +1,6 @@
 //! Futures that are given up, and wakers that change, or use the pool themselves.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Wake, Waker};
@@ -154,5 +155,60 @@ fn a_waker_that_holds_the_last_task(context: Context) -> Outcome {
     gate.open();
     eventually("it is gone", || weak.upgrade().is_none());
     assert_eq!(block_on(pool.submit(5u64, |(), n| n)?)?, 5);
+    Ok(())
+}
+
+/// Panics when it is woken, and has noted that before.
+#[derive(Default)]
+struct Panics(Count);
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        self.0.0.fetch_add(1, Ordering::SeqCst);
+        panic!("a waker, on purpose");
+    }
+}
+
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn a_waker_that_panics(context: Context) -> Outcome {
+    let (gate, later) = (Scratch::new("gate"), Scratch::new("later"));
+    let pool = context.pool().workers(2).build()?;
+    let (panics, count) = (Arc::new(Panics::default()), Arc::new(Count::default()));
+    let mut first = pool.submit(gate.path(), |(), gate| wait_for(&gate))?;
+    let mut second = pool.submit(later.path(), |(), gate| wait_for(&gate))?;
+    assert!(poll_once(&mut first, &Waker::from(panics.clone())).is_pending());
+    assert!(poll_once(&mut second, &Waker::from(count.clone())).is_pending());
+    gate.open();
+    eventually("it was woken", || panics.0.get() == 1);
+    later.open();
+    eventually("the other is woken", || count.get() == 1);
+    block_on(first)?;
+    block_on(second)?;
+    assert_eq!(block_on(pool.submit(5u64, |(), n| n)?)?, 5);
+    Ok(())
+}
+
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn wakers_among_some_that_panic(context: Context) -> Outcome {
+    let pool = context.pool().workers(1).build()?;
+    let (panics, count) = (Arc::new(Panics::default()), Arc::new(Count::default()));
+    let mut tasks = Vec::new();
+    for n in 0..6 {
+        let mut task = pool.submit((), |(), ()| -> u8 { crate::harness::sleep_for_ever() })?;
+        let waker = match n % 5 {
+            0 => Waker::from(panics.clone()),
+            _ => Waker::from(count.clone()),
+        };
+        assert!(poll_once(&mut task, &waker).is_pending());
+        tasks.push(task);
+    }
+    // They all get their outcomes at once, and this thread wakes them.
+    let ended = catch_unwind(AssertUnwindSafe(|| pool.terminate()));
+    assert_eq!((panics.0.get(), count.get()), (2, 4), "each is woken");
+    let panic = ended.expect_err("whoever wakes them is told");
+    assert_eq!(panic.downcast_ref(), Some(&"a waker, on purpose"));
+    for task in tasks {
+        assert!(block_on(task).is_err());
+    }
     Ok(())
 }
