@@ -11,7 +11,8 @@ use std::thread::{self, JoinHandle};
 
 /// What a thread waits for.
 pub(crate) trait Waited: Send + Sync {
-    /// Sends the thread away, if nobody needs it: then it ends now, whatever happens. Whether it does.
+    /// Sends the thread away, if nobody needs it: then it ends now, whatever happens. Whether it does. Waits for
+    /// what it runs of the user's code, but not for ever.
     fn dismiss(&self) -> bool;
 }
 

@@ -6,6 +6,7 @@
 //! socket did not take all, the driver is woken, so that it also waits for room.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,8 @@ use crate::supervisor::protocol::Signal;
 const SOON: Duration = Duration::from_millis(1);
 /// How long the thread that drives for wakers stays when there are none.
 const LINGER: Duration = Duration::from_millis(100);
+/// A fork waits for a waker that is being called no longer than this, and is refused then.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Something the driver waits for.
 pub(super) struct Watched {
@@ -203,11 +206,15 @@ impl Shared {
 
     /// In the thread that drives for wakers: calls those that are due.
     fn wake_here<'a>(&'a self, core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
+        self.waking.store(true, Ordering::Relaxed);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.wake(core))) {
             // It was shown, and others still need this thread. A payload may panic when it is dropped.
             std::mem::forget(panic);
         }
-        self.lock()
+        let core = self.lock();
+        self.waking.store(false, Ordering::Relaxed);
+        self.tell_followers(&core);
+        core
     }
 
     /// Makes sure that somebody drives for the sake of a waker. The lock is held.
@@ -232,7 +239,17 @@ impl Shared {
 
 impl Waited for Shared {
     fn dismiss(&self) -> bool {
+        let until = Instant::now() + PATIENCE;
         let mut core = self.lock();
+        // Mostly it is about to return, having just woken the one who forks. But it may also wait for something
+        // that this one holds.
+        while self.waking.load(Ordering::Relaxed) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            core = self.follow(core, Some(left));
+        }
         if !core.awaits_nothing() {
             return false;
         }

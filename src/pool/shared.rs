@@ -1,7 +1,7 @@
 //! A pool as threads share it: the lock, and what is done under it for those who call.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,8 @@ pub(super) struct Shared {
     pub(super) listener: Listener,
     /// When workers by fork were copied, as far as shared objects go: older ones they have.
     pub(super) inherited: Option<u64>,
+    /// The thread that drives for wakers calls some. Changed under the lock.
+    pub(super) waking: AtomicBool,
     /// What encoding arguments and decoding results took, in nanoseconds.
     pub(super) encoding: AtomicU64,
     pub(super) decoding: AtomicU64,
@@ -120,7 +122,17 @@ impl Shared {
         let (encoding, decoding) = (AtomicU64::new(0), AtomicU64::new(0));
         let core = Mutex::new(core);
         let news = Condvar::new();
-        Ok(Self { core, news, listener, inherited: time, encoding, decoding, _gone: DropsGone })
+        let waking = AtomicBool::new(false);
+        Ok(Self {
+            core,
+            news,
+            listener,
+            inherited: time,
+            waking,
+            encoding,
+            decoding,
+            _gone: DropsGone,
+        })
     }
 
     /// The state. In a forked child, which has a copy of its parent's pool, that of a lost pool.

@@ -3,7 +3,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context as Polled, Poll, Waker};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::task::{Context as Polled, Poll, Wake, Waker};
 use std::time::Duration;
 
 use offspring::{Context, ErrorKind};
@@ -120,6 +122,40 @@ fn a_fork_right_after_an_await(context: Context) -> Outcome {
     drop(dropped);
     assert_eq!(start()?, 21);
     drop(pools);
+    assert_eq!(start()?, 21);
+    Ok(())
+}
+
+/// Says that it is woken, and then waits for the one who forks.
+struct Blocks {
+    inside: Sender<()>,
+    go: Mutex<Receiver<()>>,
+}
+
+impl Wake for Blocks {
+    fn wake(self: Arc<Self>) {
+        self.inside.send(()).unwrap();
+        self.go.lock().unwrap().recv().unwrap();
+    }
+}
+
+#[offspring::test(contexts(Fork))]
+fn a_fork_while_a_waker_is_called(context: Context) -> Outcome {
+    let start = || context.process().start(20u64, |n| n + 1)?.join();
+    let gate = Scratch::new("gate");
+    let pool = context.pool().workers(1).build()?;
+    let mut task = pool.submit(gate.path(), |(), gate| wait_for(&gate))?;
+    let ((inside, woken), (go, wait)) = (mpsc::channel(), mpsc::channel());
+    let waker = Waker::from(Arc::new(Blocks { inside, go: Mutex::new(wait) }));
+    assert!(poll_once(&mut task, &waker).is_pending());
+    gate.open();
+    woken.recv()?;
+    // It waits for this thread, which must not wait for it for ever.
+    let error = start().expect_err("the waker runs in a second thread");
+    assert_eq!(error.kind(), ErrorKind::Multithreaded { threads: Some(2) }, "{error}");
+    go.send(())?;
+    eventually("nobody is in the way any more", || start().is_ok());
+    block_on(task)?;
     assert_eq!(start()?, 21);
     Ok(())
 }
