@@ -44,7 +44,7 @@ pub(super) struct Bench<'a> {
     /// When it was asked how much it has.
     looked: u64,
     /// When the last task or the last wait ended, roughly: one look at the clock for each task.
-    time: u64,
+    pub(super) time: u64,
     /// What the last task took.
     pub(super) milliseconds: u32,
     /// When it ran, if the owner wants to know; goes with its outcome.

@@ -136,6 +136,9 @@ impl Core {
                     match worker.land() {
                         Some((batch, index)) => {
                             landed += 1;
+                            if head.tag > 0 {
+                                self.note_slow(batch, index, slot, head.tag);
+                            }
                             let mut bytes = vec![0; head.length];
                             worker.outcomes.peek(HEAD, &mut bytes);
                             whole = self.settle_failed(slot, worker, batch, index, &bytes, again);

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use offspring::{Context, ErrorKind, Pool, Reuse};
 use offspring_platform::lifeline;
@@ -236,5 +236,21 @@ fn per_task_with_deaths(context: Context) -> Outcome {
     begun.sort_unstable();
     assert!(begun.into_iter().eq(0..24), "each task once");
     pool.shutdown()?;
+    Ok(())
+}
+
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn per_task_each_has_its_own_time(context: Context) -> Outcome {
+    let begun = Instant::now();
+    let pool = pool(context, 1, Reuse::PerTask)?;
+    // Many are sent at once, so that the worker does not wait in between.
+    let results = pool.map(0..200u64, |_, n| n).chunk_size(50);
+    assert_eq!(results.filter(Result::is_ok).count(), 200);
+    let whole = begun.elapsed();
+    let report = pool.shutdown()?;
+    let sum: Duration = report.slowest().iter().map(|task| task.took).sum();
+    // They ran one after the other. Each time is measured to a few milliseconds.
+    let most = whole + Duration::from_millis(100);
+    assert!(sum <= most, "{sum:?} of {whole:?}: {:?}", report.slowest());
     Ok(())
 }

@@ -168,3 +168,21 @@ fn the_only_worker_is_stopped_again_and_again(context: Context) -> Outcome {
     assert_eq!(pids(&pool)?, [pid], "nobody was replaced");
     Ok(())
 }
+
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn a_slow_failure_is_among_the_slowest(context: Context) -> Outcome {
+    const LONG: Duration = Duration::from_millis(200);
+    let pool = context.pool().workers(2).build()?;
+    let results = pool.map(0..20u64, |(), n| {
+        if n == 7 {
+            std::thread::sleep(LONG);
+            panic!("on purpose");
+        }
+    });
+    assert_eq!(results.filter(Result::is_err).count(), 1);
+    let report = pool.shutdown()?;
+    let slow = report.slowest().iter().find(|task| task.index == 7);
+    let slow = slow.unwrap_or_else(|| panic!("not among the slowest: {report:?}"));
+    assert!(slow.took >= LONG / 2, "{slow:?}");
+    Ok(())
+}
