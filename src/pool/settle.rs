@@ -96,6 +96,8 @@ impl Core {
             (What::Failed(error), Some(again))
                 if error.kind() == ErrorKind::Died && self.may_begin_again(batch, index) =>
             {
+                // It has landed without an outcome.
+                worker.done -= 1;
                 self.put_back(vec![again]);
             }
             _ => self.settle(batch, index, what),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use offspring::{Context, ErrorKind, Phase, Reuse};
+use offspring_platform::lifeline;
 
 use crate::harness::{self, Outcome};
 use crate::{Death, Scratch, count, lines, note, told};
@@ -308,6 +309,11 @@ fn tries_and_copies(context: Context) -> Outcome {
     assert_eq!(begun(&log), expected);
     let report = pool.shutdown()?;
     assert_eq!(report.tasks(), 14, "{report:?}");
+    if !lifeline::IS_A_THREAD {
+        // They were copied, and lived on to get the outcomes of all.
+        let of_workers: u64 = report.workers().iter().map(|worker| worker.tasks).sum();
+        assert_eq!(of_workers, 14, "{report:?}");
+    }
     Ok(())
 }
 
