@@ -3,9 +3,10 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use offspring::{Context, ErrorKind, Pool};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::harness::{self, Outcome, leaks};
 use crate::pids;
@@ -246,4 +247,43 @@ fn pools_in_pools_in_pools(context: Context) -> Outcome {
 /// How many processes there are without any pool.
 fn idle(context: Context) -> usize {
     usize::from(context == Context::ForkServer)
+}
+
+/// Encoding it takes a while, and so does decoding it.
+struct Slow;
+
+const WHILE: Duration = Duration::from_millis(5);
+
+impl Serialize for Slow {
+    fn serialize<T: Serializer>(&self, serializer: T) -> Result<T::Ok, T::Error> {
+        std::thread::sleep(WHILE);
+        serializer.serialize_unit()
+    }
+}
+
+impl<'de> Deserialize<'de> for Slow {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        std::thread::sleep(WHILE);
+        <()>::deserialize(deserializer).map(|()| Self)
+    }
+}
+
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn few_inputs_are_timed_as_what_they_take(context: Context) -> Outcome {
+    let begun = Instant::now();
+    let pool = context.pool().workers(1).build()?;
+    for result in pool.map([Slow], |(), slow: Slow| slow) {
+        result?;
+    }
+    let (stats, whole) = (pool.stats(), begun.elapsed());
+    let of_one = stats.encoding.min(stats.decoding);
+    assert!(of_one >= WHILE, "{stats:?}");
+    assert!(stats.encoding + stats.decoding <= whole, "{stats:?}, and all took {whole:?}");
+    // Of more, each stands for those that follow until the next that is timed.
+    for result in pool.map([(); 10].map(|()| Slow), |(), slow: Slow| slow) {
+        result?;
+    }
+    let stats = pool.stats();
+    assert!(stats.encoding.min(stats.decoding) >= 11 * WHILE, "{stats:?}");
+    Ok(())
 }

@@ -2,12 +2,11 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Feed, SAMPLE, add_sample};
+use super::{Feed, Sample};
 use crate::capture::Brought;
 use crate::codec;
 use crate::error::{Error, ErrorKind, Phase, TaskError};
@@ -67,10 +66,10 @@ where
         from: From,
         decode: impl FnOnce() -> Result<R, codec::CodecError>,
     ) -> Held<R> {
-        let sample = (index % SAMPLE == 0).then(Instant::now);
+        let sample = Sample::begin(index);
         let decoded = catch_unwind(AssertUnwindSafe(decode));
-        if let (Some(since), Inner::Processes(shared)) = (sample, &self.pool.inner) {
-            add_sample(&shared.decoding, since);
+        if let (Some(sample), Inner::Processes(shared)) = (sample, &self.pool.inner) {
+            sample.end(&shared.decoding);
         }
         match decoded {
             Ok(Ok(result)) => Held::Ready(Ok(result)),

@@ -2,12 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Feed, SAMPLE, add_sample};
+use super::{Feed, Sample};
 use crate::capture::Set;
 use crate::codec::{self, Encoded};
 use crate::function::Name;
@@ -59,7 +58,7 @@ where
             Parcel::with_memory(batch, next, self.chunk, captured, std::mem::take(spare))
         });
         let begun = parcel.begin(function, &mut self.encoded);
-        let sample = (next % SAMPLE == 0).then(Instant::now);
+        let sample = Sample::begin(next);
         // A panic in the user's `Serialize` must not leave half a task.
         let encoded = catch_unwind(AssertUnwindSafe(|| {
             let encoded = codec::encode_into(&input, &mut self.encoded);
@@ -70,8 +69,8 @@ where
             drop(input);
             mentions
         }));
-        if let (Some(since), Inner::Processes(shared)) = (sample, &self.pool.inner) {
-            add_sample(&shared.encoding, since);
+        if let (Some(sample), Inner::Processes(shared)) = (sample, &self.pool.inner) {
+            sample.end(&shared.encoding);
         }
         match encoded {
             Ok(Ok(mentions)) => Ok(Ok(match parcel.end(begun, &mut self.encoded) {

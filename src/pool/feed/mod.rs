@@ -34,9 +34,25 @@ const BURST_TIME: Duration = Duration::from_micros(20);
 /// One in so many is timed: looking at the clock costs about as much as encoding a number.
 const SAMPLE: u64 = 64;
 
-fn add_sample(sum: &AtomicU64, since: Instant) {
-    let took = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    sum.fetch_add(took.saturating_mul(SAMPLE), Ordering::Relaxed);
+/// One of many that is timed. It stands for itself and those that follow until the next that is.
+struct Sample {
+    since: Instant,
+    stands_for: u64,
+}
+
+impl Sample {
+    /// If the one with this index is timed. Of the first, more are: else there would be one for a short map, and
+    /// that would stand for as many as there may not be.
+    #[inline]
+    fn begin(index: u64) -> Option<Self> {
+        (index % SAMPLE == 0 || index.is_power_of_two())
+            .then(|| Self { since: Instant::now(), stands_for: index.clamp(1, SAMPLE) })
+    }
+
+    fn end(self, sum: &AtomicU64) {
+        let took = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        sum.fetch_add(took.saturating_mul(self.stands_for), Ordering::Relaxed);
+    }
 }
 
 /// The pool of a map: the user's, or one of its own.
