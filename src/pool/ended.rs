@@ -180,10 +180,14 @@ impl Core {
     }
 
     pub(super) fn replace(&mut self, slot: usize) {
-        if self.closing || self.broken.is_some() || slot >= self.target {
+        if self.closing || self.broken.is_some() {
             return;
         }
+        // Also where nobody comes now: somebody does if there are to be more again.
         self.slots[slot].generation += 1;
+        if slot >= self.target {
+            return;
+        }
         self.account.replaced += 1;
         if self.failures > 0 {
             self.start_after_pause(slot);

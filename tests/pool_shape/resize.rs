@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use offspring::{Context, ErrorKind};
+use offspring::{Context, ErrorKind, WorkerReport};
 
 use crate::harness::props::{Random, Scratch, kill, note, wait_for};
 use crate::harness::{Outcome, eventually, leaks};
@@ -186,5 +186,26 @@ fn no_descriptors_for_more(context: Context) -> Outcome {
     assert_eq!((now.len(), &now[..2]), (size, &before[..]));
     pool.resize(2)?;
     assert_eq!(pids(&pool)?, before);
+    Ok(())
+}
+
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn one_that_comes_again_is_another_generation(context: Context) -> Outcome {
+    let pool = context.pool().workers(2).build()?;
+    for round in 0..3u64 {
+        pool.ready(LONG)?;
+        let generations = pool.broadcast((), |(), ()| who().1)?.into_iter();
+        let generations = generations.collect::<Result<Vec<_>, _>>()?;
+        assert_eq!(generations, [0, round], "one stays, and the other goes and comes");
+        pool.resize(1)?;
+        eventually("it has ended", || {
+            let _ = pool.ready(Duration::ZERO);
+            let gone = |worker: &WorkerReport| worker.index == 1 && worker.end.is_some();
+            pool.report().workers().iter().filter(|worker| gone(worker)).count() as u64 > round
+        });
+        pool.resize(2)?;
+    }
+    let report = pool.shutdown()?;
+    assert_eq!(report.replaced(), 0, "nobody came in the place of one that was to stay");
     Ok(())
 }
