@@ -270,13 +270,15 @@ impl Shared {
     pub(super) fn stats(&self) -> Stats {
         let core = self.lock();
         let workers = || core.slots.iter().filter_map(|slot| slot.worker.as_ref());
+        // What waits for one certain worker waits as well.
+        let pinned = || core.slots.iter().flat_map(|slot| &slot.pinned);
         Stats {
             workers: core.target,
             ready: workers().filter(|worker| worker.serves()).count(),
-            tasks_waiting: core.waiting_count,
+            tasks_waiting: core.waiting_count + pinned().map(Waiting::count).sum::<u64>(),
             tasks_in_flight: workers().map(|worker| worker.in_flight).sum(),
             tasks_done: core.account.tasks,
-            bytes_waiting: core.waiting.iter().map(Waiting::size).sum(),
+            bytes_waiting: core.waiting.iter().chain(pinned()).map(Waiting::size).sum(),
             bytes_in_flight: workers().map(|worker| worker.bytes_in_flight()).sum(),
             encoding: Duration::from_nanos(self.encoding.load(Ordering::Relaxed)),
             decoding: Duration::from_nanos(self.decoding.load(Ordering::Relaxed)),

@@ -265,3 +265,27 @@ fn from_several_threads(context: Context) -> Outcome {
     assert_eq!(counts.into_iter().collect::<Result<Vec<_>, _>>()?, [150; 3]);
     Ok(())
 }
+
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn what_waits_for_one_worker_is_counted(context: Context) -> Outcome {
+    let gate = Scratch::new("gate");
+    let pool = context.pool().workers(1).build()?;
+    let held = pool.submit(gate.path(), |(), gate| wait_for(&gate))?;
+    eventually("it runs", || held.pid().is_some());
+    std::thread::scope(|scope| -> Outcome {
+        let pool = &pool;
+        let all = scope.spawn(move || pool.broadcast(vec![1u8; 100], |(), bytes| bytes.len()));
+        eventually("it is seen to wait", || {
+            let stats = pool.stats();
+            stats.tasks_waiting == 1 && stats.bytes_waiting >= 100
+        });
+        gate.open();
+        let all = all.join().expect("it does not panic")?.into_iter();
+        assert_eq!(all.collect::<Result<Vec<_>, _>>()?, [100]);
+        Ok(())
+    })?;
+    held.join()?;
+    let stats = pool.stats();
+    assert_eq!((stats.tasks_waiting, stats.bytes_waiting), (0, 0));
+    Ok(())
+}
