@@ -63,7 +63,7 @@ macro_rules! __test_function {
         #[::core::prelude::v1::test]
         $($attribute)*
         fn $test() {
-            TEST.run(::core::option::Option::Some($crate::Context::$context));
+            __OFFSPRING_TEST.run(::core::option::Option::Some($crate::Context::$context));
         }
     };
     (@alone { $name:ident } { $($option:tt)* } { $($unused:tt)* } { $($cfg:tt)* }
@@ -79,14 +79,14 @@ macro_rules! __test_function {
                 { $($option)* }
                 { |_| $crate::testing::expanded::succeeded($name()) }
             }
-            TEST.run(::core::option::Option::None);
+            __OFFSPRING_TEST.run(::core::option::Option::None);
         }
     };
     (@static { $path:expr }
         { timeout_ms: $timeout:expr, leak_check: $leak_check:expr, should_panic: $should_panic:expr }
         { $body:expr }
     ) => {
-        static TEST: $crate::testing::expanded::Test = $crate::testing::expanded::Test {
+        static __OFFSPRING_TEST: $crate::testing::expanded::Test = $crate::testing::expanded::Test {
             path: $path,
             timeout: ::core::time::Duration::from_millis($timeout),
             leak_check: $leak_check,
@@ -96,7 +96,7 @@ macro_rules! __test_function {
         };
         const _: () = {
             extern "C" fn enter() {
-                $crate::testing::expanded::enter(::core::option::Option::Some(&TEST), enter);
+                $crate::testing::expanded::enter(::core::option::Option::Some(&__OFFSPRING_TEST), enter);
             }
             $crate::testing::expanded::constructor!(enter);
         };

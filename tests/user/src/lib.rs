@@ -34,10 +34,13 @@ mod tests {
         Ok(())
     }
 
+    /// A name that the attribute leaves to its user.
+    const TEST: u64 = 100;
+
     /// One test, in a process with one thread.
     #[offspring::test]
     fn all_agree() {
-        let sum = same_on_every_context(|context| sum_of_squares(context, 100).unwrap());
+        let sum = same_on_every_context(|context| sum_of_squares(context, TEST).unwrap());
         assert_eq!(sum, 338_350);
     }
 
