@@ -9,6 +9,7 @@ mod bench;
 mod bulk;
 mod call;
 mod copy;
+mod end;
 mod outcome;
 mod told;
 pub(crate) mod whoami;
@@ -27,6 +28,7 @@ use offspring_platform::{
     alone::Alone, environment, exit, fork, lifeline, limits, program, signal,
 };
 
+use self::end::{end, end_with};
 use crate::capture::{self, Set};
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind};
@@ -311,34 +313,3 @@ fn flush(link: &mut Link) {
         exit::now(exit::FELL_OUT);
     }
 }
-
-/// The ordinary end of a child.
-fn end() -> ! {
-    end_with(0)
-}
-
-fn end_with(status: i32) -> ! {
-    flush_at_end();
-    exit::now(status)
-}
-
-/// Writes out what is buffered. A thread that the user's code has left may hold the lock of a stream for ever: then not
-/// all of it. (At the end of an ordinary program std only tries, too.)
-fn flush_at_end() {
-    let alone = signal::Blocked::all().is_ok_and(|blocked| Alone::check(&blocked).is_ok());
-    if alone {
-        return fork::flush_standard();
-    }
-    let (done, flushed) = std::sync::mpsc::channel();
-    let flusher = std::thread::Builder::new().spawn(move || {
-        fork::flush_standard();
-        // Nobody listens any more if it took too long.
-        let _ = done.send(());
-    });
-    if flusher.is_ok() {
-        let _ = flushed.recv_timeout(FLUSHING);
-    }
-}
-
-/// How long a child that has other threads waits at its end for what is buffered to be written.
-const FLUSHING: Duration = Duration::from_secs(1);

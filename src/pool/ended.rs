@@ -114,12 +114,15 @@ impl Core {
         if let Some(why) = &worker.broken {
             // It did not die of the task: what it answered could not be received.
             let from = From { worker: slot, pid: worker.pid };
-            let why = io::Error::new(why.kind(), why.to_string());
-            let error = Error::new(ErrorKind::System, TASK)
-                .at(Phase::Started)
-                .detail("its answer could not be received")
-                .caused_by(why);
-            return self.fail(batch, index, error, from);
+            for index in index..index + task.count() {
+                let why = io::Error::new(why.kind(), why.to_string());
+                let error = Error::new(ErrorKind::System, TASK)
+                    .at(Phase::Started)
+                    .detail("its answer could not be received")
+                    .caused_by(why);
+                self.fail(batch, index, error, from);
+            }
+            return;
         }
         if !late && self.may_begin_again(batch, index) {
             return self.put_back(vec![task]);

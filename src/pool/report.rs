@@ -321,7 +321,7 @@ pub struct Stats {
     pub bytes_waiting: u64,
     /// The size of the arguments of the tasks in flight.
     pub bytes_in_flight: u64,
-    /// What encoding the arguments of maps took in this process, estimated from every 64th. `submit`, `broadcast`,
+    /// What encoding the arguments of maps took in this process, estimated from the first few and every 64th. `submit`, `broadcast`,
     /// whole byte vectors, which are copied and not encoded, and Inline are not in it.
     pub encoding: Duration,
     /// What decoding the results of maps took in this process, estimated and counted in the same way.

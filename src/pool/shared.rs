@@ -50,11 +50,13 @@ impl Shared {
         settings: Settings,
         inherited: Option<Inherited<'_>>,
     ) -> Result<Self, Error> {
+        // Where it fails, what was captured goes with the settings.
+        let _gone = DropsGone;
+        let mut settings = settings;
         check_settings(&settings.specification)?;
         gates::check_budget(context, workers)?;
         let forks = context == Context::Fork;
         // Encoded before anything is started: it is the user's code.
-        let mut settings = settings;
         settings.specification = settings.specification.here().into_owned();
         let time = forks.then(registry::now);
         let mut all = registry::globals(None);

@@ -13,7 +13,7 @@ use offspring_platform::wait::Exit;
 use offspring_platform::{fd, wait};
 
 use super::reported::reported_or_soon;
-use crate::capture::{Brought, Set};
+use crate::capture::{Brought, DropsGone, Set};
 use crate::child::Refusal;
 use crate::codec;
 use crate::context::Context;
@@ -50,6 +50,8 @@ pub(crate) struct Running {
     pub(super) transcript: Option<Transcript>,
     /// The process that made it. In a forked child this is a copy, and must not touch the other's child.
     pub(super) generation: u64,
+    /// Last, so that what was captured has gone before.
+    _gone: DropsGone,
 }
 
 /// Without a watch, how often we look whether a child has ended.
@@ -80,6 +82,7 @@ impl Running {
             logs: Some(logs),
             transcript,
             generation: fd::generation(),
+            _gone: DropsGone,
         }
     }
 

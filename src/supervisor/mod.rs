@@ -142,7 +142,7 @@ impl Supervisor {
         let Some(link) = &mut self.link else { return Err(fail(ErrorKind::Closed)) };
         let answer = link.wait_for_frame(Instant::now().checked_add(limit));
         let hello = matches!(&answer, Ok(Some(frame)) if frame.kind == Kind::Hello);
-        if !hello && !link.is_at_end() {
+        if !hello && (answer.is_err() || !link.is_at_end()) {
             // It has no children yet, and may never listen: nobody should wait for its end in order.
             self.signal_kill();
         }

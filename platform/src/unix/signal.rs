@@ -76,7 +76,8 @@ pub fn reset_for_child() {
 }
 
 /// Drops the signals that wait for being unblocked: they were sent, mostly to a whole group, to a child that was nobody
-/// yet, and are not for who it is going to be. To be followed by [`reset_for_child`].
+/// yet, and are not for who it is going to be. To be followed by [`reset_for_child`]. Those of faults stay, as do their
+/// handlers.
 pub fn forget_pending() {
     let mut pending = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the place is valid for a set.
@@ -85,7 +86,8 @@ pub fn forget_pending() {
     }
     // SAFETY: filled by the call above.
     let pending = unsafe { pending.assume_init() };
-    for number in 1..=LAST {
+    let faults = [libc::SIGSEGV, libc::SIGBUS];
+    for number in (1..=LAST).filter(|number| !faults.contains(number)) {
         // SAFETY: the set is initialised.
         if unsafe { libc::sigismember(&raw const pending, number) } == 1 {
             // That is what drops it.

@@ -72,8 +72,13 @@ impl Turns {
 impl Turn<'_> {
     /// The other end does not receive. Who wants to wait for nothing does not get a turn now.
     pub(super) fn held_up(&self) {
-        self.0.lock().held_up = true;
-        self.0.moved.notify_all();
+        let mut line = self.0.lock();
+        line.held_up = true;
+        let others = line.waiting.len() > 1;
+        drop(line);
+        if others {
+            self.0.moved.notify_all();
+        }
     }
 }
 
@@ -82,7 +87,11 @@ impl Drop for Turn<'_> {
         let mut line = self.0.lock();
         line.waiting.pop_front();
         line.held_up = false;
+        // A system call, also where nobody sleeps.
+        let others = !line.waiting.is_empty();
         drop(line);
-        self.0.moved.notify_all();
+        if others {
+            self.0.moved.notify_all();
+        }
     }
 }

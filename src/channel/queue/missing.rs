@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::core::{Core, State};
+use offspring_platform::clock::{nanoseconds, now};
+
+use super::core::{Core, SLICE, State};
 
 /// It does not matter where the first message begins.
 const ANYWHERE: u64 = u64::MAX;
@@ -15,6 +17,8 @@ pub(super) struct Lack {
     /// the second goes on.
     head: u64,
     tail: u64,
+    /// When it was refused.
+    at: u64,
 }
 
 impl Lack {
@@ -22,22 +26,26 @@ impl Lack {
 
     /// There was no room for so many bytes.
     pub(super) const fn of_bytes(bytes: u64) -> Self {
-        Self { bytes, head: ANYWHERE, tail: u64::MAX }
+        Self { bytes, head: ANYWHERE, tail: u64::MAX, at: 0 }
     }
 
     /// There was room for so many bytes, and none in the socket for their descriptors.
     pub(super) fn of_descriptors(bytes: u64, state: &State) -> Self {
-        Self { bytes, head: state.head, tail: state.tail }
+        Self { bytes, head: state.head, tail: state.tail, at: now() }
     }
 
     /// There was room for so many bytes, but not so far behind. There is none until the queue begins anew, when it
     /// was empty.
     pub(super) fn of_place(bytes: u64, state: &State) -> Self {
-        Self { bytes, head: ANYWHERE, tail: state.tail }
+        Self { bytes, head: ANYWHERE, tail: state.tail, at: 0 }
     }
 
     /// Whether there may be room now.
     fn is_over(self, core: &Core, state: &State) -> bool {
+        if self.head != ANYWHERE && state.messages == 0 {
+            // Descriptors of other queues and sockets are in the way, and nobody tells when they are not.
+            return now().saturating_sub(self.at) >= nanoseconds(SLICE);
+        }
         let is_as_then =
             (self.head == ANYWHERE || self.head == state.head) && state.tail >= self.tail;
         (state.messages == 0 || !is_as_then) && core.fits(state, self.bytes.max(1))
@@ -46,12 +54,12 @@ impl Lack {
 
 /// What the last message lacked that was refused in this process. Who looks at half of it looks again after a slice.
 #[derive(Debug)]
-pub(super) struct Missing([AtomicU64; 3]);
+pub(super) struct Missing([AtomicU64; 4]);
 
 impl Missing {
     pub(super) fn nothing() -> Self {
-        let Lack { bytes, head, tail } = Lack::NOTHING;
-        Self([bytes, head, tail].map(AtomicU64::new))
+        let Lack { bytes, head, tail, at } = Lack::NOTHING;
+        Self([bytes, head, tail, at].map(AtomicU64::new))
     }
 
     pub(super) fn clear(&self) {
@@ -59,14 +67,14 @@ impl Missing {
     }
 
     pub(super) fn note(&self, lack: Lack) {
-        for (word, value) in self.0.iter().zip([lack.bytes, lack.head, lack.tail]) {
+        for (word, value) in self.0.iter().zip([lack.bytes, lack.head, lack.tail, lack.at]) {
             word.store(value, Ordering::Relaxed);
         }
     }
 
     /// Whether there may be room for it now.
     pub(super) fn has_come(&self, core: &Core, state: &State) -> bool {
-        let [bytes, head, tail] = self.0.each_ref().map(|word| word.load(Ordering::Relaxed));
-        Lack { bytes, head, tail }.is_over(core, state)
+        let [bytes, head, tail, at] = self.0.each_ref().map(|word| word.load(Ordering::Relaxed));
+        Lack { bytes, head, tail, at }.is_over(core, state)
     }
 }
