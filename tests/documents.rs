@@ -188,6 +188,9 @@ fn every_test_that_other_pages_name_exists() {
         }
         assert!(rows.len() >= least, "{path}: only {} rows", rows.len());
     }
+    for line in read("docs/reliability.md").lines().filter(|line| line.starts_with('|')) {
+        check_tests(line, &tests_named_in(line));
+    }
 }
 
 #[test]
