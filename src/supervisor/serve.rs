@@ -416,19 +416,24 @@ impl Supervisor<'_> {
 
     /// Collects all that have ended, reports them, and ends what they left behind.
     fn collect(&mut self) -> Result<(), Box<dyn std::error::Error>> {
-        let mut known = false;
+        let mut ended = Vec::new();
         while let Reaped::Child(pid, exit) = wait::reap_any()? {
-            let Some(child) = self.children.remove(&pid) else { continue };
-            known = true;
+            if let Some(child) = self.children.remove(&pid) {
+                ended.push((child, exit));
+            }
+        }
+        if !ended.is_empty() || self.sweeping {
+            // What a stray leaves becomes ours when the stray has ended, which is when we are here again.
+            self.sweeping = guardian::end_strays(|pid| self.children.contains_key(&pid));
+        }
+        // Told after that: a child that is wanted then may be here already, and what it starts is not to be taken for
+        // something that these have left.
+        for (child, exit) in ended {
             let expired = child.watchdog.as_ref().and_then(|watchdog| watchdog.expired);
             let out_of_memory =
                 wait::was_killed(exit) && expired.is_none() && self.memory_ran_out();
             let message = codec::encode(&Exited::new(exit, expired, out_of_memory))?;
             self.say_last(child.id, child.report, Kind::Exited, message)?;
-        }
-        if known || self.sweeping {
-            // What a stray leaves becomes ours when the stray has ended, which is when we are here again.
-            self.sweeping = guardian::end_strays(|pid| self.children.contains_key(&pid));
         }
         Ok(())
     }
