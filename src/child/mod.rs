@@ -177,8 +177,13 @@ pub(crate) fn enter_by_fork(
         _ => leave(&mut link, Refusal::ProgramChanged),
     };
     let descriptors = first.descriptors;
-    // It may have waited for this for long.
-    signal::forget_pending();
+    // It may have waited for this for long. A worker was somebody from the start.
+    let is_worker = matches!(launch.role, Role::Worker(_));
+    signal::forget_pending(if is_worker {
+        signal::Pending::OfGroups
+    } else {
+        signal::Pending::All
+    });
     let (message, captured) = (None, None);
     let lifeline = end;
     live(Birth { link, lifeline, launch, descriptors, message, captured, inherited, forked: true })

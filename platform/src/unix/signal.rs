@@ -75,10 +75,19 @@ pub fn reset_for_child() {
     }
 }
 
-/// Drops the signals that wait for being unblocked: they were sent, mostly to a whole group, to a child that was nobody
-/// yet, and are not for who it is going to be. To be followed by [`reset_for_child`]. Those of faults stay, as do their
+/// Whose waiting signals are dropped; see [`forget_pending`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pending {
+    /// Of a child that was nobody yet: whatever was sent to it, mostly with its whole group, was not for who it is going
+    /// to be.
+    All,
+    /// What is sent to whole groups: by a terminal, and SIGTERM. The rest was sent to this child.
+    OfGroups,
+}
+
+/// Drops signals that wait for being unblocked. To be followed by [`reset_for_child`]. Those of faults stay, as do their
 /// handlers.
-pub fn forget_pending() {
+pub fn forget_pending(which: Pending) {
     let mut pending = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the place is valid for a set.
     if unsafe { libc::sigpending(pending.as_mut_ptr()) } != 0 {
@@ -88,6 +97,10 @@ pub fn forget_pending() {
     let pending = unsafe { pending.assume_init() };
     let faults = [libc::SIGSEGV, libc::SIGBUS];
     for number in (1..=LAST).filter(|number| !faults.contains(number)) {
+        let of_groups = OF_TERMINALS.contains(&number) || number == libc::SIGTERM;
+        if which == Pending::OfGroups && !of_groups {
+            continue;
+        }
         // SAFETY: the set is initialised.
         if unsafe { libc::sigismember(&raw const pending, number) } == 1 {
             // That is what drops it.
