@@ -85,11 +85,11 @@ use freebsd as os;
 
 pub use os::{
     affinity, bell, constructors, guardian, holdings, image, lifeline, memory, park, program,
-    spool, threads, watch,
+    threads, watch,
 };
 pub use unix::{
     alone, clock, descriptors, entry, environment, exit, fd, fork, limits, locale, lock, peer,
-    poll, random, region, runtime, shared, signal, socket, spawn, transcript, wait, waiting,
+    poll, random, region, runtime, shared, signal, socket, spawn, spool, transcript, wait, waiting,
 };
 
 pub use fork::allow_fork;

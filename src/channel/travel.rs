@@ -1,29 +1,16 @@
 //! How an end of a channel goes to another process: duplicates of its descriptors.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
 
 use offspring_platform::fd::{PrivateFd, duplicate};
 use serde::{de, ser};
 
 use crate::codec::descriptors::{self, Carried};
 
-/// A duplicate of an end on its way. Children by fork close theirs, as they do with ends.
-struct Travelling(PrivateFd);
-
-impl AsFd for Travelling {
-    /// # Panics
-    ///
-    /// In a forked child, where nobody has it: what a child is sent is duplicated first.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.borrow().unwrap_or_else(|error| panic!("a message of the parent: {error}"))
-    }
-}
-
 /// Adds a duplicate of the socket of an end to the value that is being encoded.
 pub(crate) fn put_end<E: ser::Error>(socket: &PrivateFd) -> Result<u32, E> {
-    let socket = socket.borrow().and_then(duplicate).and_then(PrivateFd::capturable);
-    put(&(Arc::new(Travelling(socket.map_err(E::custom)?)) as Carried))
+    let socket = socket.borrow().and_then(duplicate).and_then(descriptors::travelling);
+    put(&socket.map_err(E::custom)?)
 }
 
 /// Adds a descriptor to the value that is being encoded.

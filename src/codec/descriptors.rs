@@ -11,13 +11,33 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+
+use offspring_platform::fd::PrivateFd;
 
 use super::mentions::{self, Mentioned};
 
 /// A descriptor on its way, kept open until it was sent.
 pub(crate) type Carried = Arc<dyn AsFd + Send + Sync>;
+
+/// One that other processes are waiting to see closed, such as the end of a channel. It may wait here for long. Children
+/// by fork close it, or it would be open for as long as they live.
+struct Travelling(PrivateFd);
+
+/// See [`Travelling`].
+pub(crate) fn travelling(fd: OwnedFd) -> io::Result<Carried> {
+    Ok(Arc::new(Travelling(PrivateFd::capturable(fd)?)))
+}
+
+impl AsFd for Travelling {
+    /// # Panics
+    ///
+    /// In a forked child, where nobody has it: what a child is sent is duplicated first.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.borrow().unwrap_or_else(|error| panic!("a message of the parent: {error}"))
+    }
+}
 
 thread_local! {
     static ENCODING: Encoding = const { Encoding { values: Cell::new(0), listed: Cell::new(0) } };

@@ -4,12 +4,10 @@ use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use bytemuck::Pod;
-use offspring_platform::fd::PrivateFd;
 use offspring_platform::shared::{Lent, Part, Wishes};
 use serde::de::Error as _;
 use serde::ser::Error as _;
@@ -19,7 +17,7 @@ use super::SharedSlice;
 use super::creation::refused;
 use super::memory::{check_layout, small};
 use super::slice_mut::{elements_mut, frozen, not_frozen};
-use crate::codec::descriptors::{self, Carried};
+use crate::codec::descriptors;
 use crate::error::{Error, ErrorKind};
 
 /// How long `freeze` waits for messages that nobody needs any more.
@@ -215,19 +213,6 @@ impl<T> fmt::Debug for SharedPart<T> {
     }
 }
 
-/// A descriptor of a part on its way: it may wait in this process for long, until a worker is free. Children
-/// by fork close it, or the part would be held for as long as they live.
-struct Travelling(PrivateFd);
-
-impl AsFd for Travelling {
-    /// # Panics
-    ///
-    /// In a forked child, where nobody has it: what a child is sent is duplicated first.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.borrow().unwrap_or_else(|error| panic!("a message of the parent: {error}"))
-    }
-}
-
 /// What travels beside the descriptors. Which part it is, the receiver learns from the baton.
 #[derive(Serialize, Deserialize)]
 struct PartTicket {
@@ -241,8 +226,8 @@ impl<T: Pod> Serialize for SharedPart<T> {
         let mut indexes = [0; 3];
         let descriptors = self.part.descriptors().map_err(S::Error::custom)?;
         for (index, descriptor) in indexes.iter_mut().zip(descriptors) {
-            let carried = PrivateFd::capturable(descriptor).map_err(S::Error::custom)?;
-            let carried: Carried = Arc::new(Travelling(carried));
+            // It may wait here for long, until a worker is free.
+            let carried = descriptors::travelling(descriptor).map_err(S::Error::custom)?;
             *index = descriptors::put(&carried).ok_or_else(|| {
                 S::Error::custom(
                     "a part of a table travels only in what offspring sends to another process",

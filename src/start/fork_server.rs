@@ -11,7 +11,6 @@ use crate::codec::Encoded;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::launch::message::{Bytes, Launch};
-
 use crate::launch::{self, DOING, Specification, Stream, failed};
 use crate::link::Kind;
 use crate::logging::{self, Attached};
@@ -40,8 +39,9 @@ pub(super) fn start(
     if let Ok(directory) = std::env::current_dir() {
         told.directory = Some(Bytes::of_path(&directory));
     }
-    told.environment = template::environment_since_start(&home, limit)?;
-    let specification = &with_streams_of_now(specification, &home)?;
+    let (environment, moved) = template::changes_since_start(&home, limit)?;
+    told.environment = environment;
+    let specification = &with_streams_of_now(specification, moved);
     let wanted = Wanted { specification, ..wanted };
     let mut sent = Encoded::default();
     let fail = |error| failed(Context::ForkServer, "the system refused", error);
@@ -67,11 +67,7 @@ pub(super) fn start(
 }
 
 /// With the standard streams of this process, where it has others since the template was started, whose a child has.
-fn with_streams_of_now<'a>(
-    specification: &'a Specification,
-    home: &Home,
-) -> Result<Cow<'a, Specification>, Error> {
-    let moved = template::streams_since_start(home, specification.start_timeout)?;
+fn with_streams_of_now(specification: &Specification, moved: [bool; 3]) -> Cow<'_, Specification> {
     let mut now = Cow::Borrowed(specification);
     for (number, moved) in moved.into_iter().enumerate() {
         if moved && matches!(specification.standard[number], Stream::Inherit) {
@@ -80,7 +76,7 @@ fn with_streams_of_now<'a>(
             now.to_mut().standard[number] = open.unwrap_or(Stream::Null);
         }
     }
-    Ok(now)
+    now
 }
 
 /// A child that waits to be told what to be, of the template that has the globals if there is one.

@@ -142,16 +142,16 @@ impl Supervisor {
         let Some(link) = &mut self.link else { return Err(fail(ErrorKind::Closed)) };
         let answer = link.wait_for_frame(Instant::now().checked_add(limit));
         let hello = matches!(&answer, Ok(Some(frame)) if frame.kind == Kind::Hello);
-        if !hello && (answer.is_err() || !link.is_at_end()) {
+        let ended = link.is_at_end();
+        if !hello && (answer.is_err() || !ended) {
             // It has no children yet, and may never listen: nobody should wait for its end in order.
             self.signal_kill();
         }
-        let Some(link) = &mut self.link else { return Err(fail(ErrorKind::Closed)) };
         match answer {
             Ok(Some(frame)) if frame.kind == Kind::Hello => Ok(()),
             Ok(Some(frame)) if frame.kind == Kind::Refused => Err(fail(ErrorKind::ProgramChanged)),
             Ok(Some(_)) => Err(fail(ErrorKind::Protocol)),
-            Ok(None) if link.is_at_end() => {
+            Ok(None) if ended => {
                 let error = fail(ErrorKind::Start)
                     .detail("the supervisor ended before it said hello")
                     .advice("is `offspring::init()` the first call in `main`?");

@@ -126,16 +126,11 @@ pub(crate) fn present() -> Option<(i32, bool)> {
     Some((template.supervisor.pid, template.spare.is_some()))
 }
 
-/// Which standard streams of this process are others than when the template was started.
-pub(crate) fn streams_since_start(home: &Home, limit: Duration) -> Result<[bool; 3], Error> {
-    with(home, limit, |template| Ok(Standards::now().differ(&template.standards)))
-}
-
-/// What changed in this process's environment since the template was started.
-pub(crate) fn environment_since_start(
+/// What changed in this process since the template was started: its environment, and which of its standard streams.
+pub(crate) fn changes_since_start(
     home: &Home,
     limit: Duration,
-) -> Result<Vec<EnvironmentChange>, Error> {
+) -> Result<(Vec<EnvironmentChange>, [bool; 3]), Error> {
     with(home, limit, |template| {
         let mut changes = Vec::new();
         let mut kept = 0;
@@ -154,7 +149,7 @@ pub(crate) fn environment_since_start(
             let gone = template.environment.keys().filter(|name| std::env::var_os(name).is_none());
             changes.extend(gone.map(|name| Change::Remove(name.clone()).into()));
         }
-        Ok(changes)
+        Ok((changes, Standards::now().differ(&template.standards)))
     })
 }
 

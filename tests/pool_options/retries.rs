@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use offspring::{Context, ErrorKind, Phase, Reuse};
+use offspring::{Context, ErrorKind, Phase, Pool, Reuse};
 use offspring_platform::lifeline;
 
 use crate::harness::{self, Outcome};
@@ -241,44 +241,8 @@ fn cancelled_tasks_are_not_tried_again(context: Context) -> Outcome {
     Ok(())
 }
 
-#[offspring::test(contexts(Fork, Spawn, ForkServer))]
-fn tries_and_fresh_workers(context: Context) -> Outcome {
-    // Each try in a worker of its own, and the number of tries is not forgotten with it.
-    let log = Scratch::new("log");
-    let pool = context
-        .pool()
-        .workers(2)
-        .tasks_per_worker(1)
-        .retries(2)
-        .init(log.path(), |log| log)
-        .build()?;
-    for (n, result) in (0..).zip(pool.map(0..12usize, |log, n| {
-        survive(log, &n.to_string(), n % 4 + 1, Death::Kill);
-        n
-    })) {
-        match result {
-            Ok(value) => assert_eq!(value, n),
-            Err(error) => assert_eq!((error.kind(), n % 4), (ErrorKind::Died, 3), "{error}"),
-        }
-    }
-    let expected: BTreeMap<String, usize> =
-        (0..12usize).map(|n| (n.to_string(), (n % 4 + 1).min(3))).collect();
-    assert_eq!(begun(&log), expected);
-    pool.shutdown()?;
-    Ok(())
-}
-
-#[offspring::test(contexts(Fork, Spawn, ForkServer))]
-fn tries_and_copies(context: Context) -> Outcome {
-    // Where a task runs in a copy of its worker, that lives on when the task dies.
-    let log = Scratch::new("log");
-    let pool = context
-        .pool()
-        .workers(2)
-        .reuse(Reuse::PerTask)
-        .retries(2)
-        .init(log.path(), |log| log)
-        .build()?;
+/// Twelve tasks with two retries each: every fourth needs one try more. How often each was begun, as it should be.
+fn check_twelve(pool: &Pool<PathBuf>) -> BTreeMap<String, usize> {
     for (n, result) in (0..).zip(pool.map(0..12usize, |log, n| {
         survive(log, &n.to_string(), n % 4 + 1, Death::Kill);
         n
@@ -291,6 +255,28 @@ fn tries_and_copies(context: Context) -> Outcome {
             }
         }
     }
+    (0..12usize).map(|n| (n.to_string(), (n % 4 + 1).min(3))).collect()
+}
+
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn tries_and_fresh_workers(context: Context) -> Outcome {
+    // Each try in a worker of its own, and the number of tries is not forgotten with it.
+    let log = Scratch::new("log");
+    let builder = context.pool().workers(2).tasks_per_worker(1).retries(2);
+    let pool = builder.init(log.path(), |log| log).build()?;
+    let expected = check_twelve(&pool);
+    assert_eq!(begun(&log), expected);
+    pool.shutdown()?;
+    Ok(())
+}
+
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn tries_and_copies(context: Context) -> Outcome {
+    // Where a task runs in a copy of its worker, that lives on when the task dies.
+    let log = Scratch::new("log");
+    let builder = context.pool().workers(2).reuse(Reuse::PerTask).retries(2);
+    let pool = builder.init(log.path(), |log| log).build()?;
+    let mut expected = check_twelve(&pool);
     // Large arguments too.
     let sizes = [300_000, 3 << 20];
     let mut tasks = Vec::new();
@@ -303,8 +289,6 @@ fn tries_and_copies(context: Context) -> Outcome {
     for (task, size) in tasks.into_iter().zip(sizes) {
         assert_eq!(task.join()?, size);
     }
-    let mut expected: BTreeMap<String, usize> =
-        (0..12usize).map(|n| (n.to_string(), (n % 4 + 1).min(3))).collect();
     expected.extend([("20".into(), 2), ("21".into(), 3)]);
     assert_eq!(begun(&log), expected);
     let report = pool.shutdown()?;

@@ -37,7 +37,7 @@ pub(crate) mod shared;
 #[cfg(not(offspring_force_portable))]
 pub(crate) mod spawn;
 #[cfg(not(offspring_force_portable))]
-pub mod spool;
+pub(crate) mod spool;
 #[cfg(not(offspring_force_portable))]
 pub mod watch;
 #[cfg(all(not(target_env = "gnu"), not(offspring_force_portable)))]

@@ -15,5 +15,5 @@ pub mod memory;
 pub mod program;
 pub(crate) mod shared;
 pub(crate) mod spawn;
-pub mod spool;
+pub(crate) mod spool;
 pub mod watch;

@@ -25,6 +25,7 @@ pub mod shared;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
+pub mod spool;
 pub(crate) mod threads;
 pub mod transcript;
 pub mod wait;

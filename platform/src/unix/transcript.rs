@@ -16,7 +16,7 @@ use nix::unistd::ftruncate;
 
 use super::fd::{PrivateFd, duplicate};
 use super::uninterrupted;
-use crate::os::spool::Spool;
+use crate::unix::spool::Spool;
 
 /// So much of the end is never given back.
 pub const KEPT: u64 = 256 << 10;

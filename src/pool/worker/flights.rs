@@ -29,10 +29,23 @@ impl Flight {
 }
 
 impl Worker {
+    /// The task whose outcome comes next, behind what was taken back: its number, where its frame is in the ring, and
+    /// with which others it was sent.
+    fn next(&self) -> Option<(u64, u64, &Flight)> {
+        let (mut number, mut position) = (self.first, self.front);
+        for flight in &self.flights {
+            let Flight::Void { count, size } = flight else {
+                return Some((number, position, flight));
+            };
+            number += count;
+            position += size;
+        }
+        None
+    }
+
     /// What was captured for the task whose outcome comes next.
     pub(in crate::pool) fn captured_next(&self) -> Option<Arc<Set>> {
-        let next = self.flights.iter().find(|flight| !matches!(flight, Flight::Void { .. }))?;
-        match next {
+        match self.next()?.2 {
             Flight::Small { needs, .. } => needs.captured.clone(),
             Flight::Large(large) => large.needs.captured.clone(),
             Flight::Void { .. } => None,
@@ -41,15 +54,12 @@ impl Worker {
 
     /// The number of the task whose outcome comes next, if it has one.
     pub(in crate::pool) fn number_next(&self) -> Option<u64> {
-        let voids = self.flights.iter().take_while(|flight| matches!(flight, Flight::Void { .. }));
-        let number = self.first + voids.map(Flight::count).sum::<u64>();
-        (number <= self.last).then_some(number)
+        self.next().map(|(number, ..)| number)
     }
 
     /// Whether it has not begun the first task that it has.
     pub(in crate::pool) fn has_begun_none(&self) -> bool {
-        let voids = self.flights.iter().take_while(|flight| matches!(flight, Flight::Void { .. }));
-        self.in_flight > 0 && self.begun() < self.first + voids.map(Flight::count).sum::<u64>()
+        self.number_next().is_some_and(|number| self.begun() < number)
     }
 
     /// The size of the tasks that it has and of which no outcome was taken.
@@ -94,21 +104,17 @@ impl Worker {
 
     /// The task whose outcome comes next, as it can be sent once more. To be asked before it lands.
     pub(in crate::pool) fn next_again(&self) -> Option<Waiting> {
-        let mut position = self.front;
-        for flight in &self.flights {
-            match flight {
-                Flight::Void { size, .. } => position += size,
-                Flight::Small { batch, index, needs, .. } => {
-                    let size = usize::try_from(self.size_at(position)).unwrap_or(0);
-                    let mut frame = vec![0; size];
-                    self.tasks.read_back(position, &mut frame);
-                    let again = Parcel::of_frames(*batch, *index, 1, needs.clone(), frame);
-                    return Some(Waiting::Parcel(again));
-                }
-                Flight::Large(large) => return Some(Waiting::Large(large.clone())),
+        let (_, position, flight) = self.next()?;
+        match flight {
+            Flight::Small { batch, index, needs, .. } => {
+                let mut frame = vec![0; usize::try_from(self.size_at(position)).unwrap_or(0)];
+                self.tasks.read_back(position, &mut frame);
+                let again = Parcel::of_frames(*batch, *index, 1, needs.clone(), frame);
+                Some(Waiting::Parcel(again))
             }
+            Flight::Large(large) => Some(Waiting::Large(large.clone())),
+            Flight::Void { .. } => None,
         }
-        None
     }
 
     /// If all that it had was taken back, and it has passed over that: gives back the room, for which no
@@ -154,12 +160,12 @@ impl Worker {
     /// The task that it runs, and since when, if it tells.
     pub(in crate::pool) fn current(&self) -> Option<(BatchId, u64, u64)> {
         let (number, since) = Status::of(&self.words).running();
-        let voids = self.flights.iter().take_while(|flight| matches!(flight, Flight::Void { .. }));
+        let (next, _, flight) = self.next()?;
         // What comes later has not been looked at: its outcomes wait in the ring.
-        if since == 0 || number != self.first + voids.map(Flight::count).sum::<u64>() {
+        if since == 0 || number != next {
             return None;
         }
-        match self.flights.iter().find(|flight| !matches!(flight, Flight::Void { .. }))? {
+        match flight {
             Flight::Small { batch, index, .. } => Some((*batch, *index, since)),
             Flight::Large(large) => Some((large.batch, large.index, since)),
             Flight::Void { .. } => None,
@@ -169,9 +175,8 @@ impl Worker {
     /// Whether it runs a task of this batch now.
     pub(in crate::pool) fn runs(&self, wanted: BatchId) -> bool {
         let begun = Status::of(&self.words).begun();
-        let first = self.flights.iter().find(|flight| !matches!(flight, Flight::Void { .. }));
         begun >= self.first
-            && match first {
+            && match self.next().map(|(_, _, flight)| flight) {
                 Some(Flight::Small { batch, .. }) => *batch == wanted,
                 Some(Flight::Large(large)) => large.batch == wanted,
                 _ => false,
