@@ -25,7 +25,7 @@ use offspring_platform::entry::Entered;
 use offspring_platform::environment::Change;
 use offspring_platform::fd::{self, PrivateFd};
 use offspring_platform::{
-    alone::Alone, environment, exit, fork, lifeline, limits, program, signal,
+    alone::Alone, environment, exit, fork, lifeline, limits, program, signal, socket,
 };
 
 use self::end::{end, end_with};
@@ -312,9 +312,10 @@ fn send(link: &mut Link, kind: Kind, id: u64, message: Encoded) {
     flush(link);
 }
 
-/// Sends all that waits; see [`send`].
+/// Sends all that waits; see [`send`]. After that the child may end.
 fn flush(link: &mut Link) {
-    if link.flush_all().is_err() {
+    let mark = socket::sent_so_far();
+    if link.flush_all().is_err() || socket::wait_until_arrived(mark).is_err() {
         exit::now(exit::FELL_OUT);
     }
 }

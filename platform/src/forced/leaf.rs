@@ -43,6 +43,40 @@ pub(crate) fn not_for_children(base: *mut u8, length: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// poll(2) by the rules of macOS (xnu, `poll_nocancel`): of a descriptor that is polled for nothing it says nothing; who
+/// asks for `POLLHUP` hears of nothing else, and the call also comes back when there is something to read; and with
+/// `POLLHUP` there is no `POLLOUT`.
+///
+/// # Safety
+///
+/// As poll(2): `count` of them start at `first`.
+pub(crate) unsafe fn poll(
+    first: *mut libc::pollfd,
+    count: libc::nfds_t,
+    milliseconds: libc::c_int,
+) -> libc::c_int {
+    // SAFETY: the caller's promise; nobody else uses them during the call. None may be a null pointer without them.
+    let all = unsafe { std::slice::from_raw_parts_mut(first, count as usize) };
+    let asked: Vec<i16> = all.iter().map(|one| one.events).collect();
+    for one in all.iter_mut().filter(|one| one.events & libc::POLLHUP != 0) {
+        one.events |= libc::POLLIN;
+    }
+    // SAFETY: the caller's promise.
+    let ready = unsafe { libc::poll(first, count, milliseconds) };
+    for (one, events) in all.iter_mut().zip(asked) {
+        let unasked = libc::POLLHUP | libc::POLLERR | libc::POLLNVAL;
+        one.events = events;
+        one.revents &= if events == 0 { 0 } else { events | unasked };
+        if one.revents & libc::POLLHUP != 0 {
+            one.revents &= !libc::POLLOUT;
+        }
+    }
+    if ready < 0 {
+        return ready;
+    }
+    all.iter().filter(|one| one.revents != 0).count() as libc::c_int
+}
+
 /// Gives back whole blocks of a file, which read as zeroes then.
 pub(crate) fn punch_hole(fd: BorrowedFd<'_>, from: u64, length: u64) -> io::Result<()> {
     let signed = |place| libc::off_t::try_from(place).map_err(io::Error::other);

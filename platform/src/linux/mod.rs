@@ -33,6 +33,8 @@ pub(crate) mod owner;
 #[cfg(not(offspring_force_portable))]
 pub mod program;
 #[cfg(not(offspring_force_portable))]
+pub(crate) mod receipt;
+#[cfg(not(offspring_force_portable))]
 pub(crate) mod shared;
 #[cfg(not(offspring_force_portable))]
 pub(crate) mod spawn;

@@ -17,10 +17,11 @@ use crate::os::leaf;
 pub(crate) use crate::os::leaf::peer_user;
 use crate::unix::checked;
 
-/// Never block, never raise SIGPIPE.
-pub(crate) const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | leaf::NO_SIGPIPE;
-/// Never block.
-pub(crate) const RECEIVE_FLAGS: i32 = libc::MSG_DONTWAIT;
+/// Never raise SIGPIPE. It does not block because of what [`never_block`] says about the socket: macOS does not look at
+/// `MSG_DONTWAIT` when it sends (xnu, `sosendcheck`).
+pub(crate) const SEND_FLAGS: i32 = leaf::NO_SIGPIPE;
+/// Nor does this.
+pub(crate) const RECEIVE_FLAGS: i32 = 0;
 
 /// What is left to do with a descriptor that arrived: there is no `MSG_CMSG_CLOEXEC`.
 pub(crate) fn after_receive(fd: &OwnedFd) -> io::Result<()> {
@@ -53,6 +54,7 @@ pub(crate) fn socket_pair() -> io::Result<[i32; 2]> {
     close_on_exec(second.as_fd())?;
     drop(held);
     for socket in [first.as_fd(), second.as_fd()] {
+        never_block(socket)?;
         leaf::keep_sigpipe_away(socket)?;
         // Only a matter of speed; a system that is set up to allow less still works.
         let _ = set_option(socket, libc::SO_SNDBUF, leaf::SOCKET_BUFFER);
@@ -80,6 +82,16 @@ fn owned([first, second]: [i32; 2]) -> [OwnedFd; 2] {
 fn close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: `fd` is open, and the command takes an integer.
     checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    Ok(())
+}
+
+/// For everybody who has this end, in other processes too: it belongs to the open file.
+fn never_block(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: `socket` is open, and the command takes no argument.
+    let flags = checked(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_GETFL) })?;
+    let flags = flags | libc::O_NONBLOCK;
+    // SAFETY: `socket` is open, and the command takes an integer.
+    checked(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETFL, flags) })?;
     Ok(())
 }
 

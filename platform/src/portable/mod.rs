@@ -13,6 +13,7 @@ pub(crate) mod huge;
 pub mod lifeline;
 pub mod memory;
 pub mod program;
+pub(crate) mod receipt;
 pub(crate) mod shared;
 pub(crate) mod spawn;
 pub(crate) mod spool;

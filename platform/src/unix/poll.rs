@@ -2,7 +2,17 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+#[cfg(not(offspring_force_portable))]
+use libc::poll as system_poll;
+
+#[cfg(offspring_force_portable)]
+use crate::os::leaf::poll as system_poll;
+use crate::os::receipt;
+
+/// What is asked of a descriptor of which only the end matters.
+const ONLY_HANG_UP: i16 = libc::POLLHUP;
 
 /// One descriptor to wait for, and afterwards what it is ready for.
 #[derive(Debug, Clone, Copy)]
@@ -34,8 +44,9 @@ impl<'fd> Interest<'fd> {
     /// Wants to know when nobody is left at the other end, and nothing else.
     #[must_use]
     pub fn hang_up(fd: BorrowedFd<'fd>) -> Self {
-        // The system tells that without being asked.
-        Self::new(fd, 0)
+        // Most systems tell that without being asked. macOS tells nothing about a descriptor that is polled for
+        // nothing (xnu, `poll_nocancel` in bsd/kern/sys_generic.c).
+        Self::new(fd, ONLY_HANG_UP)
     }
 
     fn new(fd: BorrowedFd<'fd>, events: i16) -> Self {
@@ -57,26 +68,83 @@ impl<'fd> Interest<'fd> {
         self.raw.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
     }
 
+    fn wants_only_hang_up(&self) -> bool {
+        self.raw.events == ONLY_HANG_UP
+    }
+
+    /// Leaves it out of the next [`poll`], or takes it in again.
+    fn turn(&mut self) {
+        // Negative numbers are passed over, and none is its own complement.
+        self.raw.fd = !self.raw.fd;
+    }
+
     /// After [`wait`]: a write will not block.
     #[must_use]
     pub fn can_write(&self) -> bool {
-        self.raw.revents & (libc::POLLOUT | libc::POLLERR | libc::POLLNVAL) != 0
+        // macOS reports the end of the peer without `POLLOUT`.
+        let any = libc::POLLOUT | libc::POLLHUP | libc::POLLERR | libc::POLLNVAL;
+        self.raw.revents & any != 0
     }
 }
 
 /// After a lack of memory, so that callers who wait again do not spin.
 const PAUSE: Duration = Duration::from_millis(1);
+/// How long to be without a look at what is asked for its end only, where that has to be left out.
+const SLICE: Duration = Duration::from_millis(20);
 
 /// Waits until one of `interests` is ready, or for `timeout` (`None`: for ever).
 ///
-/// Returns early, with nothing ready, when a signal arrives: callers check their deadline and wait
-/// again. The same when the system has no memory for it at the moment: who waits has begun something, and a
-/// supervisor that gave up would take all its children along.
+/// Returns early, with nothing ready, when a signal arrives, and now and then without a reason: callers check their
+/// deadline and wait again. The same when the system has no memory for it at the moment: who waits has begun something,
+/// and a supervisor that gave up would take all its children along.
 ///
 /// # Errors
 ///
 /// What `poll(2)` reports, except those: more descriptors than the process may have.
 pub fn wait(interests: &mut [Interest<'_>], timeout: Option<Duration>) -> io::Result<()> {
+    let timeout = receipt::limited(timeout);
+    if timeout == Some(Duration::ZERO) || !interests.iter().any(Interest::wants_only_hang_up) {
+        return poll(interests, timeout).map(drop);
+    }
+    let began = Instant::now();
+    if poll(interests, timeout)? != Some(0) {
+        return Ok(());
+    }
+    let left = timeout.map(|limit| limit.saturating_sub(began.elapsed()));
+    if left.is_some_and(|left| left.is_zero()) {
+        return Ok(());
+    }
+    // There is something to read where only the end was asked for: macOS comes back at once for that, with nothing
+    // to tell, and would do so again and again.
+    let limit = left.map_or(SLICE, |left| left.min(SLICE));
+    let turn = |interests: &mut [Interest<'_>]| {
+        interests.iter_mut().filter(|one| one.wants_only_hang_up()).for_each(Interest::turn);
+    };
+    turn(interests);
+    let result = poll(interests, Some(limit));
+    turn(interests);
+    result.map(drop)
+}
+
+/// Whether nobody is left at the other end of this descriptor.
+///
+/// # Errors
+///
+/// As [`wait`].
+pub fn has_hung_up(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut interest = [Interest::hang_up(fd)];
+    wait(&mut interest, Some(Duration::ZERO))?;
+    Ok(interest[0].has_hung_up())
+}
+
+/// A look that waits for nothing, and at nothing else: for `portable/receipt.rs`.
+#[cfg(any(target_os = "macos", target_os = "freebsd", offspring_force_portable))]
+pub(crate) fn look(interests: &mut [Interest<'_>]) -> io::Result<()> {
+    poll(interests, Some(Duration::ZERO)).map(drop)
+}
+
+/// How many are ready; `None` when a signal came, or the system had no memory.
+fn poll(interests: &mut [Interest<'_>], timeout: Option<Duration>) -> io::Result<Option<u32>> {
     // Rounded up, so that a caller does not spin through the last fraction of a millisecond.
     let milliseconds = match timeout {
         None => -1,
@@ -86,17 +154,18 @@ pub fn wait(interests: &mut [Interest<'_>], timeout: Option<Duration>) -> io::Re
     let first = interests.as_mut_ptr().cast::<libc::pollfd>();
     // SAFETY: `Interest` is `repr(transparent)` over `pollfd` (its other field has no size), and
     // `count` of them start at `first`.
-    match super::checked(unsafe { libc::poll(first, count, milliseconds) }) {
+    match super::checked(unsafe { system_poll(first, count, milliseconds) }) {
+        Ok(ready) => Ok(Some(ready.unsigned_abs())),
         Err(error) if error.kind() == io::ErrorKind::Interrupted => {
             interests.iter_mut().for_each(|interest| interest.raw.revents = 0);
-            Ok(())
+            Ok(None)
         }
         // `EAGAIN`: macOS and others say so for the same reason.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EAGAIN)) => {
             interests.iter_mut().for_each(|interest| interest.raw.revents = 0);
             std::thread::sleep(timeout.map_or(PAUSE, |limit| limit.min(PAUSE)));
-            Ok(())
+            Ok(None)
         }
-        other => other.map(drop),
+        Err(error) => Err(error),
     }
 }

@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::os::descriptors::{RECEIVE_FLAGS, SEND_FLAGS, after_receive};
+use crate::os::receipt;
 
 pub use crate::os::descriptors::MOST_IN_MESSAGE;
 
@@ -24,9 +25,9 @@ struct Control<const SPACE: usize>([u8; SPACE]);
 /// Of a control message with [`MOST_DESCRIPTORS`].
 const ROOM: usize = 128;
 /// Of one with [`MOST_IN_MESSAGE`].
-const ROOM_OF_MESSAGE: usize = space_for(MOST_IN_MESSAGE);
+const ROOM_OF_MESSAGE: usize = space_for(MOST_IN_MESSAGE + receipt::EXTRA);
 
-const _: () = assert!(space_for(MOST_DESCRIPTORS) <= ROOM);
+const _: () = assert!(space_for(MOST_DESCRIPTORS + receipt::EXTRA) <= ROOM);
 
 const fn space_for(fds: usize) -> usize {
     // SAFETY: `CMSG_SPACE` is arithmetic.
@@ -59,6 +60,22 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io:
     send_from::<ROOM>(socket, bytes, fds)
 }
 
+/// What has been sent so far, for [`wait_until_arrived`].
+#[must_use]
+pub fn sent_so_far() -> u64 {
+    receipt::mark()
+}
+
+/// Waits until descriptors that were sent since `mark` cannot be lost any more when this process ends. On Linux they
+/// never can; on macOS sockets can, until they are received.
+///
+/// # Errors
+///
+/// What `poll(2)` reports.
+pub fn wait_until_arrived(mark: u64) -> io::Result<()> {
+    receipt::settle(mark)
+}
+
 /// Like [`send`], a whole message through one of a [`message_pair`](crate::descriptors::message_pair).
 ///
 /// # Errors
@@ -81,8 +98,21 @@ pub fn send_message(
     })
 }
 
-/// Not more descriptors than `SPACE` has room for.
+/// Not more descriptors than `SPACE` has room for, and what goes along with them.
 fn send_from<const SPACE: usize>(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
+    let Some(receipt) = receipt::for_message(fds)? else {
+        return send_all::<SPACE>(socket, bytes, fds);
+    };
+    let sent = send_all::<SPACE>(socket, bytes, &[fds, &[receipt.slip()?]].concat())?;
+    receipt.sent();
+    Ok(sent)
+}
+
+fn send_all<const SPACE: usize>(
     socket: BorrowedFd<'_>,
     bytes: &[u8],
     fds: &[BorrowedFd<'_>],
@@ -209,14 +239,17 @@ fn receive_into<const SPACE: usize>(
             let count = (found.cmsg_len as usize).saturating_sub(empty) / size_of::<RawFd>();
             // SAFETY: `found` is a header inside `control`.
             let data = unsafe { libc::CMSG_DATA(found) }.cast::<RawFd>();
+            let mut together = Vec::with_capacity(count);
             for index in 0..count {
                 // SAFETY: `index` is below the number of descriptors that fit in `cmsg_len`.
                 let place = unsafe { data.add(index) };
                 // SAFETY: inside the message; `CMSG_DATA` promises no alignment.
                 let raw = unsafe { place.read_unaligned() };
                 // SAFETY: the kernel made this number for us with this message.
-                arrived.push(unsafe { OwnedFd::from_raw_fd(raw) });
+                together.push(unsafe { OwnedFd::from_raw_fd(raw) });
             }
+            receipt::give(&mut together);
+            arrived.append(&mut together);
         }
         // SAFETY: `header` came from `CMSG_FIRSTHDR` or `CMSG_NXTHDR` of this message.
         header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };

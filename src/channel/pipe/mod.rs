@@ -212,7 +212,7 @@ impl<A: Serialize + 'static, B> End<A, B> {
             let wait = if held_up { left } else { Some(Duration::ZERO) };
             poll::wait(&mut interest, wait).map_err(system)?;
             // Who is gone takes everything, and then that is told.
-            can_write = interest[0].can_write() || interest[0].has_hung_up();
+            can_write = interest[0].can_write();
             if !can_write && left.is_some_and(|left| left.is_zero()) {
                 if room {
                     return Err(no_room());

@@ -19,13 +19,11 @@
 //! are those of `descriptors::message_pair`, no streams. `bell.rs` uses the same sockets to wake those who poll them.
 
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use offspring_platform::lock::{Held, Refused};
-use offspring_platform::poll::{self, Interest};
 use offspring_platform::region::Region;
 use offspring_platform::spool::Spool;
 
@@ -256,11 +254,4 @@ impl Core {
             self.commit(State { released: end, ..state });
         }
     }
-}
-
-/// Whether all copies of the other end of a socket are closed.
-pub(super) fn has_hung_up(socket: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut interest = [Interest::hang_up(socket)];
-    poll::wait(&mut interest, Some(Duration::ZERO))?;
-    Ok(interest[0].has_hung_up())
 }

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offspring_platform::fd::PrivateFd;
+use offspring_platform::poll;
 use offspring_platform::waiting::{self, Whom};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::bell::{self, Watch};
 use super::core::{
-    self, Core, FINISHED, Head, ITEMS, POLLED_FOR_ITEMS, POLLED_FOR_ROOM, ROOM, SLICE, State,
+    Core, FINISHED, Head, ITEMS, POLLED_FOR_ITEMS, POLLED_FOR_ROOM, ROOM, SLICE, State,
 };
 use super::sender::{End, arrived, ticket};
 use crate::codec;
@@ -179,7 +180,7 @@ impl<T: DeserializeOwned + 'static> Receiver<T> {
                 waiting::made_room(self.core.region.word(ROOM), Whom::All);
             }
             // Senders need the lock to send: whoever is gone now has sent nothing that is not counted.
-            let closed = core::has_hung_up(socket).map_err(system)?;
+            let closed = poll::has_hung_up(socket).map_err(system)?;
             return Ok(if closed { Attempt::Closed } else { Attempt::Empty });
         }
         let mut head = [0; Head::SIZE];

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offspring_platform::fd::PrivateFd;
-use offspring_platform::socket;
 use offspring_platform::waiting::{self, Whom};
+use offspring_platform::{poll, socket};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::bell::Watch;
-use super::core::{self, Core, FINISHED, Head, ITEMS, POLLED_FOR_ITEMS, ROOM, SLICE, State};
+use super::core::{Core, FINISHED, Head, ITEMS, POLLED_FOR_ITEMS, ROOM, SLICE, State};
 use super::missing::{Lack, Missing};
 use crate::channel::refused::SendError;
 use crate::channel::travel::{put, put_end, take};
@@ -129,7 +129,7 @@ impl<T> Sender<T> {
             if self.core.state().unfinished == 0 {
                 return Some(Ok(()));
             }
-            let closed = self.end.socket().and_then(PrivateFd::borrow).and_then(core::has_hung_up);
+            let closed = self.end.socket().and_then(PrivateFd::borrow).and_then(poll::has_hung_up);
             match closed {
                 Ok(false) => None,
                 Ok(true) => {
@@ -249,7 +249,7 @@ impl<T: Serialize + 'static> Sender<T> {
         let socket = self.end.socket().and_then(PrivateFd::borrow);
         let socket = socket.map_err(|error| Error::system(DOING, error))?;
         let system = |error| Error::system(DOING, error);
-        if core::has_hung_up(socket).map_err(system)? {
+        if poll::has_hung_up(socket).map_err(system)? {
             return Err(closed());
         }
         let Some(_held) = self.core.lock(limit, DOING)? else { return Ok(Attempt::HeldUp) };

@@ -10,7 +10,6 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
-use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
@@ -138,9 +137,7 @@ pub(super) struct Watch(PrivateFd);
 impl Watch {
     /// Whether anybody does.
     pub(super) fn is_held(&self) -> io::Result<bool> {
-        let mut interests = [self.interest()?];
-        poll::wait(&mut interests, Some(Duration::ZERO))?;
-        Ok(!interests[0].has_hung_up())
+        Ok(!poll::has_hung_up(self.0.borrow()?)?)
     }
 
     /// What tells when nobody does any more.

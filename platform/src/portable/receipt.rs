@@ -1,0 +1,163 @@
+//! Sockets on their way: their sender keeps them open until they have arrived.
+//!
+//! When any local socket is closed, macOS looks for those that are in messages only and that nobody will receive. It
+//! looks at the messages of sockets that are in messages themselves, and not at those of all others; so a socket that
+//! its sender has closed is shut down on its way, if it happens just then (xnu, `unp_gc` in bsd/kern/uipc_usrreq.c, whose
+//! list `fmsghead` has only what is in messages). Python and Chromium met it, too (bugs.python.org, issue 14669).
+//!
+//! So whoever sends a socket keeps a duplicate, and sends a slip along: one end of a pipe, to which that does not
+//! happen. Whoever receives the message closes the slip, as the kernel does with those of messages that are lost. The sender sees
+//! the end of the pipe, and closes its duplicate: when it next sends, or waits for anything, which is why waits of such a
+//! process are short. Forked children have neither.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nix::sys::stat::{SFlag, fstat};
+
+use crate::unix::descriptors;
+use crate::unix::fd::{PrivateFd, duplicate};
+use crate::unix::poll::{self, Interest};
+
+/// Beside the descriptors of a message: the slip.
+pub(crate) const EXTRA: usize = 1;
+
+/// How long a process waits without a look at what has arrived.
+const SLICE: Duration = Duration::from_millis(20);
+
+/// What is kept for one message.
+#[derive(Debug)]
+struct Kept {
+    number: u64,
+    end: PrivateFd,
+    #[expect(dead_code, reason = "held, never used")]
+    sockets: Vec<PrivateFd>,
+}
+
+impl Kept {
+    /// Also of one that belongs to the process of which this one is a fork: it has nothing here.
+    fn has_arrived(&self) -> bool {
+        let Ok(end) = self.end.borrow() else { return true };
+        let mut interest = [Interest::hang_up(end)];
+        // An error says nothing; the next look will.
+        poll::look(&mut interest).is_ok() && interest[0].has_hung_up()
+    }
+}
+
+static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
+/// How many there are, for those who have none: nearly all, nearly always.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
+
+fn kept() -> MutexGuard<'static, Vec<Kept>> {
+    // Nothing that can panic runs under this lock.
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What goes along with a message that has sockets.
+#[derive(Debug)]
+pub(crate) struct Receipt {
+    kept: Kept,
+    slip: PrivateFd,
+}
+
+/// A receipt, if there is a socket among `fds`.
+pub(crate) fn for_message(fds: &[BorrowedFd<'_>]) -> io::Result<Option<Receipt>> {
+    let mut sockets = Vec::new();
+    for fd in fds.iter().filter(|fd| is_socket(**fd)) {
+        sockets.push(PrivateFd::new(duplicate(*fd)?)?);
+    }
+    if sockets.is_empty() {
+        return Ok(None);
+    }
+    let (end, slip) = descriptors::pipe()?;
+    let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    Ok(Some(Receipt { kept: Kept { number, end, sockets }, slip }))
+}
+
+impl Receipt {
+    /// Goes behind the descriptors of the message.
+    pub(crate) fn slip(&self) -> io::Result<BorrowedFd<'_>> {
+        self.slip.borrow()
+    }
+
+    /// The message was sent. If it was not, the receipt is dropped, and with it what is kept.
+    pub(crate) fn sent(self) {
+        let mut list = kept();
+        list.push(self.kept);
+        COUNT.store(list.len(), Ordering::Relaxed);
+    }
+}
+
+/// Gives the receipt, if the descriptors of one message came with one.
+pub(crate) fn give(arrived: &mut Vec<OwnedFd>) {
+    if arrived.iter().any(|fd| is_socket(fd.as_fd())) {
+        arrived.pop();
+    }
+}
+
+fn is_socket(fd: BorrowedFd<'_>) -> bool {
+    let kind = |mode| SFlag::from_bits_truncate(mode) & SFlag::S_IFMT;
+    fstat(fd).is_ok_and(|stat| kind(stat.st_mode) == SFlag::S_IFSOCK)
+}
+
+/// Closes what has arrived. Returns how long this process may wait, which wanted to wait for `timeout`.
+pub(crate) fn limited(timeout: Option<Duration>) -> Option<Duration> {
+    if COUNT.load(Ordering::Relaxed) == 0 {
+        return timeout;
+    }
+    let mut list = kept();
+    list.retain(|one| !one.has_arrived());
+    COUNT.store(list.len(), Ordering::Relaxed);
+    if list.is_empty() { timeout } else { Some(timeout.map_or(SLICE, |limit| limit.min(SLICE))) }
+}
+
+/// What was sent before this, for [`settle`].
+pub(crate) fn mark() -> u64 {
+    NUMBERS.load(Ordering::Relaxed)
+}
+
+/// Waits until the sockets have arrived that this process has sent since `mark`, or their messages are lost.
+pub(crate) fn settle(mark: u64) -> io::Result<()> {
+    while limited(None).is_some() && kept().iter().any(|one| one.number >= mark) {
+        poll::wait(&mut [], None)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unix::socket;
+
+    #[test]
+    fn a_socket_is_kept_until_it_has_arrived() {
+        let since = mark();
+        let on_their_way = || kept().iter().filter(|one| one.number >= since).count();
+        let (from, to) = descriptors::socket_pair().unwrap();
+        let (sent, peer) = descriptors::socket_pair().unwrap();
+        assert_eq!(
+            socket::send(from.borrow().unwrap(), b"x", &[sent.borrow().unwrap()]).unwrap(),
+            1
+        );
+        drop(sent);
+        assert!(!poll::has_hung_up(peer.borrow().unwrap()).unwrap());
+        assert_eq!(on_their_way(), 1, "ours, while it is on its way");
+        let mut arrived = Vec::new();
+        let read = socket::receive(to.borrow().unwrap(), &mut [0; 8], &mut arrived).unwrap();
+        assert_eq!((read, arrived.len()), (1, 1), "the slip is not among them");
+        settle(since).unwrap();
+        assert_eq!(on_their_way(), 0, "it has arrived");
+        drop(arrived);
+        assert!(poll::has_hung_up(peer.borrow().unwrap()).unwrap(), "nobody has it any more");
+        // One that is lost is not waited for.
+        let (lost, peer) = descriptors::socket_pair().unwrap();
+        socket::send(from.borrow().unwrap(), b"x", &[lost.borrow().unwrap()]).unwrap();
+        drop((lost, to));
+        settle(since).unwrap();
+        assert!(poll::has_hung_up(peer.borrow().unwrap()).unwrap());
+    }
+}
