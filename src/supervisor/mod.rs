@@ -5,6 +5,7 @@ pub(crate) mod prepared;
 pub(crate) mod protocol;
 pub(crate) mod serve;
 pub(crate) mod template;
+mod tied;
 pub(crate) mod watchdog;
 
 use std::time::{Duration, Instant};

@@ -15,7 +15,6 @@ use offspring_platform::entry::Entered;
 use offspring_platform::fd::{self, PrivateFd};
 use offspring_platform::fork::{self, Permission, Side};
 use offspring_platform::guardian::{self, Endings};
-use offspring_platform::lifeline::Consequence;
 use offspring_platform::poll::{self, Interest};
 use offspring_platform::threads::SingleThreaded;
 use offspring_platform::transcript::Transcript;
@@ -25,6 +24,7 @@ use offspring_platform::{exit, lifeline, memory, program, ring, signal};
 
 use super::child::{Child, Report};
 use super::protocol::{Exited, NotStarted, Signal, Start, Started};
+use super::tied;
 use super::watchdog::Watchdog;
 use crate::child;
 use crate::codec::{self, Encoded};
@@ -321,28 +321,19 @@ impl Supervisor<'_> {
         self.unmade = false;
         // The owner waits for our hello.
         self.owner.flush()?;
-        let own = i32::try_from(std::process::id())?;
-        let tie = |consequence| match &self.lifeline {
-            Some(end) => lifeline::tie(end.borrow()?, own, consequence),
-            None => Ok(()),
+        let by = match (&self.lifeline, self.way) {
+            (Some(end), Way::Fork(permission)) => Some((end, permission)),
+            _ => None,
         };
-        // Nobody here sees the end of the owner meanwhile.
-        tie(Consequence::Kill)?;
-        if let Some(end) = &self.lifeline {
-            // It may have gone before. Its socket is not read: what comes with requests would be open in the
-            // child that is forked next.
-            let mut interest = [Interest::readable(end.borrow()?)];
-            poll::wait(&mut interest, Some(Duration::ZERO))?;
-            if interest[0].can_read() {
-                return Err("the owner is gone".into());
-            }
-        }
-        let is_alone =
-            || signal::Blocked::all().is_ok_and(|blocked| SingleThreaded::check(&blocked).is_ok());
-        let made = build::all(is_alone);
-        // What was printed is printed now, and not once more by each child.
-        fork::flush_standard();
-        tie(Consequence::Wake)?;
+        let made = tied::run(by, || {
+            let is_alone = || {
+                signal::Blocked::all().is_ok_and(|blocked| SingleThreaded::check(&blocked).is_ok())
+            };
+            let made = build::all(is_alone);
+            // What was printed is printed now, and not once more by each child.
+            fork::flush_standard();
+            made
+        })?;
         self.refusal = made.err();
         Ok(())
     }

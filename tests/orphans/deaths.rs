@@ -34,6 +34,7 @@ pub(crate) fn main() -> ExitCode {
         cases![on &[Context::Spawn, Context::ForkServer] =>
             children_outlive_the_thread_that_started_them,
         ],
+        cases![on &[Context::ForkServer] => killed_while_its_template_makes_state],
         grandchildren::CASES,
         #[cfg(not(offspring_force_portable))]
         super::daemons::CASES,
@@ -71,6 +72,19 @@ fn killed_while_its_children_work(context: Context) -> Outcome {
         let mut owner = warden.start_owner("wait");
         owner.read_until_all_are_in_their_state();
         owner.kill_at(warden.random.below(Duration::from_millis(30)));
+        warden.wait_until_all_are_gone(&owner);
+    }
+    warden.report();
+    Ok(())
+}
+
+/// The template runs the user's code then, and sees nothing else.
+fn killed_while_its_template_makes_state(context: Context) -> Outcome {
+    let mut warden = Warden::new("killed_while_its_template_makes_state", context);
+    for _ in 0..rounds() {
+        let mut owner = warden.start_owner("makes state");
+        owner.read_until_state_is_made();
+        owner.kill_at(warden.random.below(Duration::from_millis(5)));
         warden.wait_until_all_are_gone(&owner);
     }
     warden.report();

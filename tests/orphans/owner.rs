@@ -5,7 +5,7 @@ use std::io::{BufRead, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use offspring::{Context, Pool, Process};
+use offspring::{Context, Global, Pool, Process};
 use serde::{Deserialize, Serialize};
 
 use super::grandchildren;
@@ -22,6 +22,9 @@ pub(crate) const LATER: &str = "later task";
 
 /// The line of one that has bred.
 pub(crate) const BRED: &str = "bred";
+
+/// The line of a template that makes state.
+pub(crate) const MAKING: &str = "making state";
 
 /// The status of an owner that calls `exit`.
 pub(crate) const EXITS: i32 = 3;
@@ -114,6 +117,9 @@ pub(crate) fn main() -> ExitCode {
     if how == "breeds" {
         return breed(context);
     }
+    if how == "makes state" {
+        return make_state(context);
+    }
     #[cfg(not(offspring_force_portable))]
     if how == "daemons" {
         return start_daemons(context);
@@ -157,6 +163,22 @@ fn drive(pool: &Pool<()>, panic: &AtomicBool) {
             harness::sleep_for_ever();
         }
     }
+}
+
+/// What its workers share is made without end, in the template of its pool.
+fn make_state(context: Context) -> ExitCode {
+    static STATE: Global<u32> = Global::new();
+    STATE.set(std::process::id(), make_slowly).expect("it was not set");
+    let pool = context.pool().workers(2).build();
+    panic!("the pool has started: {pool:?}");
+}
+
+fn make_slowly(owner: u32) -> u32 {
+    if std::process::id() != owner {
+        say(MAKING);
+        harness::spin_for_ever();
+    }
+    owner
 }
 
 /// Children have descendants that are none of ours.

@@ -182,6 +182,11 @@ impl Owner {
         }
     }
 
+    pub(crate) fn read_until_state_is_made(&mut self) {
+        self.read_until_begun();
+        assert_eq!(self.read_line(), owner::MAKING);
+    }
+
     #[cfg(not(offspring_force_portable))]
     pub(crate) fn read_until_bred(&mut self) {
         self.read_until_begun();
