@@ -99,7 +99,7 @@ impl ProcessBuilder {
     /// # Platform notes
     ///
     /// * Linux: address space, not resident memory. A forked child starts with all that its parent has.
-    /// * macOS: accepted and not enforced by the system.
+    /// * macOS: nothing happens. The system refuses a limit below the hundreds of gigabytes that each process has.
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.specification.memory_limit = Some(bytes);
         self

@@ -107,7 +107,7 @@ impl LeakCheck {
         if began {
             // The template of the fork server started meanwhile. It is no leak, and what belongs to it cannot
             // be told from others of its kind.
-            more.retain(|descriptor| descriptor.contains(" -> /"));
+            more.retain(|descriptor| is_of_a_file(descriptor));
         }
         say("descriptors", more.into_iter().cloned().collect());
         let names =
@@ -180,8 +180,18 @@ fn more<'a>(before: &'a BTreeSet<String>, now: &'a BTreeSet<String>) -> Vec<&'a 
     new
 }
 
+/// Whether it is neither a socket nor a pipe, nor what only the system knows. Not all systems know names of files.
+fn is_of_a_file(descriptor: &str) -> bool {
+    let target = target(descriptor);
+    target.starts_with('/') || matches!(target, "file" | "directory" | "device")
+}
+
+fn target(descriptor: &str) -> &str {
+    descriptor.split_once(" -> ").map_or("", |(_, target)| target)
+}
+
 /// Socket, pipe, or the name of a file.
 fn kind(descriptor: &str) -> &str {
-    let target = descriptor.split_once(" -> ").map_or("", |(_, target)| target);
+    let target = target(descriptor);
     target.split_once(":[").map_or(target, |(kind, _)| kind)
 }

@@ -4,6 +4,7 @@ use std::io;
 
 use libc::{c_int, kinfo_proc};
 
+use super::life::microseconds;
 use crate::unix::checked;
 use crate::unix::wait::Pid;
 
@@ -14,6 +15,16 @@ pub(super) fn one(pid: Pid) -> io::Result<Option<kinfo_proc>> {
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// When the system was booted by its clock, in microseconds, which changes when the clock is set.
+pub(super) fn boot() -> io::Result<u64> {
+    let bytes = ask(&[libc::CTL_KERN, libc::KERN_BOOTTIME])?;
+    if bytes.len() < size_of::<libc::timeval>() {
+        return Err(io::Error::other("the system does not tell when it was booted"));
+    }
+    // SAFETY: as many bytes as the structure has; it consists of integers, so any are valid.
+    Ok(microseconds(unsafe { bytes.as_ptr().cast::<libc::timeval>().read_unaligned() }))
 }
 
 /// The processes that this user may know of.

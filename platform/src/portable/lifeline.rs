@@ -18,6 +18,8 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use nix::sys::stat::fstat;
+
 use crate::unix::descriptors;
 use crate::unix::exit;
 use crate::unix::fd::{PrivateFd, generation};
@@ -115,14 +117,17 @@ pub fn arm_to_wake(end: PrivateFd) -> io::Result<()> {
 }
 
 fn end_with_owner(mut end: File) {
+    let before = what_it_is(&end);
     loop {
         match end.read(&mut [0]) {
-            Ok(_) => break,
+            // On macOS a read also ends like this when another thread closes the descriptor (xnu, `pipe_read`,
+            // and `pipe_drain`, which `fileproc_drain` calls).
+            Ok(_) if what_it_is(&end) == before => break,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // The program has closed the descriptor, as one that detaches itself does. Linux forgets
             // the lifeline then, so we do. The number is not ours any more: to close it would be to close
             // somebody else's, or, in a build with std's checks, to abort.
-            Err(_) => {
+            _ => {
                 RUNNING.store(0, Ordering::SeqCst);
                 std::mem::forget(end);
                 return;
@@ -134,6 +139,11 @@ fn end_with_owner(mut end: File) {
         let _ = signal::send(own, Signal::Kill);
     }
     exit::now(exit::FELL_OUT);
+}
+
+/// What tells the pipe from whatever has its number after it was closed. `None` if nothing has.
+fn what_it_is(end: &File) -> Option<(libc::mode_t, libc::dev_t, libc::ino_t)> {
+    fstat(end).ok().map(|stat| (stat.st_mode, stat.st_dev, stat.st_ino))
 }
 
 fn is_cut(end: BorrowedFd<'_>) -> io::Result<bool> {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-/// Nanoseconds since some moment in the past, the same for all processes; it never goes back.
+/// Nanoseconds since some moment in the past, the same for all processes; it never goes back, and stands while the
+/// machine sleeps, as `Instant` does.
 #[must_use]
 pub fn now() -> u64 {
-    read(libc::CLOCK_MONOTONIC)
+    read(MONOTONIC)
 }
 
 /// Like [`now`], a few milliseconds late, and much cheaper where the system has such a clock.
@@ -14,11 +15,17 @@ pub fn coarse() -> u64 {
     read(COARSE)
 }
 
+#[cfg(not(target_os = "macos"))]
+const MONOTONIC: libc::clockid_t = libc::CLOCK_MONOTONIC;
+/// `CLOCK_MONOTONIC` goes on there while the machine sleeps: clock_gettime(3).
+#[cfg(target_os = "macos")]
+const MONOTONIC: libc::clockid_t = libc::CLOCK_UPTIME_RAW;
+
 #[cfg(target_os = "linux")]
 const COARSE: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
 /// <time.h>: "approximate", updated at each switch of context.
 #[cfg(target_os = "macos")]
-const COARSE: libc::clockid_t = 5; // CLOCK_MONOTONIC_RAW_APPROX
+const COARSE: libc::clockid_t = 9; // CLOCK_UPTIME_RAW_APPROX
 /// clock_gettime(2): "one timer tick" at worst.
 #[cfg(target_os = "freebsd")]
 const COARSE: libc::clockid_t = libc::CLOCK_MONOTONIC_FAST;
