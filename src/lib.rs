@@ -28,7 +28,8 @@
 //! [`sync`], which all may change. A [`SharedPart`] of a table that is being filled has one owner, who may
 //! send it on. A [`Shared`] crosses as a number by which the child finds, or makes, its object; and a static
 //! that is a [`Global`] is set in the child as well. A [`Sendable`] file or socket crosses as a duplicate, and
-//! the ends of a [`channel`] as further ends. Nothing else: no other static, no thread, no open file (except
+//! the ends of a [`channel`] as further ends. The environment, the directory and standard output and error are those of
+//! the parent, unless its builder says otherwise. Nothing else: no other static, no thread, no open file (except
 //! by fork, which copies all of those but the threads). State that is neither, a log level or what a library is
 //! configured to, crosses when it is registered with [`capture`](fn@capture).
 //! What a child logs comes back by itself with the feature `log`: module `logging`.
@@ -66,12 +67,28 @@
 //! `docs/benchmarks.md` in the repository has these and many more, beside what the bare system takes and what other
 //! libraries do, with what misses its aim. `cargo bench --bench offspring -- --quick` there measures them on your machine.
 //!
+//! # Errors
+//!
+//! An [`Error`] says what was attempted, what happened ([`ErrorKind`]) and what to do. Its [`Phase`] says whether the
+//! user's function had begun, so whether to try again is safe. Nothing hangs for a child that died: a start, a task and a
+//! join end with an error that says how it ended.
+//!
+//! # Platforms
+//!
+//! Linux. macOS is written for version 12 and later, type-checked, linted and linked, and was never run: `docs/platforms.md`
+//! says how each promise is kept there, and which are weaker. What it does runs on Linux with
+//! `--cfg offspring_force_portable`, in CI. FreeBSD compiles. Rust 1.85 or later.
+//!
+//! # Environment
+//!
+//! `OFFSPRING_CONTEXT` (`inline`, `fork`, `spawn`, `forkserver`) is read by [`Context::from_env_or`], and `OFFSPRING_WORKERS`
+//! by pools whose number of workers was not set.
+//!
 //! # When not to use processes
 //!
-//! A pool of threads starts in a tenth (of Fork) to a fiftieth (of Spawn) of the time, and works on data where it lies: nothing
-//! is encoded, copied, or limited
-//! to what serde knows. To look up 65,536 numbers in a table takes 0.02 ms in a loop, 0.1 ms on threads (rayon), and 10 ms
-//! as so many tasks of a pool of processes. Processes pay when a task may crash or hang, when its memory must be bounded
+//! A pool of threads starts in a tenth (of Fork) to a fiftieth (of Spawn) of the time, and works on data where it
+//! lies: nothing is encoded, copied, or limited to what serde knows. To look up 65,536 numbers in a table takes 0.02 ms
+//! in a loop, 0.1 ms on threads (rayon), and 10 ms as 65,536 tasks of a pool of processes. Processes pay when a task may crash or hang, when its memory must be bounded
 //! or returned, when it uses state that is global or not thread-safe, or a library that is; and when each task takes so
 //! long that its way does not matter.
 //!
