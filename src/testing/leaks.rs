@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use offspring_platform::wait::Pid;
-use offspring_platform::{holdings, threads};
+use offspring_platform::{holdings, poll, threads};
 
 use crate::supervisor::template;
 
@@ -80,7 +80,10 @@ impl LeakCheck {
             if leaks.1 || start.elapsed() > GRACE {
                 return Err(leaks.0);
             }
-            std::thread::sleep(pause);
+            // What this process keeps of sockets that it sent is let go in such a wait.
+            if poll::wait(&mut [], Some(pause)).is_err() {
+                std::thread::sleep(pause);
+            }
             pause = (pause * 2).min(Duration::from_millis(50));
         }
     }

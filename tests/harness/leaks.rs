@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use offspring_platform::poll;
+
 use super::TOKEN;
 
 /// How the memory that processes share begins in `/proc/<pid>/maps`: it lost its name, or never had one.
@@ -82,7 +84,8 @@ impl Snapshot {
             if own_children || start.elapsed() > Duration::from_secs(5) {
                 return Err(leaks.join("; "));
             }
-            std::thread::sleep(Duration::from_millis(1));
+            // What this process keeps of sockets that it sent is let go in such a wait.
+            poll::wait(&mut [], Some(Duration::from_millis(1))).expect("it can wait");
         }
     }
 }

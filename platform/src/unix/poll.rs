@@ -102,7 +102,13 @@ const SLICE: Duration = Duration::from_millis(20);
 ///
 /// What `poll(2)` reports, except those: more descriptors than the process may have.
 pub fn wait(interests: &mut [Interest<'_>], timeout: Option<Duration>) -> io::Result<()> {
-    let timeout = receipt::limited(timeout);
+    let result = wait_for(interests, receipt::limited(timeout));
+    // What has arrived meanwhile may be that for which it was waited.
+    receipt::limited(None);
+    result
+}
+
+fn wait_for(interests: &mut [Interest<'_>], timeout: Option<Duration>) -> io::Result<()> {
     if timeout == Some(Duration::ZERO) || !interests.iter().any(Interest::wants_only_hang_up) {
         return poll(interests, timeout).map(drop);
     }
