@@ -20,8 +20,8 @@ use crate::unix::checked;
 /// Never raise SIGPIPE. It does not block because of what [`never_block`] says about the socket: macOS does not look at
 /// `MSG_DONTWAIT` when it sends (xnu, `sosendcheck`).
 pub(crate) const SEND_FLAGS: i32 = leaf::NO_SIGPIPE;
-/// Nor does this.
-pub(crate) const RECEIVE_FLAGS: i32 = 0;
+/// Never block.
+pub(crate) const RECEIVE_FLAGS: i32 = libc::MSG_DONTWAIT;
 
 /// What is left to do with a descriptor that arrived: there is no `MSG_CMSG_CLOEXEC`.
 pub(crate) fn after_receive(fd: &OwnedFd) -> io::Result<()> {
