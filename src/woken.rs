@@ -1,8 +1,18 @@
-//! How something is waited for among others: what it needs beside descriptors, and what was found out about those.
+//! How something is waited for: until when; and among others, what it needs beside descriptors, and what was found out
+//! about those.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use offspring_platform::poll::Interest;
+
+/// The moment after so much time; none if that is beyond all clocks, which is a limit that never comes.
+pub(crate) fn after(limit: Duration) -> Option<Instant> {
+    Instant::now().checked_add(limit)
+}
+
+/// How long a process that was killed may take to be gone. Not even a kill ends one that is stuck in the kernel; it is
+/// left to the system then.
+pub(crate) const UNKILLABLE: Duration = Duration::from_secs(5);
 
 /// What it takes beside descriptors to learn that something is ready.
 #[derive(Debug, Default)]

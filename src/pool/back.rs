@@ -136,7 +136,6 @@ impl Worker {
 mod tests {
     use std::error::Error;
     use std::sync::atomic::Ordering;
-    use std::time::Instant;
 
     use offspring_platform::{descriptors, lifeline, ring};
 
@@ -159,7 +158,7 @@ mod tests {
             let (keeper, end) = lifeline::new()?;
             let (rings, shared) = ring::pair(lane::SIZES)?;
             let link = Link::new(ours);
-            let mut worker = Worker::new(1, link, keeper, rings, Instant::now(), None);
+            let mut worker = Worker::new(1, link, keeper, rings, None, None);
             (worker.greeted, worker.ready) = (true, true);
             let batch = Batches::default().open("a test", Kind::Map);
             Ok(Self {

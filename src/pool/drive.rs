@@ -387,7 +387,7 @@ impl Core {
         let workers = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
         let greetings = workers
             .filter(|worker| !worker.greeted && worker.keeper.is_some())
-            .map(|worker| worker.must_greet_by);
+            .filter_map(|worker| worker.must_greet_by);
         greetings.chain(self.slots.iter().filter_map(|slot| slot.start_at)).min()
     }
 }

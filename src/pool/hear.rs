@@ -17,6 +17,7 @@ use crate::function::Failed;
 use crate::link::lane::{HEAD, Head, Note, Span};
 use crate::link::{Broken, Frame, Kind};
 use crate::supervisor::protocol::{Exited, NotStarted, Started};
+use crate::woken::after;
 
 pub(super) const TASK: &str = "run a task";
 pub(super) const START: &str = "start a worker";
@@ -301,7 +302,8 @@ impl Core {
                     worker.pid = started.pid;
                     let limit = self.settings.specification.start_timeout;
                     // It may have been more, for what was to be done before.
-                    worker.must_greet_by = worker.must_greet_by.min(Instant::now() + limit);
+                    let usual = after(limit);
+                    worker.must_greet_by = worker.must_greet_by.into_iter().chain(usual).min();
                 }
             }
             Kind::NotStarted => {
@@ -335,7 +337,10 @@ impl Core {
         let now = Instant::now();
         for slot in 0..self.slots.len() {
             let Some(worker) = &mut self.slots[slot].worker else { continue };
-            if worker.greeted || worker.keeper.is_none() || worker.must_greet_by > now {
+            if worker.greeted || worker.keeper.is_none() {
+                continue;
+            }
+            if worker.must_greet_by.is_none_or(|limit| limit > now) {
                 continue;
             }
             worker.kill();

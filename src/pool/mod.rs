@@ -31,7 +31,7 @@ mod worker;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,6 +39,7 @@ use serde::de::DeserializeOwned;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::function;
+use crate::woken::after;
 
 pub(crate) use beside::{Turn, Watch};
 pub use builder::PoolBuilder;
@@ -157,7 +158,7 @@ impl<S, X> Pool<S, X> {
     /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut) after that time, and what broke the pool.
     pub fn ready(&self, limit: Duration) -> Result<(), Error> {
         match &self.inner {
-            Inner::Processes(shared) => shared.ready(Instant::now().checked_add(limit)),
+            Inner::Processes(shared) => shared.ready(after(limit)),
             Inner::Inline(inline) => inline.ready(),
         }
     }

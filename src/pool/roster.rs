@@ -19,11 +19,9 @@ use crate::logging;
 use crate::start::{Wanted, tell_surroundings};
 use crate::state::notice::Known;
 use crate::supervisor::protocol::Start;
+use crate::woken::after;
 
 const DOING: &str = "start a worker";
-
-/// A time that does not pass.
-const ENDLESS: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Core {
     /// Asks the supervisor for a worker in this slot. It is told what to be over its own channel, so
@@ -99,11 +97,10 @@ impl Core {
         arguments.push(Arc::new(bell));
         let bytes = initial.bytes.clone();
         let arguments = Encoded { bytes, descriptors: arguments, ..Encoded::default() };
-        let mut must_greet_by = Instant::now() + settings.specification.start_timeout;
-        if inherits {
-            // Not before what it inherits is made; from then on it has the usual time.
-            must_greet_by += settings.deadlines.init.map_or(ENDLESS, |limit| limit.min(ENDLESS));
-        }
+        // Not before what it inherits is made; from then on it has the usual time.
+        let before = if inherits { settings.deadlines.init } else { Some(Duration::ZERO) };
+        let usual = settings.specification.start_timeout;
+        let must_greet_by = before.and_then(|before| after(before.saturating_add(usual)));
         let mut worker =
             Worker::new(child, link, keeper, rings, must_greet_by, settings.most_tasks());
         worker.known = known;

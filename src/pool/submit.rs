@@ -17,6 +17,7 @@ use crate::codec::{self, CodecError, Encoded};
 use crate::error::{Error, ErrorKind, TaskError};
 use crate::function::{self, Name};
 use crate::state::Mentions;
+use crate::woken::after;
 
 const DOING: &str = "submit a task";
 
@@ -68,7 +69,7 @@ impl<S: 'static, X> Pool<S, X> {
         F: Fn(&mut S, A) -> R + Copy + 'static,
     {
         // A limit beyond the end of time is none.
-        let until = Instant::now().checked_add(limit);
+        let until = after(limit);
         self.submit_if(argument, function, until.map_or(Patience::Endless, Patience::Until))
     }
 

@@ -23,6 +23,7 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::inline::Answer;
 use crate::logging;
+use crate::woken::after;
 
 pub(crate) use beside::Watch;
 pub use builder::ProcessBuilder;
@@ -221,7 +222,7 @@ impl<R: DeserializeOwned + 'static> Process<R> {
     /// As [`Process::join`].
     pub fn join_timeout(&mut self, limit: Duration) -> Result<Option<R>, Error> {
         // A limit beyond all time is none.
-        self.join_until(Instant::now().checked_add(limit))
+        self.join_until(after(limit))
     }
 
     fn join_until(&mut self, deadline: Option<Instant>) -> Result<Option<R>, Error> {

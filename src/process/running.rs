@@ -24,6 +24,7 @@ use crate::link::{Broken, Frame, Kind, Link};
 use crate::logging::{self, Attached, Bell};
 use crate::start::{Ending, Started};
 use crate::transcript::{self, Excerpt};
+use crate::woken::after;
 
 /// See the head of the file.
 #[derive(Debug)]
@@ -112,7 +113,7 @@ impl Running {
     fn try_greet(&mut self, specification: &Specification) -> Result<(), Error> {
         let doing = "start a child process";
         let limit = specification.start_timeout;
-        let deadline = Instant::now().checked_add(limit);
+        let deadline = after(limit);
         while !self.greeted
             && self.refused.is_none()
             && self.exit.is_none()

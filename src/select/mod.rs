@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::pool::Task;
 use crate::pool::Turn;
 use crate::process::Process;
-use crate::woken::{Needs, Woken};
+use crate::woken::{Needs, Woken, after};
 use source::Source;
 
 /// How often all are looked at before the first sleep, which costs as much as some hundred looks.
@@ -197,7 +197,7 @@ impl<'a> Selector<'a> {
     /// As [`Selector::wait`].
     pub fn wait_timeout(&mut self, limit: Duration) -> Result<Option<usize>, Error> {
         // A limit beyond all clocks is none.
-        self.wait_until(Instant::now().checked_add(limit))
+        self.wait_until(after(limit))
     }
 
     /// The number of something that is ready, if there is anything. Does not wait.

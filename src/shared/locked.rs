@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::object::{Kind, Object};
 use crate::error::{Error, ErrorKind};
-use crate::sync::hold::{self, Hold, Patience, after};
+use crate::sync::hold::{self, Hold, Patience};
+use crate::woken::after;
 
 const MAKING: &str = "make a locked array";
 const LOCKING: &str = "lock a shared array";

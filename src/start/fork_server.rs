@@ -18,6 +18,7 @@ use crate::state::Mentions;
 use crate::state::notice::{self, Known};
 use crate::supervisor::prepared;
 use crate::supervisor::template::{self, Asked, Home};
+use crate::woken::after;
 
 /// How many templates may die before they answer.
 const ATTEMPTS: u32 = 3;
@@ -105,7 +106,7 @@ fn find(specification: &Specification, globals: &Mentions) -> Result<(Home, Star
 /// A child that waits. Until it is told what to be, nothing of the user's has run in it: one that was lost,
 /// alone or with its template, can be replaced. `None` if another template has to be asked.
 fn child(home: &Home, limit: Duration) -> Result<Option<Started>, Error> {
-    let deadline = Instant::now().checked_add(limit);
+    let deadline = after(limit);
     if let Some(started) =
         template::take_spare(home).and_then(|spare| waiting(home, spare, deadline))
     {

@@ -27,6 +27,7 @@ use crate::launch::place::Place;
 use crate::launch::{self, Specification, execute, gates};
 use crate::link::{Kind, Link};
 use crate::logging;
+use crate::woken::{UNKILLABLE, after};
 
 const DOING: &str = "start a supervisor";
 
@@ -141,7 +142,7 @@ impl Supervisor {
         let pid = self.pid;
         let fail = |kind| Error::new(kind, DOING).in_context(context).of_process(pid);
         let Some(link) = &mut self.link else { return Err(fail(ErrorKind::Closed)) };
-        let answer = link.wait_for_frame(Instant::now().checked_add(limit));
+        let answer = link.wait_for_frame(after(limit));
         let hello = matches!(&answer, Ok(Some(frame)) if frame.kind == Kind::Hello);
         let ended = link.is_at_end();
         if !hello && (answer.is_err() || !ended) {
@@ -198,7 +199,7 @@ impl Supervisor {
         if !self.is_ours() || self.pid == 0 {
             return wait::Exit::Unknown;
         }
-        let deadline = Instant::now() + PATIENCE;
+        let (mut deadline, mut is_killed) = (Instant::now() + PATIENCE, false);
         let exit = loop {
             match wait::try_reap(self.pid, self.watch.as_ref()) {
                 Ok(Some(exit)) => break exit,
@@ -206,11 +207,14 @@ impl Supervisor {
                 Ok(None) => {}
             }
             let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() && is_killed {
+                break wait::Exit::Unknown;
+            }
             if left.is_zero() {
                 // It is stuck, or stopped. Its children's lifelines are in our hands, not in its.
                 self.signal_kill();
-                let exit = wait::reap(self.pid, self.watch.as_ref());
-                break exit.unwrap_or(wait::Exit::Unknown);
+                (deadline, is_killed) = (Instant::now() + UNKILLABLE, true);
+                continue;
             }
             let step = match &self.watch {
                 Some(_) => left,

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use offspring_platform::waiting::{self, SLICE, Whom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::hold::after;
 use crate::error::{Error, ErrorKind};
 use crate::shared::object::{Kind, Object};
+use crate::woken::after;
 
 const DOING: &str = "wait at a barrier";
 
@@ -194,7 +194,7 @@ impl Barrier {
                 continue;
             }
             // For its slices: who dies between the change and the news leaves those who sleep unaware.
-            let slice = Instant::now().checked_add(SLICE);
+            let slice = after(SLICE);
             let until = end.into_iter().chain(slice).min();
             let _look_again = waiting::changed(self.0.word(NEWS), news, until, SLICE);
         }

@@ -8,10 +8,10 @@ use bytemuck::Pod;
 use offspring_platform::waiting::{self, SLICE, Whom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::hold::after;
 use super::{Mutex, MutexGuard};
 use crate::error::{Error, ErrorKind};
 use crate::shared::object::{Kind, Object};
+use crate::woken::after;
 
 const WAITING: &str = "wait for a condition";
 

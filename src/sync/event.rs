@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use offspring_platform::waiting::{self, SLICE, Whom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::hold::after;
 use crate::error::{Error, ErrorKind};
 use crate::shared::object::{Kind, Object};
+use crate::woken::after;
 
 /// A flag that processes wait for.
 ///

@@ -3,7 +3,7 @@
 //! A lock is *poisoned* when a process dies or panics while it holds it. Whoever comes next is told once the
 //! lock is its own, and gives it back, unless it asked to mend what is there.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use offspring_platform::lock::{Held, Refused};
 use offspring_platform::region::Region;
@@ -15,11 +15,6 @@ use crate::error::{Error, ErrorKind};
 pub(crate) enum Patience {
     None,
     Until(Option<Instant>),
-}
-
-/// The moment after so much time; none if that is beyond all clocks.
-pub(crate) fn after(limit: Duration) -> Option<Instant> {
-    Instant::now().checked_add(limit)
 }
 
 /// The lock of an object, in the hands of this thread.

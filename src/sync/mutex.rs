@@ -9,9 +9,10 @@ use std::time::Duration;
 use bytemuck::Pod;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::hold::{self, Hold, Patience, after};
+use super::hold::{self, Hold, Patience};
 use crate::error::Error;
 use crate::shared::object::{Kind, Object};
+use crate::woken::after;
 
 const LOCKING: &str = "lock a shared mutex";
 

@@ -8,9 +8,9 @@ use offspring_platform::fd::generation;
 use offspring_platform::waiting::{self, SLICE, Whom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::hold::after;
 use crate::error::{Error, ErrorKind};
 use crate::shared::object::{Kind, Object};
+use crate::woken::after;
 
 /// A number of permits, of which processes take one and give it back.
 ///

@@ -24,6 +24,7 @@ use super::line::{self, Said};
 use super::output::Output;
 use crate::context::Context;
 use crate::launch::execute;
+use crate::woken::after;
 
 /// Tells the processes of one test from all others on the machine: it is inherited by all they start.
 const TOKEN: &str = "OFFSPRING_TEST_TOKEN";
@@ -194,7 +195,7 @@ impl Test {
             let _ = lifeline::tie(end, pid, Consequence::Kill);
         }
         drop((theirs, end));
-        let ended = wait_for(pid, &ours, Instant::now().checked_add(limit));
+        let ended = wait_for(pid, &ours, after(limit));
         drop(keeper);
         let (exit, said) = ended?;
         // For one that has failed, it does not matter whether they would have ended.

@@ -8,7 +8,13 @@ use super::stage::{assert_gone, freeze, is_readable, start_deaf, start_waiting};
 use crate::cases;
 use crate::harness::{Case, Outcome, PROCESSES, sleep_for_ever};
 
-pub(crate) const ON_ALL: &[Case] = cases![delivers_once, limits_without_end, ended_child];
+pub(crate) const ON_ALL: &[Case] = cases![
+    delivers_once,
+    limits_without_end,
+    limits_without_end_of_pools,
+    limits_without_end_of_templates,
+    ended_child,
+];
 pub(crate) const ON_PROCESSES: &[Case] = cases![on PROCESSES =>
     join_timeout_can_be_repeated,
     terminate,
@@ -60,12 +66,66 @@ fn delivers_once(context: Context) -> Outcome {
     Ok(())
 }
 
+/// What has an end beyond all clocks; and what has none yet, but with anything more it would.
+const BEYOND: [Duration; 3] = [
+    Duration::MAX,
+    Duration::from_secs(i64::MAX.unsigned_abs()),
+    Duration::from_secs(i64::MAX.unsigned_abs() - 10 * 365 * 24 * 60 * 60),
+];
+
 fn limits_without_end(context: Context) -> Outcome {
-    let builder = context.process().start_timeout(Duration::MAX);
-    let mut child = builder.start(20, |n| n + 1)?;
-    assert_eq!(child.join_timeout(Duration::MAX)?, Some(21));
-    let mut child = builder.start((), |()| ())?;
-    child.stop(Duration::MAX)?;
+    for limit in BEYOND {
+        let builder = context.process().start_timeout(limit);
+        let mut child = builder.start(20, |n| n + 1)?;
+        assert_eq!(child.join_timeout(limit)?, Some(21));
+        let mut child = builder.start((), |()| ())?;
+        child.stop(limit)?;
+    }
+    Ok(())
+}
+
+fn limits_without_end_of_pools(context: Context) -> Outcome {
+    for limit in BEYOND {
+        let pool = context
+            .pool()
+            .workers(2)
+            .start_timeout(limit)
+            .init_timeout(limit)
+            .task_timeout(limit)
+            .init(1, |one: i32| one)
+            .build()?;
+        pool.ready(limit)?;
+        let mut task = pool.submit_timeout(limit, 20, |one, n| n + *one)?;
+        assert_eq!(task.join_timeout(limit)?, Some(21));
+        for (n, result) in (0..).zip(pool.map(0..100, |one, n| n + *one)) {
+            assert_eq!(result?, n + 1);
+        }
+        if context.is_isolated() {
+            // Another takes the place of one that ends.
+            let task = pool.submit((), |_, ()| -> () { std::process::abort() })?;
+            died(task.join().map_err(Into::into), libc::SIGABRT);
+        }
+        pool.recycle();
+        pool.ready(limit)?;
+        pool.shutdown()?;
+    }
+    Ok(())
+}
+
+/// Workers that wait until their template has made a global have the time for that, and then their own.
+fn limits_without_end_of_templates(context: Context) -> Outcome {
+    static TABLE: offspring::Global<u64> = offspring::Global::new();
+    TABLE.set(7u64, |n| n)?;
+    for limit in BEYOND {
+        let limited = || context.pool().workers(2).start_timeout(limit);
+        for pool in [limited().build()?, limited().init_timeout(limit).build()?] {
+            pool.ready(limit)?;
+            for result in pool.broadcast((), |(), ()| *TABLE.get().expect("it was set"))? {
+                assert_eq!(result?, 7);
+            }
+            pool.shutdown()?;
+        }
+    }
     Ok(())
 }
 

@@ -28,6 +28,7 @@ use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind};
 use crate::link::{Broken, Frame, Kind, Link};
 use crate::shared::creation::refused;
+use crate::woken::after;
 
 /// Messages that came while this end was sending, and that nobody took, are kept up to this number. Beyond
 /// it, the other end waits.
@@ -145,7 +146,7 @@ impl<A: Serialize + 'static, B> End<A, B> {
     /// As [`End::send`], and [`ErrorKind::TimedOut`].
     pub fn send_timeout(&self, message: A, limit: Duration) -> Result<(), SendError<A>> {
         // A limit beyond all clocks is none.
-        let until = Instant::now().checked_add(limit);
+        let until = after(limit);
         self.send_until(message, until.map_or(Patience::Endless, Patience::Until))
     }
 
@@ -272,7 +273,7 @@ impl<A, B: DeserializeOwned + 'static> End<A, B> {
     /// As [`End::recv`].
     pub fn recv_timeout(&self, limit: Duration) -> Result<Option<B>, Error> {
         // A limit beyond all clocks is none.
-        self.recv_until(Instant::now().checked_add(limit))
+        self.recv_until(after(limit))
     }
 
     fn recv_until(&self, limit: Option<Instant>) -> Result<Option<B>, Error> {

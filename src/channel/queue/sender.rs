@@ -21,6 +21,7 @@ use crate::channel::travel::{put, put_end, take};
 use crate::codec::descriptors::Carried;
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind};
+use crate::woken::after;
 
 /// An end of a [queue](super::queue()) that sends.
 ///
@@ -114,7 +115,7 @@ impl<T> Sender<T> {
     ///
     /// As [`Sender::join`].
     pub fn join_timeout(&self, limit: Duration) -> Result<bool, Error> {
-        self.join_until(Some(Instant::now().checked_add(limit)).flatten())
+        self.join_until(after(limit))
     }
 
     /// To wait for room beside other things.
@@ -178,7 +179,7 @@ impl<T: Serialize + 'static> Sender<T> {
     /// time.
     pub fn send_timeout(&self, message: T, limit: Duration) -> Result<(), SendError<T>> {
         // A limit beyond all clocks is none.
-        self.send_until(message, Instant::now().checked_add(limit), true)
+        self.send_until(message, after(limit), true)
     }
 
     fn send_until(

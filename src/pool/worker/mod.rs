@@ -81,7 +81,8 @@ pub(super) struct Worker {
     /// It was killed because of this task.
     pub(super) killed_for: Option<BatchId>,
     pub(super) exit: Option<Exit>,
-    pub(super) must_greet_by: Instant,
+    /// `None`: whenever it likes.
+    pub(super) must_greet_by: Option<Instant>,
     pub(super) times: Times,
     /// How many tasks of it have an outcome.
     pub(super) done: u64,
@@ -115,7 +116,7 @@ impl Worker {
         link: Link,
         keeper: Keeper,
         rings: Ends,
-        must_greet_by: Instant,
+        must_greet_by: Option<Instant>,
         quota: Option<u64>,
     ) -> Self {
         let Ends { producer, consumer, bulk_producer, bulk_consumer, words } = rings;
