@@ -35,9 +35,12 @@ const IN_FLIGHT: usize = 16 << 10;
 /// On Inline there are no processes: the environment, the directory, streams, limits of memory and time, `workers`,
 /// `pin_cpus`, `inner_threads`, `retries` and `restart_budget` have no effect there, and an initialiser that fails is
 /// tried again by the next task.
+///
+/// `HAS_EXIT` tells whether [`PoolBuilder::exit`] was called. What it was given is for the state that there was then, so
+/// from there on no other [`init`](PoolBuilder::init) can be called.
 #[derive(Debug)]
 #[must_use = "nothing happens before `build`"]
-pub struct PoolBuilder<S, X = ()> {
+pub struct PoolBuilder<S, X = (), const HAS_EXIT: bool = false> {
     context: Context,
     workers: Option<usize>,
     in_flight: Option<usize>,
@@ -66,7 +69,7 @@ impl Context {
     }
 }
 
-impl<S, X> PoolBuilder<S, X> {
+impl<S, X, const HAS_EXIT: bool> PoolBuilder<S, X, HAS_EXIT> {
     /// The number of workers. Default: the environment variable `OFFSPRING_WORKERS`, or else as many as
     /// the system lets this process use processors (its affinity and cgroup quota count). In a worker of
     /// another pool: its share of those, since the workers of a pool share the processors of its owner.
@@ -237,7 +240,10 @@ impl<S, X> PoolBuilder<S, X> {
         self
     }
 
-    fn with<T, Y>(self, settings: Result<Settings, Error>) -> PoolBuilder<T, Y> {
+    fn with<T, Y, const EXITS: bool>(
+        self,
+        settings: Result<Settings, Error>,
+    ) -> PoolBuilder<T, Y, EXITS> {
         let (settings, error) = match settings {
             Ok(settings) => (settings, None),
             Err(error) => (self.settings, Some(error)),
@@ -339,11 +345,19 @@ impl<S> PoolBuilder<S> {
     ///
     /// It runs in each worker that ends in the ordinary way: at `shutdown`, and when it is replaced because
     /// of [`PoolBuilder::tasks_per_worker`], [`Pool::recycle`] and the like. It does not run in a worker
-    /// that dies, or when the pool is dropped or terminated. To be called after [`PoolBuilder::init`].
+    /// that dies, or when the pool is dropped or terminated.
+    ///
+    /// To be called once, after [`PoolBuilder::init`]; the other way round does not compile:
+    ///
+    /// ```compile_fail
+    /// # use offspring::Context;
+    /// Context::Spawn.pool().exit(|()| ()).init(7, |n: i32| n).build()?;
+    /// # Ok::<(), offspring::Error>(())
+    /// ```
     ///
     /// On Inline it runs for the thread that calls `shutdown` or `recycle`; the states of other threads are dropped
     /// with their threads, without it.
-    pub fn exit<X, F>(self, function: F) -> PoolBuilder<S, X>
+    pub fn exit<X, F>(self, function: F) -> PoolBuilder<S, X, true>
     where
         S: 'static,
         X: Serialize + DeserializeOwned + 'static,
@@ -356,7 +370,7 @@ impl<S> PoolBuilder<S> {
     }
 }
 
-impl<S, X> PoolBuilder<S, X> {
+impl<S, X, const HAS_EXIT: bool> PoolBuilder<S, X, HAS_EXIT> {
     /// Starts the pool.
     ///
     /// Returns when the supervisor is there; the workers come up meanwhile. What goes wrong in them,
