@@ -174,7 +174,7 @@ fn the_times_of_a_worker(context: Context) -> Outcome {
     let all = begun.elapsed();
     let [worker] = report.workers() else { panic!("{report:?}") };
     assert_eq!((worker.pid, worker.tasks), (after.pid, 1));
-    assert_eq!(worker.end.map(|(exit, _)| exit), Some(Exit::Code(0)), "{worker:?}");
+    assert_eq!(worker.end.map(|end| end.exit), Some(Exit::Code(0)), "{worker:?}");
     assert!(worker.exit >= LONG, "{worker:?}");
     let parts = [worker.start, worker.init, worker.waiting, worker.working, worker.exit];
     assert!(parts.iter().sum::<Duration>() <= all, "counted twice, of {all:?}: {worker:?}");
@@ -201,16 +201,22 @@ fn the_ends_of_workers(context: Context) -> Outcome {
     let told: Vec<_> = report
         .workers()
         .iter()
-        .map(|worker| (worker.generation, worker.tasks, worker.end.map(|(_, why)| why)))
+        .map(|worker| {
+            let end = worker.end.unwrap_or_else(|| panic!("it lives: {worker:?}"));
+            (worker.generation, worker.tasks, end.reason.to_string())
+        })
         .collect();
-    let ordinary = Some("it was to be replaced, or the pool ended");
-    let died = Some("it died");
-    let late = Some("it took too long");
-    assert_eq!(told, [(0, 3, ordinary), (1, 0, died), (2, 0, late), (3, 0, ordinary)]);
+    let wanted = [
+        (0, 3, "it was to be replaced, or the pool ended"),
+        (1, 0, "it died"),
+        (2, 0, "it took too long"),
+        (3, 0, "it was to be replaced, or the pool ended"),
+    ];
+    assert_eq!(told, wanted.map(|(generation, tasks, why)| (generation, tasks, why.to_owned())));
     let ended_in_order: Vec<bool> =
         report.workers().iter().map(|worker| worker.exit > Duration::ZERO).collect();
     assert_eq!(ended_in_order, [true, false, false, true], "{report:?}");
-    let aborted = report.workers()[1].end.map(|(exit, _)| exit);
+    let aborted = report.workers()[1].end.map(|end| end.exit);
     assert!(matches!(aborted, Some(Exit::Signal { signal: libc::SIGABRT, .. })), "{aborted:?}");
     assert_eq!(report.abnormal_exits().len(), 2, "{report:?}");
     Ok(())

@@ -118,6 +118,8 @@ pub(crate) struct Repr {
     task_name: Option<String>,
     capture: Option<String>,
     exit: Option<Exit>,
+    /// The system ended the process for want of memory.
+    out_of_memory: bool,
     panic: Option<Panic>,
     /// What it wrote last.
     excerpt: Option<Excerpt>,
@@ -141,6 +143,7 @@ impl Error {
             task_name: None,
             capture: None,
             exit: None,
+            out_of_memory: false,
             panic: None,
             excerpt: None,
             source: None,
@@ -200,6 +203,13 @@ impl Error {
     pub(crate) fn ended(mut self, exit: Exit) -> Self {
         self.0.exit = Some(exit);
         self
+    }
+
+    /// The system ended the process because memory ran out.
+    pub(crate) fn out_of_memory(mut self) -> Self {
+        self.0.out_of_memory = true;
+        self.detail("the system ended the process because memory ran out")
+            .advice("give it less to do at once, or allow more memory")
     }
 
     pub(crate) fn panicked(mut self, panic: Panic) -> Self {
@@ -298,6 +308,24 @@ impl Error {
             Some(Exit::Signal { signal, .. }) => Some(signal),
             _ => None,
         }
+    }
+
+    /// Whether the system ended the process because memory ran out. What was to be done may succeed with less at once,
+    /// or where there is more.
+    ///
+    /// Told of the workers of a pool, since only its supervisor asks the system for the reason of a SIGKILL. `false`
+    /// where nobody knows: of a single [`Process`](crate::Process), and of the copy of a worker in which a task ran with
+    /// [`Reuse::PerTask`](crate::Reuse::PerTask). An allocation that fails, as beyond a
+    /// [`memory_limit`](crate::PoolBuilder::memory_limit), makes the process abort, and is not meant.
+    ///
+    /// # Platform notes
+    ///
+    /// * Linux: as the memory cgroup counts such ends, where it does. Who was killed by somebody in the moment in which
+    ///   another process of the cgroup was ended for want of memory cannot be told from that one.
+    /// * macOS: never.
+    #[must_use]
+    pub fn is_out_of_memory(&self) -> bool {
+        self.0.out_of_memory
     }
 
     /// The panic that ended the function, if one did.

@@ -9,6 +9,7 @@ use offspring_platform::wait::was_killed;
 use super::batch::{BatchId, From};
 use super::core::Core;
 use super::hear::{START, TASK};
+use super::reason::{EndReason, WorkerEnd};
 use super::report::WorkerReport;
 use super::settings::pause_after;
 use super::task::Waiting;
@@ -32,9 +33,7 @@ impl End {
 
     fn explain(self, error: Error) -> Error {
         if self.out_of_memory {
-            return error
-                .detail("the system ended the process because memory ran out")
-                .advice("give it less to do at once, or allow more memory");
+            return error.out_of_memory();
         }
         match self.exit {
             Exit::Code(0) => error.advice("a task must return, not exit"),
@@ -63,17 +62,17 @@ impl Core {
         if abnormal {
             self.account.ended_abnormally(exit);
         }
-        let why = match () {
-            () if worker.killed_for.is_some() => "its task was cancelled",
-            () if end.expired.is_some() => "it took too long",
-            () if end.out_of_memory => "memory ran out",
-            () if abnormal => "it died",
-            () if worker.failed => "it did not come up",
-            () => "it was to be replaced, or the pool ended",
+        let reason = match () {
+            () if worker.killed_for.is_some() => EndReason::Cancelled,
+            () if end.expired.is_some() => EndReason::TimedOut,
+            () if end.out_of_memory => EndReason::OutOfMemory,
+            () if abnormal => EndReason::Died,
+            () if worker.failed => EndReason::NotReady,
+            () => EndReason::InOrder,
         };
-        self.record_exit(slot, &worker, end.at, why);
+        self.record_exit(slot, &worker, end.at, reason.text());
         let generation = self.slots[slot].generation;
-        let ended = WorkerReport::of(&worker, slot, generation, Some((exit, why)));
+        let ended = WorkerReport::of(&worker, slot, generation, Some(WorkerEnd { exit, reason }));
         self.account.ended(ended);
         if !worker.ready && !worker.failed {
             self.worker_failed(slot, &worker, self.why_not_ready(&worker, end));
@@ -221,5 +220,24 @@ impl Core {
             self.broken = Some(error);
         }
         // Those that run are let finish; `dispatch` settles the rest.
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Few machines let a test make a cgroup of which memory runs out.
+    #[test]
+    fn an_end_for_want_of_memory_is_told() {
+        let exit = Exit::Signal { signal: 9, core: false };
+        for out_of_memory in [false, true] {
+            let end = End { exit, out_of_memory, ..End::UNKNOWN };
+            let error = end.explain(Error::new(ErrorKind::Died, TASK)).ended(exit);
+            assert_eq!(error.is_out_of_memory(), out_of_memory, "{error}");
+            // As all tasks of a pool get it that it broke.
+            assert_eq!(error.again().is_out_of_memory(), out_of_memory);
+            assert_eq!(error.to_string().contains("memory ran out"), out_of_memory, "{error}");
+        }
     }
 }

@@ -17,6 +17,7 @@ mod inherited;
 mod inline;
 mod map;
 mod pace;
+mod reason;
 mod report;
 mod restored;
 mod roster;

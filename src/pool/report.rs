@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
+use super::reason::WorkerEnd;
 use super::restored::Restored;
 use super::timeline::{self, How, Timeline};
 use super::worker::Worker;
@@ -121,8 +122,8 @@ pub struct WorkerReport {
     /// how they came there. Of shared objects that it inherited by fork only those that the initialiser was
     /// given; no objects that are gone; what was captured as for its last task.
     pub restored: Vec<Restored>,
-    /// How it ended, and in a few words why; `None` while it lives.
-    pub end: Option<(Exit, &'static str)>,
+    /// How and why it ended; `None` while it lives.
+    pub end: Option<WorkerEnd>,
 }
 
 /// One of the slowest tasks. Part of a [`Report`].
@@ -144,7 +145,7 @@ impl WorkerReport {
         worker: &Worker,
         index: usize,
         generation: u64,
-        end: Option<(Exit, &'static str)>,
+        end: Option<WorkerEnd>,
     ) -> Self {
         let times = worker.times;
         let between = |from: Option<Instant>, to: Option<Instant>| {

@@ -211,7 +211,7 @@ impl Beside {
                     matches!(error.exit(), Some(Exit::Signal { signal: libc::SIGKILL, .. }));
                 assert!(killed, "{error:?}");
                 let pid = error.pid().expect("somebody died");
-                if error.to_string().contains("memory ran out") {
+                if error.is_out_of_memory() {
                     "out of memory"
                 } else if self.ledger.explains(pid) {
                     "killed"
