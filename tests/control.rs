@@ -33,6 +33,7 @@ fn main() -> std::process::ExitCode {
         ("detached-child-of-one-that-returns", endings::parent_that_returns),
         ("detached-child-of-one-that-is-killed", endings::parent_that_is_killed),
         ("late", settings::late_program),
+        ("stops-after-hello", settings::stopping_program),
         ("without-init", errors::program_without_init),
         ("without-promise", errors::program_without_promise),
         ("ignores-endings-of-children", hostile::program_that_ignores_endings),

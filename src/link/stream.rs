@@ -141,6 +141,11 @@ impl Link {
         !self.leaving.is_empty()
     }
 
+    /// How many bytes wait to be sent.
+    pub(crate) fn unsent(&self) -> usize {
+        self.leaving.iter().map(|chunk| chunk.bytes.get().len() - chunk.sent).sum()
+    }
+
     /// Sends as much as the socket takes. A peer that is gone takes everything.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         while let Some(chunk) = self.leaving.front_mut() {

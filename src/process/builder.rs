@@ -105,8 +105,12 @@ impl ProcessBuilder {
         self
     }
 
-    /// How long the child may take until it says hello, before any of the user's code runs in it.
-    /// Default: 30 seconds.
+    /// How long the child may take until it says hello: until it is set up, and has run what is to run
+    /// [after a fork](crate::after_fork). And then, how long it may take nothing of arguments that are too large for its
+    /// channel; so it is no limit for their size. A child that takes longer is ended. Default: 30 seconds.
+    ///
+    /// On ForkServer the template has the same time for its own hello, and for each global that it makes; see
+    /// [`Global`](crate::Global).
     pub fn start_timeout(mut self, limit: Duration) -> Self {
         self.specification.start_timeout = limit;
         self
@@ -124,7 +128,7 @@ impl ProcessBuilder {
     /// * [`ErrorKind::ForkNotAllowed`], [`ErrorKind::Multithreaded`]: on Fork, the two gates.
     /// * [`ErrorKind::NotInitialized`]: on Spawn and ForkServer, [`init`](crate::init) was not called.
     /// * [`ErrorKind::EncodeArguments`]: the arguments' `Serialize` failed.
-    /// * [`ErrorKind::Start`], [`ErrorKind::TimedOut`]: the child did not come up.
+    /// * [`ErrorKind::Start`], [`ErrorKind::TimedOut`]: the child did not come up, or did not take its arguments.
     /// * [`ErrorKind::ProgramChanged`]: the child is another build of this program.
     /// * [`ErrorKind::Invalid`]: a setting, or a function of another shared object.
     /// * [`ErrorKind::TooDeep`]: more generations of children than the limit.

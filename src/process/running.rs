@@ -145,9 +145,26 @@ impl Running {
                 .advice("is `offspring::init()` the first call in `main`?");
             return Err(error.ended(self.exit.unwrap_or(Exit::Unknown)));
         }
-        // Arguments larger than the socket's buffer.
+        self.send_arguments(doing, limit)
+    }
+
+    /// Sends what is larger than the socket's buffer. That may take long; but a child that takes nothing for so long is
+    /// stopped, or stuck.
+    fn send_arguments(&mut self, doing: &'static str, limit: Duration) -> Result<(), Error> {
+        let (mut unsent, mut deadline) = (usize::MAX, None);
         while self.link.has_output() && self.exit.is_none() && self.broken.is_none() {
-            self.step(None).map_err(|error| Error::system(doing, error))?;
+            let now = self.link.unsent();
+            if now < unsent {
+                (unsent, deadline) = (now, after(limit));
+            }
+            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(self
+                    .error(ErrorKind::TimedOut, doing)
+                    .detail(format!("it took nothing of its arguments for {limit:?}"))
+                    .advice("is it stopped? Else raise `start_timeout`"));
+            }
+            self.step(left).map_err(|error| Error::system(doing, error))?;
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ pub(crate) const ON_PROCESSES: &[Case] = cases![on PROCESSES =>
     memory_limit_below_any_use,
 ];
 pub(crate) const BY_EXEC: &[Case] =
-    cases![on &[Context::Spawn, Context::ForkServer] => start_timeout];
+    cases![on &[Context::Spawn, Context::ForkServer] => start_timeout, stopped_after_hello];
 
 type Variables = BTreeMap<OsString, OsString>;
 
@@ -247,6 +247,43 @@ pub(crate) fn run_program(name: &str, context: Context) -> Outcome {
 
 fn start_timeout(context: Context) -> Outcome {
     run_program("late", context)
+}
+
+/// Stops this process as soon as it takes this signal, which is blocked in a child until it has said hello.
+fn stop_at(signal: i32) {
+    extern "C" fn stop(_: i32) {
+        // SAFETY: no memory is involved, and a handler may call it.
+        unsafe { libc::raise(libc::SIGSTOP) };
+    }
+    let handler = stop as *const () as libc::sighandler_t;
+    // SAFETY: the handler calls `raise` alone.
+    unsafe { libc::signal(signal, handler) };
+    // SAFETY: no memory is involved.
+    unsafe { libc::raise(signal) };
+}
+
+/// A program whose children stop right after they said hello, and never take large arguments.
+pub(crate) fn stopping_program() -> ExitCode {
+    if std::env::var_os("OFFSPRING_CHILD").is_some() {
+        // What comes from terminals is blocked in a child that was executed. The template stays deaf to it.
+        stop_at(libc::SIGTSTP);
+    }
+    offspring::init();
+    offspring::after_fork("stop", || stop_at(libc::SIGUSR1)).expect("it is the program's");
+    let context = Context::from_env_or(Context::Spawn).expect("the case names a context");
+    let builder = context.process().start_timeout(Duration::from_secs(3));
+    let large = vec![7u8; 64 << 20];
+    let error = builder.start(large, |bytes: Vec<u8>| bytes.len()).expect_err("nobody takes them");
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+    assert_eq!(error.phase(), Phase::NotStarted, "{error}");
+    assert!(error.to_string().contains("nothing of its arguments"), "{error}");
+    let pid = error.pid().expect("there was a child");
+    assert!(super::stage::is_gone(pid), "{error}");
+    ExitCode::SUCCESS
+}
+
+fn stopped_after_hello(context: Context) -> Outcome {
+    run_program("stops-after-hello", context)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the case has one thread")]
