@@ -132,13 +132,19 @@ impl<S, X, const HAS_EXIT: bool> PoolBuilder<S, X, HAS_EXIT> {
 
     /// How long a worker may take from its start until it has made its state. Default: no limit. On
     /// Inline: no limit.
+    ///
+    /// On ForkServer the supervisor makes globals and shared objects before it starts the first worker: workers that
+    /// wait for that have this time, and `start_timeout`, for it.
     pub fn init_timeout(mut self, limit: Duration) -> Self {
         self.settings.deadlines.init = Some(limit);
         self
     }
 
-    /// How long a worker, and the supervisor, may take until it says hello, before any of the user's code
-    /// runs in it. Default: 30 seconds.
+    /// How long the supervisor may take until it says hello, and each worker: until it is set up, and has run what is
+    /// to run [after a fork](crate::after_fork). Its initialiser comes later. Default: 30 seconds.
+    ///
+    /// On ForkServer the time in which the supervisor makes globals and shared objects does not count.
+    /// [`init_timeout`](PoolBuilder::init_timeout) limits it, and without that nothing does.
     pub fn start_timeout(mut self, limit: Duration) -> Self {
         self.settings.specification.start_timeout = limit;
         self
@@ -279,8 +285,8 @@ impl<S> PoolBuilder<S> {
     ///
     /// What a worker does is in the same order on every context: it inherits or receives what it is to be;
     /// ties its life to that of its owner; sets up signals, the way of its log records, standard streams,
-    /// environment, directory and limits; says hello; decodes these arguments, if it did not inherit them; makes
-    /// its state; and is ready.
+    /// environment, directory and limits; runs the hooks of [`after_fork`](crate::after_fork), if it was forked; says
+    /// hello; decodes these arguments, if it did not inherit them; makes its state; and is ready.
     pub fn init<A, T, F>(self, arguments: A, function: F) -> PoolBuilder<T>
     where
         A: Serialize + DeserializeOwned + 'static,
