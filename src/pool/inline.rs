@@ -28,6 +28,7 @@ pub(super) struct Inline {
     id: Arc<u64>,
     settings: Settings,
     tasks: AtomicU64,
+    replaced: AtomicU64,
     submitted: AtomicU64,
     ended: AtomicBool,
     values: Mutex<Vec<Value>>,
@@ -45,10 +46,15 @@ pub(super) struct Task<'a> {
     pub(super) captured: Option<&'a Arc<Set>>,
 }
 
-/// The state of one thread for one pool, made by its first task.
+type State = RefCell<Option<Box<dyn Any>>>;
+
+/// The worker that one thread is for one pool, since its first task.
 #[derive(Default)]
 struct Place {
-    state: OnceCell<RefCell<Option<Box<dyn Any>>>>,
+    /// Made by the first task of the worker.
+    state: OnceCell<State>,
+    /// How many workers this thread was before.
+    generation: u64,
     tasks_done: u64,
     /// Where this is told in the timeline, while the thread is here.
     lane: usize,
@@ -63,13 +69,14 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 impl Inline {
     pub(super) fn new(settings: Settings) -> Self {
         let id = Arc::new(NEXT.fetch_add(1, Ordering::Relaxed));
-        let (tasks, submitted) = (AtomicU64::new(0), AtomicU64::new(0));
+        let [tasks, replaced, submitted] = [const { AtomicU64::new(0) }; 3];
         let name = settings.specification.name.as_deref();
         let timeline = settings.timeline.map(|most| Mutex::new(Threads::new(name, most)));
         Self {
             id,
             settings,
             tasks,
+            replaced,
             submitted,
             ended: AtomicBool::new(false),
             values: Mutex::default(),
@@ -120,20 +127,21 @@ impl Inline {
         let mut place =
             PLACES.with_borrow_mut(|places| places.remove(&self.id)).unwrap_or_default();
         place.lane = self.tell(Threads::enter).unwrap_or(0);
+        let before = place.tasks_done;
         let who = Whoami {
             context: Context::Inline,
             index: 0,
-            generation: 0,
-            tasks_done: place.tasks_done,
+            generation: place.generation,
+            tasks_done: before,
         };
         let result = working_as(who, || work(&mut place));
-        let most = match self.settings.reuse {
-            Reuse::PerTask => Some(1),
-            _ => self.settings.tasks_per_worker,
-        };
         self.tell(|threads| threads.leave(place.lane));
-        let spent = most.is_some_and(|most| place.tasks_done >= most);
+        let spent = self.settings.most_tasks().is_some_and(|most| place.tasks_done >= most);
+        // As where a task runs in a copy of its worker, which stays: it is the same worker with a fresh state.
+        let begins_anew = self.settings.reuse == Reuse::PerTask && place.tasks_done > before;
+        let state = begins_anew.then(|| std::mem::take(&mut place.state));
         PLACES.with_borrow_mut(|places| places.insert(*self.id, place));
+        self.end_state(state);
         if spent {
             self.recycle();
         }
@@ -176,7 +184,7 @@ impl Inline {
     }
 
     /// The state of this thread, which is made if it is not there.
-    fn state_of<'a>(&self, place: &'a Place) -> Result<&'a RefCell<Option<Box<dyn Any>>>, Error> {
+    fn state_of<'a>(&self, place: &'a Place) -> Result<&'a State, Error> {
         place.state.get_or_try_init(|| {
             let since = self.timeline.as_ref().map_or(0, |_| now());
             let made = self.make_state();
@@ -185,7 +193,7 @@ impl Inline {
         })
     }
 
-    fn make_state(&self) -> Result<RefCell<Option<Box<dyn Any>>>, Error> {
+    fn make_state(&self) -> Result<State, Error> {
         let doing = "initialise a worker";
         let mut state: Option<Box<dyn Any>> = Some(Box::new(()));
         if let Some(function) = self.settings.initialiser.function {
@@ -202,7 +210,7 @@ impl Inline {
 
     pub(super) fn shutdown(&self) -> Result<Account, Error> {
         self.check_open("run a task")?;
-        self.recycle();
+        self.end_worker();
         let values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
         let values = { values }.drain(..).collect();
         Ok(Account { values, ..self.report() })
@@ -210,8 +218,9 @@ impl Inline {
 
     pub(super) fn report(&self) -> Account {
         let tasks = self.tasks.load(Ordering::Relaxed);
+        let replaced = self.replaced.load(Ordering::Relaxed);
         let timeline = self.tell(|threads| threads.so_far());
-        Account { tasks, timeline, ..Account::default() }
+        Account { tasks, replaced, timeline, ..Account::default() }
     }
 
     pub(super) fn stats(&self) -> Stats {
@@ -221,27 +230,50 @@ impl Inline {
 
     /// At the beginning of a map.
     pub(super) fn begin_map(&self) {
-        if self.settings.reuse == Reuse::PerMap {
+        // One that has run nothing is as good as a fresh one.
+        let is_used = || {
+            PLACES.with_borrow(|places| {
+                places.get(&self.id).is_some_and(|place| place.tasks_done > 0)
+            })
+        };
+        if self.settings.reuse == Reuse::PerMap && is_used() {
             self.recycle();
         }
     }
 
     pub(super) fn terminate(&self) {
         self.ended.store(true, Ordering::Relaxed);
-        self.recycle();
+        self.end_worker();
     }
 
-    /// Ends the worker that this thread is: runs what it does at its end, and drops its state. Those of
-    /// other threads go when the threads end.
+    /// Puts another worker in the place of the one that this thread is, if it is one.
     pub(super) fn recycle(&self) {
+        let Some(generation) = self.end_worker() else { return };
+        if self.ended.load(Ordering::Relaxed) {
+            return;
+        }
+        self.replaced.fetch_add(1, Ordering::Relaxed);
+        let next = Place { generation: generation + 1, ..Place::default() };
+        PLACES.with_borrow_mut(|places| places.insert(*self.id, next));
+    }
+
+    /// Ends the worker that this thread is, and tells its generation. Those of other threads go when the threads end.
+    fn end_worker(&self) -> Option<u64> {
         // Fails only while this thread ends, and then its states go anyway.
         let place = PLACES
             .try_with(|places| {
                 places.try_borrow_mut().ok().and_then(|mut places| places.remove(&self.id))
             })
             .ok()
-            .flatten();
-        let Some(state) = place.and_then(|place| place.state.into_inner()) else { return };
+            .flatten()?;
+        let Place { state, generation, .. } = place;
+        self.end_state(Some(state));
+        Some(generation)
+    }
+
+    /// Runs what a worker does at its end, and drops its state.
+    fn end_state(&self, state: Option<OnceCell<State>>) {
+        let Some(state) = state.and_then(OnceCell::into_inner) else { return };
         let since = self.timeline.as_ref().map_or(0, |_| now());
         self.finalise(&state);
         // It is dropped with all that it has.
@@ -250,7 +282,7 @@ impl Inline {
     }
 
     /// What a worker does at its end.
-    fn finalise(&self, state: &RefCell<Option<Box<dyn Any>>>) {
+    fn finalise(&self, state: &State) {
         let ended = self.ended.load(Ordering::Relaxed);
         let Some(function) = self.settings.finaliser.filter(|_| !ended) else { return };
         let (message, captured) = (Encoded::default(), self.settings.captured.as_ref());

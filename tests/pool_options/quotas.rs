@@ -31,13 +31,11 @@ fn no_worker_runs_more_tasks(context: Context) -> Outcome {
             assert!(done < limit, "task {n} is number {done} of its worker, the limit is {limit}");
             *seen.entry((pid, index, generation)).or_default() += 1;
         }
-        if context.is_isolated() {
-            assert!(seen.values().all(|count| *count <= limit), "limit {limit}: {seen:?}");
-            let report = pool.shutdown()?;
-            assert_eq!((report.tasks(), report.abnormal_exits()), (50, &[][..]));
-            let least = 50u64.div_ceil(limit) - 3;
-            assert!(report.replaced() >= least, "limit {limit}: {report:?}");
-        }
+        assert!(seen.values().all(|count| *count <= limit), "limit {limit}: {seen:?}");
+        let report = pool.shutdown()?;
+        assert_eq!((report.tasks(), report.abnormal_exits()), (50, &[][..]));
+        let least = 50u64.div_ceil(limit) - 3;
+        assert!(report.replaced() >= least, "limit {limit}: {report:?}");
     }
     Ok(())
 }
@@ -54,11 +52,9 @@ fn just_as_many_tasks_one_at_a_time(context: Context) -> Outcome {
             });
             let ((pid, _, generation, done), state) = task?.join()?;
             assert_eq!((done, state), (n % limit, n % limit + 1), "task {n}, limit {limit}");
-            if context.is_isolated() {
-                assert_eq!(generation, n / limit, "task {n}, limit {limit}");
-                let same = n % limit != 0;
-                assert_eq!((pid, generation) == before, same, "task {n}, limit {limit}");
-            }
+            assert_eq!(generation, n / limit, "task {n}, limit {limit}");
+            let same = n % limit != 0;
+            assert_eq!((pid, generation) == before, same, "task {n}, limit {limit}");
             before = (pid, generation);
         }
     }
@@ -88,12 +84,10 @@ fn every_kind_of_task_counts(context: Context) -> Outcome {
         assert_eq!(values, vec![round; 20_000]);
         add(who);
     }
-    if context.is_isolated() {
-        for (worker, mut numbers) in done {
-            numbers.sort_unstable();
-            assert!(numbers.len() <= 3, "{worker:?} ran {numbers:?}");
-            assert!((0..).zip(&numbers).all(|(n, number)| n == *number), "{worker:?}: {numbers:?}");
-        }
+    for (worker, mut numbers) in done {
+        numbers.sort_unstable();
+        assert!(numbers.len() <= 3, "{worker:?} ran {numbers:?}");
+        assert!((0..).zip(&numbers).all(|(n, number)| n == *number), "{worker:?}: {numbers:?}");
     }
     pool.shutdown()?;
     Ok(())

@@ -77,6 +77,52 @@ fn states_begin_anew(context: Context) -> Outcome {
     Ok(())
 }
 
+/// What a task says of its worker: how many were there before, and how many tasks it has done.
+fn count(_: &mut u64, _: u64) -> (u64, u64) {
+    let worker = offspring::worker().expect("a task runs in a worker");
+    (worker.generation(), worker.tasks_done())
+}
+
+#[offspring::test]
+fn generations_are_counted(context: Context) -> Outcome {
+    // Where a task runs in a copy of its worker, that one stays.
+    let per_task = if lifeline::IS_A_THREAD {
+        [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0)]
+    } else {
+        [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)]
+    };
+    let quota = if lifeline::IS_A_THREAD { 1 } else { 4 };
+    for (reuse, quota, expected) in [
+        (Reuse::Keep, None, [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)]),
+        (Reuse::Keep, Some(2), [(0, 0), (0, 1), (1, 0), (1, 1), (3, 0)]),
+        (Reuse::PerMap, None, [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]),
+        (Reuse::PerTask, Some(quota), per_task),
+    ] {
+        let builder = context.pool().workers(1).reuse(reuse).init(0, |zero| zero);
+        let pool = match quota {
+            Some(quota) => builder.tasks_per_worker(quota),
+            None => builder,
+        }
+        .build()?;
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            seen.extend(pool.map(0..2u64, count).collect::<Result<Vec<_>, _>>()?);
+        }
+        pool.ready(Duration::from_secs(60))?;
+        if reuse != Reuse::PerTask {
+            pool.recycle();
+        }
+        seen.push(pool.submit(0, count)?.join()?);
+        assert_eq!(seen, expected, "{reuse:?}");
+        let report = pool.shutdown()?;
+        // With one task for each, the last one may have been replaced, too.
+        let last = seen[4].0;
+        let more = u64::from(reuse == Reuse::PerTask && lifeline::IS_A_THREAD);
+        assert!((last..=last + more).contains(&report.replaced()), "{reuse:?}: {report:?}");
+    }
+    Ok(())
+}
+
 #[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn kept_workers_see_what_tasks_left(context: Context) -> Outcome {
     let pool = pool(context, 2, Reuse::Keep)?;
