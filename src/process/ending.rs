@@ -1,20 +1,23 @@
-//! How the end of a child is waited for, asked for, and brought about.
+//! How the end of a child, or of several, is waited for, asked for, and brought about.
 
 use std::io;
 use std::time::{Duration, Instant};
 
+use offspring_platform::poll::{self, Interest};
 use offspring_platform::signal::Signal;
 use offspring_platform::wait::Exit;
 use offspring_platform::watch;
 
 use super::detached::Detached;
 use super::running::Running;
+use crate::logging::{self, Bell};
 use crate::start::Ending;
 use crate::supervisor::protocol;
 use crate::supervisor::template;
+use crate::woken::{UNKILLABLE, after};
 
-/// How long a killed process may take to be gone.
-const UNKILLABLE: Duration = Duration::from_secs(5);
+/// After a wait that failed, before the next.
+const PAUSE: Duration = Duration::from_millis(1);
 
 impl Running {
     /// Sends a signal, unless it has ended.
@@ -71,10 +74,14 @@ impl Running {
         if grace.is_zero() || self.exit.is_some() {
             return Ok(());
         }
+        self.ask()?;
+        self.wait_for_end(after(grace)).map(drop)
+    }
+
+    fn ask(&self) -> io::Result<()> {
         self.signal(Signal::Terminate)?;
         // A stopped process does not see the request before it is continued.
-        self.signal(Signal::Continue)?;
-        self.wait_for_end(Instant::now().checked_add(grace)).map(drop)
+        self.signal(Signal::Continue)
     }
 
     /// Kills it by every means, and collects it.
@@ -87,7 +94,7 @@ impl Running {
         let deadline = Instant::now() + UNKILLABLE;
         while self.wait_for_end(Some(deadline)).is_err() && Instant::now() < deadline {
             // It could not be waited for: no memory, say. It is to be collected all the same.
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(PAUSE);
             let _ = self.look();
         }
     }
@@ -105,4 +112,61 @@ impl Running {
             generation,
         })
     }
+}
+
+/// Asks all to end, and ends those that have not after `grace`, which is for all together. Returns when they have ended.
+pub(super) fn stop_all(mut running: Vec<&mut Running>, grace: Duration) {
+    running.retain(|one| one.exit.is_none() && one.check_ours().is_ok());
+    for one in &running {
+        // Who cannot be asked is killed with those that did not listen.
+        let _ = one.ask();
+    }
+    wait_for_all(&mut running, after(grace));
+    running.iter_mut().for_each(|one| one.cut());
+    // What is stuck in the kernel is left to the system.
+    wait_for_all(&mut running, after(UNKILLABLE));
+}
+
+/// Waits for the ends of all, at most until `deadline`. Leaves those that live.
+fn wait_for_all(running: &mut Vec<&mut Running>, deadline: Option<Instant>) {
+    loop {
+        running.retain_mut(|one| {
+            // If the system cannot say, it was running when it last could.
+            let _ = one.look();
+            one.exit.is_none()
+        });
+        let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+        if running.is_empty() || left.is_some_and(|left| left.is_zero()) {
+            return;
+        }
+        let lent: Vec<&Running> = running.iter().map(|one| &**one).collect();
+        if wait_for_any(&lent, left).is_err() {
+            // No memory, say. They are to be collected all the same.
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+/// Waits until something has happened to one of them, and delivers what they log.
+pub(super) fn wait_for_any(running: &[&Running], mut timeout: Option<Duration>) -> io::Result<()> {
+    if logging::is_due(true) {
+        logging::deliver();
+        return Ok(());
+    }
+    let bell = logging::bell();
+    let mut interests: Vec<Interest<'_>> = Vec::new();
+    for one in running {
+        if one.exit.is_some() {
+            return Ok(());
+        }
+        one.interests(&mut interests, &mut timeout)?;
+    }
+    let own = interests.len();
+    interests.extend(bell.as_ref().and_then(Bell::interest));
+    poll::wait(&mut interests, timeout)?;
+    if let Some(bell) = bell.as_ref().filter(|_| interests[own..].iter().any(Interest::can_read)) {
+        bell.clear();
+        logging::deliver();
+    }
+    Ok(())
 }

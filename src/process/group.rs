@@ -2,17 +2,16 @@
 
 use std::fmt;
 
-use offspring_platform::poll::{self, Interest};
 use serde::de::DeserializeOwned;
 
-use super::{Child, Process};
+use super::ending::{stop_all, wait_for_any};
+use super::{Child, GRACE, Process};
 use crate::error::Error;
-use crate::logging::{self, Bell};
 
 /// Several child processes of which all must succeed.
 ///
 /// Made by [`ProcessBuilder::start_group`](crate::ProcessBuilder::start_group). Dropping it stops them
-/// all.
+/// all at once: SIGTERM to each, and after 200 ms SIGKILL to those that are left.
 ///
 /// # Examples
 ///
@@ -50,6 +49,14 @@ impl<R> ProcessGroup<R> {
     pub fn processes(&self) -> &[Process<R>] {
         &self.processes
     }
+
+    /// The same, to ask one whether it lives, to stop it, or to wait for it.
+    ///
+    /// A result that is taken here is not there for [`ProcessGroup::join`] any more, which then fails with
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed).
+    pub fn processes_mut(&mut self) -> &mut [Process<R>] {
+        &mut self.processes
+    }
 }
 
 impl<R: DeserializeOwned + 'static> ProcessGroup<R> {
@@ -57,56 +64,40 @@ impl<R: DeserializeOwned + 'static> ProcessGroup<R> {
     ///
     /// # Errors
     ///
-    /// The first failure, in time; [`Error::worker`] is its index. All others are stopped before this
-    /// returns.
-    pub fn join(self) -> Result<Vec<R>, Error> {
-        let mut waiting: Vec<(usize, Process<R>)> =
-            self.processes.into_iter().enumerate().collect();
-        let mut results: Vec<Option<R>> = waiting.iter().map(|_| None).collect();
-        while !waiting.is_empty() {
-            wait_for_one(&mut waiting)?;
-            let mut still = Vec::with_capacity(waiting.len());
-            for (index, mut process) in waiting.drain(..) {
-                if process.is_alive() {
-                    still.push((index, process));
+    /// The first failure, in time; [`Error::worker`] is its index. All others are stopped before this returns, all at
+    /// once: SIGTERM to each, and after 200 ms SIGKILL to those that are left.
+    pub fn join(mut self) -> Result<Vec<R>, Error> {
+        let mut results: Vec<Option<R>> = self.processes.iter().map(|_| None).collect();
+        loop {
+            let mut living = Vec::new();
+            for (index, process) in self.processes.iter_mut().enumerate() {
+                if results[index].is_some() {
                     continue;
                 }
-                // What is left in `still` and `waiting` is stopped by the drop, if this fails.
-                results[index] = Some(process.join().map_err(|error| error.of_worker(index))?);
+                if process.is_alive() {
+                    living.push(index);
+                    continue;
+                }
+                // What is left is stopped by the drop, if this fails.
+                results[index] = Some(process.finish().map_err(|error| error.of_worker(index))?);
+                // Nothing of it is needed any more.
+                process.child = Child::Gone;
             }
-            waiting = still;
+            if living.is_empty() {
+                return Ok(results.into_iter().flatten().collect());
+            }
+            let running = living.iter().filter_map(|index| self.processes[*index].child.running());
+            wait_for_any(&running.collect::<Vec<_>>(), None)
+                .map_err(|error| Error::system("wait for a group of processes", error))?;
         }
-        Ok(results.into_iter().flatten().collect())
     }
 }
 
-/// Waits until at least one of them may have ended.
-fn wait_for_one<R>(processes: &mut [(usize, Process<R>)]) -> Result<(), Error> {
-    let fail = |error| Error::system("wait for a group of processes", error);
-    if logging::is_due(true) {
-        logging::deliver();
-        return Ok(());
+impl<R> Drop for ProcessGroup<R> {
+    fn drop(&mut self) {
+        let running = self.processes.iter_mut().filter_map(|process| process.child.running_mut());
+        stop_all(running.collect(), GRACE);
+        // One that not even a kill has ended is not to be waited for again.
+        self.processes.iter_mut().for_each(|process| process.child = Child::Gone);
     }
-    let bell = logging::bell();
-    let mut timeout = None;
-    let mut interests: Vec<Interest<'_>> = Vec::new();
-    for (_, process) in &*processes {
-        match &process.child {
-            Child::Running(running) => {
-                if running.exit().is_some() {
-                    return Ok(());
-                }
-                running.interests(&mut interests, &mut timeout).map_err(fail)?;
-            }
-            Child::Inline(_) | Child::Gone => return Ok(()),
-        }
-    }
-    let own = interests.len();
-    interests.extend(bell.as_ref().and_then(Bell::interest));
-    poll::wait(&mut interests, timeout).map_err(fail)?;
-    if let Some(bell) = bell.as_ref().filter(|_| interests[own..].iter().any(Interest::can_read)) {
-        bell.clear();
-        logging::deliver();
-    }
-    Ok(())
 }

@@ -66,6 +66,22 @@ enum Child {
     Gone,
 }
 
+impl Child {
+    fn running(&self) -> Option<&Running> {
+        match self {
+            Self::Running(running) => Some(running),
+            Self::Inline(_) | Self::Gone => None,
+        }
+    }
+
+    fn running_mut(&mut self) -> Option<&mut Running> {
+        match self {
+            Self::Running(running) => Some(running),
+            Self::Inline(_) | Self::Gone => None,
+        }
+    }
+}
+
 impl<R> fmt::Debug for Process<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Process").field("id", &self.id()).field("name", &self.name()).finish()
@@ -174,10 +190,7 @@ impl<R> Process<R> {
 
     /// To wait for its end beside other things; `None` when there is nothing to wait for.
     pub(crate) fn watch(&mut self) -> Option<Watch<'_>> {
-        match &mut self.child {
-            Child::Running(running) => Some(Watch::new(running)),
-            Child::Inline(_) | Child::Gone => None,
-        }
+        self.child.running_mut().map(Watch::new)
     }
 
     /// Lets the process run on without this handle; its result is thrown away.
@@ -207,6 +220,10 @@ impl<R: DeserializeOwned + 'static> Process<R> {
     ///
     /// A function that returns `Err` is no error here: that is its value.
     pub fn join(mut self) -> Result<R, Error> {
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Result<R, Error> {
         match self.join_until(None)? {
             Some(result) => Ok(result),
             // Without a deadline, there is an end.
@@ -312,7 +329,7 @@ impl<R> AsFd for Process<R> {
 
 impl<R> Drop for Process<R> {
     fn drop(&mut self) {
-        if let Child::Running(running) = &mut self.child {
+        if let Some(running) = self.child.running_mut() {
             // A drop cannot report; the kill that ends it does not depend on what failed here.
             let _ = running.stop(GRACE);
         }

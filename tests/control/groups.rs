@@ -1,6 +1,9 @@
 //! Children that belong together.
 
-use offspring::{Context, ErrorKind, Process, ProcessGroup};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use offspring::sync::Barrier;
+use offspring::{Context, ErrorKind, Process, ProcessGroup, SharedArray};
 use serde::{Deserialize, Serialize};
 
 use super::stage::{assert_gone, is_readable, listen, with_line};
@@ -15,6 +18,8 @@ pub(crate) const ON_PROCESSES: &[Case] = cases![on PROCESSES =>
     first_kill_stops_the_rest,
     failure_to_start_stops_the_rest,
     drop_stops_all,
+    members_can_be_asked,
+    members_are_stopped_at_once,
 ];
 
 fn pids<R>(group: &ProcessGroup<R>) -> Vec<u32> {
@@ -130,5 +135,97 @@ fn drop_stops_all(context: Context) -> Outcome {
     let pids = pids(&group);
     drop(group);
     pids.into_iter().for_each(assert_gone);
+    Ok(())
+}
+
+fn members_can_be_asked(context: Context) -> Outcome {
+    let (builder, mut line) = with_line(context);
+    let mut group = builder.start_group(0..3, |n| {
+        if n == 1 {
+            listen();
+        }
+        n
+    })?;
+    for n in [0, 2] {
+        crate::harness::eventually("it has ended", || !group.processes_mut()[n].is_alive());
+    }
+    let waits = &mut group.processes_mut()[1];
+    assert!(waits.is_alive() && waits.exit_status().is_none());
+    line.say();
+    assert_eq!(waits.join_timeout(std::time::Duration::MAX)?, Some(1));
+    let error = group.join().expect_err("a result was taken");
+    assert_eq!((error.kind(), error.worker()), (ErrorKind::Closed, Some(1)), "{error}");
+    Ok(())
+}
+
+const MEMBERS: u32 = 64;
+
+/// What the members of a group have in common.
+#[derive(Clone, Serialize, Deserialize)]
+struct Common {
+    /// They are deaf to SIGTERM now.
+    deaf: Barrier,
+    /// They were sent it.
+    asked: Barrier,
+    /// How many lived when all had been sent it.
+    together: SharedArray<AtomicU32>,
+}
+
+/// Does not end at SIGTERM, but waits until all others were sent it, too.
+fn persist(common: &Common) -> ! {
+    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the place is valid.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: as above.
+    unsafe { libc::sigaddset(set.as_mut_ptr(), libc::SIGTERM) };
+    // SAFETY: initialised by the calls above.
+    let set = unsafe { set.assume_init() };
+    // SAFETY: the set is valid.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+    common.deaf.wait().expect("nobody breaks it");
+    let mut taken = 0;
+    // SAFETY: both places are valid.
+    unsafe { libc::sigwait(&raw const set, &raw mut taken) };
+    common.asked.wait().expect("nobody breaks it");
+    common.together[0].fetch_add(1, Ordering::SeqCst);
+    sleep_for_ever()
+}
+
+/// Each is asked before the first is killed. On a busy machine some may be killed before they have come to take note of it;
+/// but if they were stopped one after the other, they would never all live when all have been asked.
+fn members_are_stopped_at_once(context: Context) -> Outcome {
+    for fails in [false, true] {
+        let mut rounds = 0;
+        loop {
+            let common = Common {
+                deaf: Barrier::new(MEMBERS as usize + 1)?,
+                asked: Barrier::new(MEMBERS as usize)?,
+                together: SharedArray::new(1)?,
+            };
+            let more = u32::from(fails);
+            let arguments = (0..MEMBERS + more).map(|n| (n < MEMBERS, common.clone()));
+            let group = context.process().start_group(arguments, |(stays, common)| -> () {
+                if stays {
+                    persist(&common);
+                }
+                common.deaf.wait().expect("nobody breaks it");
+                panic!("this one fails");
+            })?;
+            let pids = pids(&group);
+            if fails {
+                let error = group.join().expect_err("one fails");
+                assert_eq!(error.worker(), Some(MEMBERS as usize), "{error}");
+            } else {
+                common.deaf.wait()?;
+                drop(group);
+            }
+            pids.into_iter().for_each(assert_gone);
+            if common.together[0].load(Ordering::SeqCst) == MEMBERS {
+                break;
+            }
+            rounds += 1;
+            eprintln!("not in round {rounds}");
+        }
+    }
     Ok(())
 }
