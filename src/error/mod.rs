@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use offspring_platform::wait::Exit;
 
+use crate::codec::CodecError;
 use crate::context::Context;
 use crate::transcript::Excerpt;
 
@@ -152,6 +153,11 @@ impl Error {
 
     pub(crate) fn system(doing: &'static str, source: io::Error) -> Self {
         Self::new(ErrorKind::System, doing).caused_by(source)
+    }
+
+    /// A result came, and could not be decoded.
+    pub(crate) fn undecodable(doing: &'static str, cause: &CodecError) -> Self {
+        Self::new(ErrorKind::DecodeResult, doing).at(Phase::Started).detail(cause.to_string())
     }
 
     pub(crate) fn at(mut self, phase: Phase) -> Self {

@@ -1,13 +1,12 @@
 //! The iterator over results of inherited items.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::iter::FusedIterator;
 
 use serde::de::DeserializeOwned;
 
 use crate::error::TaskError;
-use crate::pool::{Indexed, Landed};
+use crate::pool::{InOrder, Indexed, Landed};
 
 /// The results of [`fork::map`](fn@super::map), in the order of the items.
 ///
@@ -16,14 +15,12 @@ use crate::pool::{Indexed, Landed};
 #[must_use = "the workers wait for the first `next`, and end when this is dropped"]
 pub struct Map<R> {
     tasks: Indexed,
-    given: u64,
-    /// Results from the next to be given on; `None` for those that have not come.
-    held: VecDeque<Option<Landed<R>>>,
+    held: InOrder<Landed<R>>,
 }
 
 impl<R> Map<R> {
     pub(super) fn new(tasks: Indexed) -> Self {
-        Self { tasks, given: 0, held: VecDeque::new() }
+        Self { tasks, held: InOrder::new() }
     }
 }
 
@@ -31,26 +28,18 @@ impl<R: DeserializeOwned + 'static> Iterator for Map<R> {
     type Item = Result<R, TaskError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.given < self.tasks.count() {
-            if let Some(Some(_)) = self.held.front() {
-                self.given += 1;
-                let landed = self.held.pop_front().flatten()?;
+        while self.held.given() < self.tasks.count() {
+            if let Some(landed) = self.held.give() {
                 return Some(landed.give());
             }
-            let (given, held) = (self.given, &mut self.held);
-            self.tasks.more(given, |index, landed| {
-                let place = usize::try_from(index - given).unwrap_or(usize::MAX);
-                if place >= held.len() {
-                    held.resize_with(place + 1, || None);
-                }
-                held[place] = Some(landed);
-            });
+            let (given, held) = (self.held.given(), &mut self.held);
+            self.tasks.more(given, |index, landed| held.keep(index, landed));
         }
         None
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = usize::try_from(self.tasks.count() - self.given).unwrap_or(usize::MAX);
+        let left = usize::try_from(self.tasks.count() - self.held.given()).unwrap_or(usize::MAX);
         (left, Some(left))
     }
 }

@@ -6,7 +6,9 @@ use std::os::fd::OwnedFd;
 use std::task::Waker;
 
 use crate::capture::Brought;
-use crate::error::Error;
+use crate::codec::CodecError;
+use crate::context::Context;
+use crate::error::{Error, TaskError};
 
 /// Names a batch; never names another, also not later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,7 +32,7 @@ pub(super) enum What {
     Done {
         start: usize,
         length: usize,
-        from: From,
+        from: Origin,
     },
     /// The result came alone.
     Large(Box<Large>),
@@ -43,9 +45,23 @@ pub(super) enum What {
 
 /// Which worker it was.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct From {
+pub(super) struct Origin {
     pub(super) worker: usize,
     pub(super) pid: i32,
+}
+
+impl Origin {
+    /// What a task gets whose result came from there and could not be decoded.
+    pub(super) fn undecodable(
+        self,
+        cause: &CodecError,
+        context: Context,
+        index: u64,
+        name: &str,
+    ) -> TaskError {
+        let error = Error::undecodable("run a task", cause).in_context(context);
+        TaskError::new(error.of_worker(self.worker).of_process(self.pid).of_task(index, name))
+    }
 }
 
 /// A result that is large, or brings descriptors.
@@ -53,7 +69,7 @@ pub(super) struct From {
 pub(super) struct Large {
     pub(super) bytes: Vec<u8>,
     pub(super) descriptors: Vec<OwnedFd>,
-    pub(super) from: From,
+    pub(super) from: Origin,
 }
 
 /// Outcomes, and the bytes of the small results among them, together.

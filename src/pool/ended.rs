@@ -6,7 +6,7 @@ use std::time::Instant;
 use offspring_platform::wait::Exit;
 use offspring_platform::wait::was_killed;
 
-use super::batch::{BatchId, From};
+use super::batch::{BatchId, Origin};
 use super::core::Core;
 use super::hear::{START, TASK};
 use super::reason::{EndReason, WorkerEnd};
@@ -87,7 +87,7 @@ impl Core {
         self.read_worker(slot, &mut worker);
         let (started, waiting) = worker.what_is_left();
         self.put_back(waiting);
-        let from = From { worker: slot, pid: worker.pid };
+        let from = Origin { worker: slot, pid: worker.pid };
         for task in started {
             self.record_lost(slot, &worker, &task, End::UNKNOWN);
             for index in task.index()..task.index() + task.count() {
@@ -112,7 +112,7 @@ impl Core {
         let late = end.expired == Some(Expired::Task(begun));
         if let Some(why) = &worker.broken {
             // It did not die of the task: what it answered could not be received.
-            let from = From { worker: slot, pid: worker.pid };
+            let from = Origin { worker: slot, pid: worker.pid };
             for index in index..index + task.count() {
                 let why = io::Error::new(why.kind(), why.to_string());
                 let error = Error::new(ErrorKind::System, TASK)
@@ -126,7 +126,7 @@ impl Core {
         if !late && self.may_begin_again(batch, index) {
             return self.put_back(vec![task]);
         }
-        let from = From { worker: slot, pid: worker.pid };
+        let from = Origin { worker: slot, pid: worker.pid };
         for index in index..index + task.count() {
             let error = if late {
                 let limit = self.settings.deadlines.task.unwrap_or_default();

@@ -10,14 +10,15 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use super::batch::{BatchId, From, Large, Outcome, Outcomes, What};
+use super::batch::{BatchId, Large, Origin, Outcome, Outcomes, What};
 use super::beside::Watch;
 use super::core::Core;
 use super::shared::Shared;
 use crate::capture;
 use crate::codec::{self, CodecError};
 use crate::context::Context;
-use crate::error::{Error, ErrorKind, Phase, TaskError};
+use crate::error::{Error, ErrorKind, TaskError};
+use crate::woken::after;
 
 /// A task that was submitted to a pool. Made by [`Pool::submit`](crate::Pool::submit).
 ///
@@ -58,17 +59,7 @@ pub(super) fn open<R: DeserializeOwned + 'static>(
     number: u64,
     name: &str,
 ) -> Result<R, TaskError> {
-    let tell = |from: From, error: CodecError| {
-        TaskError::new(
-            Error::new(ErrorKind::DecodeResult, "run a task")
-                .at(Phase::Started)
-                .in_context(context)
-                .of_worker(from.worker)
-                .of_process(from.pid)
-                .of_task(number, name)
-                .detail(error.to_string()),
-        )
-    };
+    let tell = |from: Origin, error: CodecError| from.undecodable(&error, context, number, name);
     match outcome.what {
         What::Brought(both) => {
             let (brought, what) = *both;
@@ -200,7 +191,7 @@ impl<R: DeserializeOwned + 'static> Task<R> {
             return Err(self.taken());
         }
         // A limit beyond all times is none.
-        self.fetch(Instant::now().checked_add(limit)).transpose()
+        self.fetch(after(limit)).transpose()
     }
 
     fn taken(&self) -> TaskError {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::batch::{From, Large, What};
+use super::batch::{Large, Origin, What};
 use super::bulk::Progress;
 use super::core::Core;
 use super::drive::Source;
@@ -61,7 +61,7 @@ impl Core {
     /// Takes what is in the rings of a worker, up to an outcome that is still to come in pieces or over the
     /// socket. False if it is not what a worker writes.
     fn read_ring(&mut self, slot: usize, worker: &mut Worker) -> bool {
-        let from = From { worker: slot, pid: worker.pid };
+        let from = Origin { worker: slot, pid: worker.pid };
         let mut landed = 0;
         let mut whole = true;
         while whole && !worker.elsewhere {
@@ -236,7 +236,7 @@ impl Core {
                 if worker.took > 0 {
                     self.note_slow(batch, index, slot, worker.took);
                 }
-                let from = From { worker: slot, pid: worker.pid };
+                let from = Origin { worker: slot, pid: worker.pid };
                 let (what, whole) = if frame.kind == Kind::Failed {
                     self.failure(batch, index, &frame.bytes, from)
                 } else {

@@ -8,7 +8,7 @@ use std::thread;
 
 use serde::de::DeserializeOwned;
 
-use super::batch::{BatchId, From, Large, Outcome, Outcomes, What};
+use super::batch::{BatchId, Large, Origin, Outcome, Outcomes, What};
 use super::builder::default_workers;
 use super::handle::unless_lost;
 use super::settings::Settings;
@@ -17,7 +17,7 @@ use super::task::{Parcel, Waiting};
 use crate::capture::{self, Brought, Set};
 use crate::codec::{self, Encoded};
 use crate::context::Context;
-use crate::error::{Error, ErrorKind, Phase, TaskError};
+use crate::error::{Error, ErrorKind, TaskError};
 use crate::function::{Inherited, Name};
 use crate::launch::gates;
 
@@ -133,7 +133,8 @@ impl Indexed {
             keep(index, Landed { decoded: self.open(index, what), brought });
         }
         if self.arrived == self.count {
-            // In order, so that they write out what they have printed. What could fail has no use any more.
+            // In order, so that they write out what they have printed. All outcomes are there: what broke the pool since
+            // has cost none of them, and no item is left that could tell of it.
             if let Some((shared, _)) = self.running.take() {
                 let _ = shared.shutdown();
             }
@@ -179,22 +180,12 @@ impl Indexed {
     fn decode<R: DeserializeOwned + 'static>(
         &self,
         index: u64,
-        from: From,
+        from: Origin,
         bytes: Cow<'_, [u8]>,
         descriptors: Vec<OwnedFd>,
     ) -> Decoded<R> {
         let decoded = catch_unwind(AssertUnwindSafe(|| codec::decode(bytes, descriptors)))?;
-        Ok(decoded.map_err(|error| {
-            TaskError::new(
-                Error::new(ErrorKind::DecodeResult, "run a task")
-                    .at(Phase::Started)
-                    .in_context(Context::Fork)
-                    .of_worker(from.worker)
-                    .of_process(from.pid)
-                    .of_task(index, self.name)
-                    .detail(error.to_string()),
-            )
-        }))
+        Ok(decoded.map_err(|error| from.undecodable(&error, Context::Fork, index, self.name)))
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use offspring_platform::clock::now;
 use once_cell::unsync::OnceCell;
 
-use super::batch::{From, Large, What};
+use super::batch::{Large, Origin, What};
 use super::report::{Account, Stats, Value};
 use super::settings::{Reuse, Settings};
 use super::timeline::Threads;
@@ -163,7 +163,7 @@ impl Inline {
             perform(task.function, &mut state.borrow_mut(), task.message, task.captured);
         let what = match answer {
             Ok(Answer::Done(bytes, descriptors)) => {
-                What::Large(Box::new(Large { bytes, descriptors, from: From::default() }))
+                What::Large(Box::new(Large { bytes, descriptors, from: Origin::default() }))
             }
             Ok(Answer::Failed(failure)) => told(failure.into_error("run a task")),
             Err(error) => told(Error::system("run a task", error)),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::feed::{Feed, Held};
+use super::in_order::InOrder;
 use crate::context::Context;
 use crate::error::{Error, TaskError};
 
@@ -15,8 +16,7 @@ use crate::error::{Error, TaskError};
 #[must_use = "iterators are lazy: nothing runs before the first `next`"]
 pub struct Map<'pool, S, X, I, A, R, F> {
     feed: Feed<'pool, S, X, I, A, R, F>,
-    /// Results from the next to be given on; `None` for those that have not come.
-    held: VecDeque<Option<Held<R>>>,
+    held: InOrder<Held<R>>,
 }
 
 /// The results of [`Pool::map_unordered`](crate::Pool::map_unordered), as they come.
@@ -82,7 +82,7 @@ impl<'pool, S, X, I, A, R, F> Map<'pool, S, X, I, A, R, F> {
     }
 
     pub(super) fn new(feed: Feed<'pool, S, X, I, A, R, F>) -> Self {
-        Self { feed, held: VecDeque::new() }
+        Self { feed, held: InOrder::new() }
     }
 }
 
@@ -117,20 +117,11 @@ where
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.feed.over {
-            if let Some(Some(_)) = self.held.front() {
-                let held = self.held.pop_front().flatten()?;
+            if let Some(held) = self.held.give() {
                 return Some(self.feed.give(held));
             }
-            let (feed, early) = (&mut self.feed, &mut self.held);
-            let turn = feed.given;
-            let more = feed.more(|index, held| {
-                let place = usize::try_from(index - turn).unwrap_or(usize::MAX);
-                if place >= early.len() {
-                    early.resize_with(place + 1, || None);
-                }
-                early[place] = Some(held);
-            });
-            if !more {
+            let (feed, held) = (&mut self.feed, &mut self.held);
+            if !feed.more(|index, one| held.keep(index, one)) {
                 return None;
             }
         }

@@ -16,7 +16,7 @@ use offspring_platform::wait::Exit;
 use crate::child::whoami::whoami;
 use crate::codec;
 use crate::context::Context;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 /// What a worker left at its end.
 pub(super) type Value = (usize, Result<(Vec<u8>, Vec<OwnedFd>), Error>);
@@ -180,10 +180,9 @@ impl<X: DeserializeOwned + 'static> Report<X> {
         let open = |(worker, value): Value| {
             let (bytes, descriptors) = value?;
             codec::decode(bytes.into(), descriptors).map_err(|error| {
-                Error::new(ErrorKind::DecodeResult, "read what a worker left at its end")
+                Error::undecodable("read what a worker left at its end", &error)
                     .in_context(context)
                     .of_worker(worker)
-                    .detail(error.to_string())
             })
         };
         let values = values.into_iter().map(open).collect();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::batch::{BatchId, From, Large, What};
+use super::batch::{BatchId, Large, Origin, What};
 use super::core::Core;
 use super::hear::TASK;
 use super::report::SlowTask;
@@ -23,7 +23,7 @@ impl Core {
         batch: BatchId,
         index: u64,
         length: usize,
-        from: From,
+        from: Origin,
     ) {
         self.account.tasks += 1;
         self.forget_tries(batch, index);
@@ -53,7 +53,7 @@ impl Core {
         if head.tag > 0 {
             self.note_slow(batch, index, slot, head.tag);
         }
-        let from = From { worker: slot, pid: worker.pid };
+        let from = Origin { worker: slot, pid: worker.pid };
         let (what, whole) = if head.note == Note::Failed {
             self.failure(batch, index, &outcome, from)
         } else {
@@ -66,7 +66,7 @@ impl Core {
     }
 
     /// A large result has come in pieces. False if the worker has no task that it could be of.
-    pub(super) fn settle_large(&mut self, slot: usize, worker: &mut Worker, from: From) -> bool {
+    pub(super) fn settle_large(&mut self, slot: usize, worker: &mut Worker, from: Origin) -> bool {
         let Some(bytes) = worker.bulk_outcomes.finish() else { return false };
         let Some((batch, index)) = worker.land() else { return false };
         if worker.took > 0 {
@@ -89,7 +89,7 @@ impl Core {
         bytes: &[u8],
         again: Option<Waiting>,
     ) -> bool {
-        let from = From { worker: slot, pid: worker.pid };
+        let from = Origin { worker: slot, pid: worker.pid };
         let (what, whole) = self.failure(batch, index, bytes, from);
         self.record_task(slot, worker, batch, index, Some(&what));
         match (&what, again) {
@@ -111,7 +111,7 @@ impl Core {
         batch: BatchId,
         index: u64,
         bytes: &[u8],
-        from: From,
+        from: Origin,
     ) -> (What, bool) {
         let (error, whole) = match codec::decode_own::<Failed>(bytes) {
             Ok(failure) => (failure.into_error(TASK), true),
@@ -134,13 +134,13 @@ impl Core {
         self.account.slow(SlowTask { name, index, worker, took });
     }
 
-    pub(super) fn fail(&mut self, batch: BatchId, index: u64, error: Error, from: From) {
+    pub(super) fn fail(&mut self, batch: BatchId, index: u64, error: Error, from: Origin) {
         let error = self.located(batch, index, error, from);
         self.settle(batch, index, What::Failed(error));
     }
 
     /// With the worker and the task that it concerns.
-    fn located(&mut self, batch: BatchId, index: u64, error: Error, from: From) -> Error {
+    fn located(&mut self, batch: BatchId, index: u64, error: Error, from: Origin) -> Error {
         error
             .in_context(self.context)
             .of_process(from.pid)

@@ -1,5 +1,6 @@
 //! Tasks one at a time, and one for every worker.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -224,7 +225,7 @@ impl<S: 'static, X> Pool<S, X> {
             let batch = core.batches.open(name, Kind::Pinned);
             let count = core.worker_count();
             for slot in 0..count {
-                let task = shared_waiting(batch, slot as u64, function, &message, needs.clone());
+                let task = waiting(batch, slot as u64, function, message.clone(), needs.clone());
                 core.slots[slot].pinned.push_back(task);
             }
             core.dispatch();
@@ -258,22 +259,17 @@ fn is_small(message: &Encoded) -> bool {
     message.descriptors.is_empty() && message.bytes.len() <= LARGEST
 }
 
-fn waiting(batch: BatchId, index: u64, function: Name, message: Encoded, needs: Needs) -> Waiting {
-    if is_small(&message) {
-        return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes, needs));
-    }
-    Waiting::Large(Large::new(batch, index, function, Arc::new(message), needs))
-}
-
-fn shared_waiting(
+/// The message may be one that others have, too. One that nobody has and that is small is not put on the heap.
+fn waiting(
     batch: BatchId,
     index: u64,
     function: Name,
-    message: &Arc<Encoded>,
+    message: impl Borrow<Encoded> + Into<Arc<Encoded>>,
     needs: Needs,
 ) -> Waiting {
-    if is_small(message) {
-        return Waiting::Parcel(Parcel::of_one(batch, index, function, &message.bytes, needs));
+    let encoded: &Encoded = message.borrow();
+    if is_small(encoded) {
+        return Waiting::Parcel(Parcel::of_one(batch, index, function, &encoded.bytes, needs));
     }
-    Waiting::Large(Large::new(batch, index, function, message.clone(), needs))
+    Waiting::Large(Large::new(batch, index, function, message.into(), needs))
 }

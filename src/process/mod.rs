@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 
 use crate::codec;
 use crate::context::Context;
-use crate::error::{Error, ErrorKind, Phase};
+use crate::error::{Error, ErrorKind};
 use crate::inline::Answer;
 use crate::logging;
 use crate::woken::after;
@@ -283,10 +283,9 @@ impl<R: DeserializeOwned + 'static> Process<R> {
         match answer {
             Some(Answer::Done(bytes, descriptors)) => {
                 delivered.map_err(tell)?;
-                codec::decode(bytes.into(), descriptors).map(Some).map_err(|cause| {
-                    let text = cause.to_string();
-                    tell(Error::new(ErrorKind::DecodeResult, JOIN).at(Phase::Started).detail(text))
-                })
+                codec::decode(bytes.into(), descriptors)
+                    .map(Some)
+                    .map_err(|cause| tell(Error::undecodable(JOIN, &cause)))
             }
             Some(Answer::Failed(failure)) => Err(tell(failure.into_error(JOIN))),
             None => Err(error),

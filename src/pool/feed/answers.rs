@@ -9,9 +9,9 @@ use serde::de::DeserializeOwned;
 use super::{Feed, Sample};
 use crate::capture::Brought;
 use crate::codec;
-use crate::error::{Error, ErrorKind, Phase, TaskError};
+use crate::error::{Error, TaskError};
 use crate::pool::Inner;
-use crate::pool::batch::{From, Large, Outcome, What};
+use crate::pool::batch::{Large, Origin, Outcome, What};
 use crate::pool::handle::unless_lost;
 
 /// A result as it waits to be given out.
@@ -63,7 +63,7 @@ where
     fn decode(
         &self,
         index: u64,
-        from: From,
+        from: Origin,
         decode: impl FnOnce() -> Result<R, codec::CodecError>,
     ) -> Held<R> {
         let sample = Sample::begin(index);
@@ -75,15 +75,7 @@ where
             Ok(Ok(result)) => Held::Ready(Ok(result)),
             Ok(Err(error)) => {
                 let name = self.function.as_ref().map_or("?", |(_, name)| name);
-                Held::Ready(Err(TaskError::new(
-                    Error::new(ErrorKind::DecodeResult, "run a task")
-                        .at(Phase::Started)
-                        .in_context(self.pool.context())
-                        .of_worker(from.worker)
-                        .of_process(from.pid)
-                        .of_task(index, name)
-                        .detail(error.to_string()),
-                )))
+                Held::Ready(Err(from.undecodable(&error, self.pool.context(), index, name)))
             }
             Err(panic) => Held::Panicked(panic),
         }
