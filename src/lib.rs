@@ -151,8 +151,8 @@ pub use offspring_platform::shared::UnchangingFile;
 pub use offspring_platform::wait::Exit;
 pub use pod::PodVec;
 pub use pool::{
-    Enumerated, Map, MapUnordered, Pool, PoolBuilder, Report, Restored, Reuse, SlowTask, Source,
-    Stats, Task, WorkerInfo, WorkerReport, worker,
+    EndReason, Enumerated, Map, MapUnordered, Pool, PoolBuilder, Report, Restored, Reuse, SlowTask,
+    Source, Stats, Task, WorkerEnd, WorkerInfo, WorkerReport, worker,
 };
 pub use process::{Process, ProcessBuilder, ProcessGroup};
 pub use sendable::Sendable;

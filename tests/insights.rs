@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use harness::props::{Scratch, note, wait_for};
 use harness::{Outcome, eventually};
-use offspring::{Context, Exit, Global, Pool, Shared, Source, WorkerReport, capture};
+use offspring::{Context, EndReason, Exit, Global, Pool, Shared, Source, WorkerReport, capture};
 use serde::de::DeserializeOwned;
 
 /// More than goes through a ring.
@@ -203,16 +203,16 @@ fn the_ends_of_workers(context: Context) -> Outcome {
         .iter()
         .map(|worker| {
             let end = worker.end.unwrap_or_else(|| panic!("it lives: {worker:?}"));
-            (worker.generation, worker.tasks, end.reason.to_string())
+            (worker.generation, worker.tasks, end.reason)
         })
         .collect();
     let wanted = [
-        (0, 3, "it was to be replaced, or the pool ended"),
-        (1, 0, "it died"),
-        (2, 0, "it took too long"),
-        (3, 0, "it was to be replaced, or the pool ended"),
+        (0, 3, EndReason::InOrder),
+        (1, 0, EndReason::Died),
+        (2, 0, EndReason::TimedOut),
+        (3, 0, EndReason::InOrder),
     ];
-    assert_eq!(told, wanted.map(|(generation, tasks, why)| (generation, tasks, why.to_owned())));
+    assert_eq!(told, wanted);
     let ended_in_order: Vec<bool> =
         report.workers().iter().map(|worker| worker.exit > Duration::ZERO).collect();
     assert_eq!(ended_in_order, [true, false, false, true], "{report:?}");

@@ -49,6 +49,7 @@ pub use handle::Task;
 pub(crate) use in_order::InOrder;
 pub(crate) use inherited::{Indexed, Landed, index_of};
 pub use map::{Enumerated, Map, MapUnordered};
+pub use reason::{EndReason, WorkerEnd};
 pub use report::{Report, SlowTask, Stats, WorkerInfo, WorkerReport, worker};
 pub use restored::{Restored, Source};
 pub use settings::Reuse;

@@ -1,6 +1,6 @@
 //! A worker that the system ends because memory ran out: what its task, the report and the other tasks say of it.
 
-use offspring::{Context, Error, ErrorKind, Exit};
+use offspring::{Context, EndReason, Error, ErrorKind, Exit};
 
 use crate::Death;
 use crate::harness::Outcome;
@@ -64,10 +64,12 @@ fn memory_that_runs_out_is_told_from_a_kill(context: Context) -> Outcome {
         let worker = report.workers().iter().find(|worker| Some(worker.pid) == error.pid());
         worker.unwrap_or_else(|| panic!("no worker of {error}: {report:?}")).end
     };
-    for (error, why) in [(&**error, SAID), (&*kills[0], "it died"), (&*kills[1], "it died")] {
+    let died = EndReason::Died;
+    let all = [(&**error, EndReason::OutOfMemory), (&*kills[0], died), (&*kills[1], died)];
+    for (error, reason) in all {
         let end = end(error).unwrap_or_else(|| panic!("it lives: {error}"));
         assert!(matches!(end.exit, Exit::Signal { signal: libc::SIGKILL, .. }), "{end:?}");
-        assert_eq!(end.reason.to_string(), why, "{error}");
+        assert_eq!(end.reason, reason, "{error}");
     }
     assert_eq!(pool.shutdown()?.tasks(), 42);
     drop(group);
