@@ -141,6 +141,7 @@ const ON_ALL: &[&str] = &[
     "statics_are_fresh",
     "statics_in_children",
     "a_broken_pipe_is_an_error",
+    "one_promise_for_all_contexts",
 ];
 
 #[test]
@@ -166,12 +167,20 @@ fn each_function_is_a_test_for_each_context() {
         "panics_too::inline",
         "two_contexts::fork",
         "spelled_otherwise::fork_server",
+        "no_promise_without_fork::spawn",
+        "no_promise_without_fork::fork_server",
+        "no_promise_without_fork::inline",
+        "a_multiplied_limit_holds_for_both_sides",
     ] {
         assert_eq!(verdict(name), "ok", "{name}");
     }
     assert_eq!(verdict("two_contexts::inline"), "missing");
-    assert_eq!(verdict("ignored::inline"), "ignored, not today");
-    assert_eq!(verdict("ignored_below::inline"), "ignored, not today either");
+    for (name, reason) in [
+        ("ignored::inline", "not today"),
+        ("ignored_below::inline", "not today either"),
+    ] {
+        assert_eq!(verdict(name), format!("ignored, {reason}"), "{name}");
+    }
     user.assert_nothing_is_left();
 }
 
@@ -334,9 +343,26 @@ fn a_test_can_be_run_by_hand() {
     let passed = run("two_contexts::fork");
     assert!(passed.status.success(), "{}", all_of(&passed));
     assert_eq!(all_of(&passed), "offspring: Passed\n");
-    let unknown = run("nothing::fork");
-    assert!(!unknown.status.success());
-    assert!(all_of(&unknown).contains("no test of this program has that name"), "{unknown:?}");
+    for (name, why) in [
+        ("nothing::fork", "no test of this program has that name\n"),
+        // Nobody knows that a function works where its attribute does not say so.
+        (
+            "two_contexts::inline",
+            "that test is there as `two_contexts::fork` and `two_contexts::spawn` only\n",
+        ),
+        (
+            "two_contexts",
+            "that test is there as `two_contexts::fork` and `two_contexts::spawn` only\n",
+        ),
+        ("panics::fork", "that test is there as `panics::spawn` only\n"),
+        ("a_thread_forbids_fork::fork", "that test is there as `a_thread_forbids_fork` only\n"),
+    ] {
+        let refused = run(name);
+        assert!(!refused.status.success(), "{name}: {}", all_of(&refused));
+        let said = format!("offspring: OFFSPRING_TEST is \"{name}\", but {why}");
+        assert_eq!(all_of(&refused), said);
+    }
+    assert_eq!(all_of(&run("a_thread_forbids_fork")), "offspring: Passed\n");
     user.assert_nothing_is_left();
 }
 

@@ -30,7 +30,9 @@ pub(super) fn run(test: &Test, context: Option<Context>, started: Option<&Entere
         taken.unwrap_or_else(|error| fail(&format!("the test program left no line: {error}")))
     });
     signal::unblock_terminal();
-    (test.promise)();
+    if let Some(promise) = test.promise {
+        promise();
+    }
     // The template of the fork server lives as long as the program, so it is no leak.
     if matches!(context, None | Some(Context::ForkServer)) {
         let warm = Context::ForkServer.process().start((), |()| ()).and_then(crate::Process::join);
@@ -67,7 +69,7 @@ fn __rust_begin_short_backtrace(body: fn(Context) -> bool, context: Context) -> 
 /// forbid every fork.
 fn tie(end: PrivateFd, test: &Test) -> std::io::Result<()> {
     if lifeline::IS_A_THREAD {
-        signal::end_after(test.timeout);
+        signal::end_after(test.limit()?);
         std::mem::forget(end);
         return Ok(());
     }

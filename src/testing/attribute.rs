@@ -36,10 +36,18 @@
 /// # The promise
 ///
 /// Fork needs [`allow_fork`](crate::allow_fork), a promise that nobody but you can make. **Writing the attribute
-/// is that promise** for the process of the test, in which your function is all that runs: it must not own
-/// memory or kernel objects that must not exist twice when it forks. If it does, leave Fork out of `contexts`.
-/// `contexts(unsafe(Fork), Spawn)` says the same as `contexts(Fork, Spawn)`, for code in which every promise
+/// with Fork among its contexts, or without `contexts`, is that promise** for the processes of these tests, in
+/// which your function is all that runs: it must not own memory or kernel objects that must not exist twice when it
+/// forks. `contexts(unsafe(Fork), Spawn)` says the same as `contexts(Fork, Spawn)`, for code in which every promise
 /// has to be seen.
+///
+/// It holds on the other contexts of the function as well: there, children may fork, and
+/// [`Reuse::PerTask`](crate::Reuse::PerTask) does.
+///
+/// **With `contexts` that do not name Fork nothing is promised**, and each fork is refused, with
+/// [`ErrorKind::ForkNotAllowed`](crate::ErrorKind::ForkNotAllowed). One test of what must not be forked is a
+/// function with a parameter that it does not use, `_: Context`, and `contexts(Inline)`: without a parameter, it
+/// has all contexts.
 ///
 /// # Options
 ///

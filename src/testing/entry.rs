@@ -75,10 +75,15 @@ fn run(wanted: &str, entered: &Entered) -> ! {
     };
     let list: Vec<&'static Test> = tests().clone();
     let found = list.iter().find_map(|test| Some((*test, test.context_of(label)?)));
-    match found {
-        Some((test, context)) => alone::run(test, context, started),
-        None => fail(&format!("{WANTED} is {wanted:?}, but no test of this program has that name")),
+    if let Some((test, context)) = found {
+        alone::run(test, context, started);
     }
+    let why = match list.iter().find_map(|test| test.instead_of(label)) {
+        // Nobody has said that it works on another context, or without one.
+        Some(labels) => format!("that test is there as `{}` only", labels.join("` and `")),
+        None => "no test of this program has that name".to_owned(),
+    };
+    fail(&format!("{WANTED} is {wanted:?}, but {why}"))
 }
 
 #[expect(clippy::print_stderr, reason = "there is nobody else to tell")]

@@ -53,7 +53,8 @@ macro_rules! __test_function {
         $($cfg)*
         mod $name {
             $crate::__test_function! {
-                @static { ::core::module_path!() } { $($option)* }
+                @static { ::core::module_path!() } { $($option)* } { $($context)* }
+                { $crate::__test_function!(@promise $($context)*) }
                 { |context| $crate::testing::expanded::succeeded(super::$name(context)) }
             }
             $($crate::__test_function! { @test $attributes $test $context })*
@@ -66,7 +67,7 @@ macro_rules! __test_function {
             __OFFSPRING_TEST.run(::core::option::Option::Some($crate::Context::$context));
         }
     };
-    (@alone { $name:ident } { $($option:tt)* } { $($unused:tt)* } { $($cfg:tt)* }
+    (@alone { $name:ident } { $($option:tt)* } { $($test:ident $context:ident)* } { $($cfg:tt)* }
         { $($attribute:tt)* } $($item:tt)*
     ) => {
         $($cfg)*
@@ -76,7 +77,8 @@ macro_rules! __test_function {
             $($item)*
             $crate::__test_function! {
                 @static { ::core::concat!(::core::module_path!(), "::", ::core::stringify!($name)) }
-                { $($option)* }
+                { $($option)* } {}
+                { $crate::__test_function!(@promise $($context)*) }
                 { |_| $crate::testing::expanded::succeeded($name()) }
             }
             __OFFSPRING_TEST.run(::core::option::Option::None);
@@ -84,14 +86,15 @@ macro_rules! __test_function {
     };
     (@static { $path:expr }
         { timeout_ms: $timeout:expr, leak_check: $leak_check:expr, should_panic: $should_panic:expr }
-        { $body:expr }
+        { $($context:ident)* } { $promise:expr } { $body:expr }
     ) => {
         static __OFFSPRING_TEST: $crate::testing::expanded::Test = $crate::testing::expanded::Test {
             path: $path,
             timeout: ::core::time::Duration::from_millis($timeout),
             leak_check: $leak_check,
             should_panic: $should_panic,
-            promise: $crate::testing::expanded::promise_of_a_test!(),
+            contexts: &[$($crate::Context::$context),*],
+            promise: $promise,
             body: $body,
         };
         const _: () = {
@@ -100,5 +103,13 @@ macro_rules! __test_function {
             }
             $crate::testing::expanded::constructor!(enter);
         };
+    };
+    // Made where it can be seen: by those who name Fork, or leave all contexts in.
+    (@promise) => { ::core::option::Option::None };
+    (@promise Fork $($context:ident)*) => {
+        ::core::option::Option::Some($crate::testing::expanded::promise_of_a_test!())
+    };
+    (@promise $other:ident $($context:ident)*) => {
+        $crate::__test_function!(@promise $($context)*)
     };
 }

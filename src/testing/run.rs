@@ -51,8 +51,10 @@ pub struct Test {
     pub leak_check: bool,
     /// Whether it fails when it does *not* panic.
     pub should_panic: bool,
-    /// Promises that the process may be forked.
-    pub promise: fn(),
+    /// On which it runs, each a test of its own. None for a function that takes no context: that is one test.
+    pub contexts: &'static [Context],
+    /// Promises that the process may be forked, if the attribute does.
+    pub promise: Option<fn()>,
     /// The function; whether it succeeded. One that takes no context ignores it.
     pub body: fn(Context) -> bool,
 }
@@ -76,10 +78,24 @@ impl Test {
         }
     }
 
+    /// The context of each test that the function has become.
+    fn cases(&self) -> Vec<Option<Context>> {
+        if self.contexts.is_empty() {
+            return vec![None];
+        }
+        self.contexts.iter().copied().map(Some).collect()
+    }
+
     /// Which context the label says, if it is one of this test's.
     pub(super) fn context_of(&self, label: &str) -> Option<Option<Context>> {
-        let mut all = Context::ALL.into_iter().map(Some).chain([None]);
-        all.find(|context| self.label(*context) == label)
+        self.cases().into_iter().find(|context| self.label(*context) == label)
+    }
+
+    /// The labels of this function's tests, for a label that names the function, and none of them.
+    pub(super) fn instead_of(&self, label: &str) -> Option<Vec<String>> {
+        let mut others = Context::ALL.into_iter().map(Some).chain([None]);
+        others.find(|context| self.label(*context) == label)?;
+        Some(self.cases().into_iter().map(|context| self.label(context)).collect())
     }
 
     /// The body of the `#[test]` function. Panics, in silence, when the test has failed.
@@ -152,7 +168,7 @@ impl Test {
     }
 
     /// How long it may take here.
-    fn limit(&self) -> io::Result<Duration> {
+    pub(super) fn limit(&self) -> io::Result<Duration> {
         let Some(text) = std::env::var_os(FACTOR) else { return Ok(self.timeout) };
         let factor = text.to_str().and_then(|text| text.parse::<f64>().ok());
         let limit = factor.filter(|factor| *factor > 0.0).and_then(|factor| {

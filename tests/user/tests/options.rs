@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use offspring::{Context, ErrorKind};
 
@@ -165,4 +166,55 @@ fn a_thread_forbids_fork() {
         assert!(matches!(refused.kind(), ErrorKind::Multithreaded { .. }), "{refused}");
         drop(wait);
     });
+}
+
+/// Nobody has promised that it may be forked.
+#[offspring::test(contexts(Spawn, ForkServer, Inline))]
+fn no_promise_without_fork(context: Context) -> offspring::Result<()> {
+    fn refused() -> bool {
+        let start = Context::Fork.process().start((), |()| ());
+        matches!(start.unwrap_err().kind(), ErrorKind::ForkNotAllowed)
+    }
+    assert!(refused(), "in the process of the test");
+    assert!(context.process().start((), |()| refused())?.join()?, "in its children");
+    Ok(())
+}
+
+/// Fork inside of another context, by the promise that is seen in the attribute.
+#[offspring::test(contexts(unsafe(Fork), Spawn, ForkServer, Inline))]
+fn one_promise_for_all_contexts(context: Context) -> offspring::Result<()> {
+    fn is_promised() -> bool {
+        match Context::Fork.process().start(20, |n: u32| n + 1) {
+            Ok(child) => child.join().unwrap() == 21,
+            // Where a child has a thread of ours, which forbids it. The promise is asked for before.
+            Err(refused) => matches!(refused.kind(), ErrorKind::Multithreaded { .. }),
+        }
+    }
+    let child = Context::Fork.process().start(20, |n: u32| n + 1)?;
+    assert_eq!(child.join()?, 21, "in the process of the test");
+    assert!(context.process().start((), |()| is_promised())?.join()?, "in its children");
+    Ok(())
+}
+
+/// For the test below.
+#[offspring::test(contexts(Inline), ignore = "it has no end", timeout = "1s")]
+fn waits_for_nobody(_: Context) {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Also where its own alarm ends the process of a test, and not the kernel with the test program.
+#[test]
+fn a_multiplied_limit_holds_for_both_sides() {
+    let start = Instant::now();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "waits_for_nobody::inline"])
+        .env("OFFSPRING_TEST_TIMEOUT_FACTOR", "3")
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("waits_for_nobody::inline failed: "), "{said}");
+    assert!(start.elapsed() >= Duration::from_secs(3), "{said}");
 }
