@@ -142,6 +142,7 @@ const ON_ALL: &[&str] = &[
     "statics_in_children",
     "a_broken_pipe_is_an_error",
     "one_promise_for_all_contexts",
+    "whole",
 ];
 
 #[test]
@@ -171,13 +172,24 @@ fn each_function_is_a_test_for_each_context() {
         "no_promise_without_fork::fork_server",
         "no_promise_without_fork::inline",
         "a_multiplied_limit_holds_for_both_sides",
+        "private::inline",
+        "public::spawn",
+        "restricted::fork_server",
+        "leaves_a_file::inline",
+        "takes_and_returns::fork",
+        "takes_and_returns::spawn",
     ] {
         assert_eq!(verdict(name), "ok", "{name}");
     }
-    assert_eq!(verdict("two_contexts::inline"), "missing");
+    for name in ["two_contexts::inline", "left_out::inline", "takes_and_returns::inline"] {
+        assert_eq!(verdict(name), "missing", "{name}");
+    }
     for (name, reason) in [
         ("ignored::inline", "not today"),
         ("ignored_below::inline", "not today either"),
+        ("put_off::inline", "not now"),
+        ("put_off_with_a_reason", "later"),
+        ("whole_and_put_off", "another time"),
     ] {
         assert_eq!(verdict(name), format!("ignored, {reason}"), "{name}");
     }

@@ -1,9 +1,10 @@
 //! The head of the function under the attribute: its name, its attributes, and whether it is given a
 //! context.
 
-use proc_macro::{Delimiter, Spacing, TokenStream, TokenTree};
+use proc_macro::{Delimiter, Group, Spacing, TokenStream, TokenTree};
 
 use crate::failure::Failure;
+use crate::opened::Opened;
 
 /// One test function.
 pub(crate) struct Function {
@@ -23,31 +24,48 @@ pub(crate) struct Function {
 
 impl Function {
     pub(crate) fn read(item: TokenStream) -> Result<Self, Failure> {
-        let mut rest = item.into_iter().peekable();
+        let mut rest = Opened::new(item);
         let (mut cfgs, mut of_test, mut head) = (Vec::new(), Vec::new(), Vec::new());
         let mut should_panic = false;
-        while matches!(rest.peek(), Some(TokenTree::Punct(sign)) if sign.as_char() == '#') {
-            let attribute: Vec<TokenTree> = rest.by_ref().take(2).collect();
-            let text = attribute.last().map(ToString::to_string).unwrap_or_default();
-            let inner = text.trim_start_matches('[').trim_start();
-            let name = inner.split(|letter: char| !is_of_name(letter)).next().unwrap_or_default();
-            match name {
+        let mut token = rest.next();
+        while let Some(TokenTree::Punct(sign)) = &token {
+            if sign.as_char() != '#' {
+                break;
+            }
+            let place = sign.span();
+            let mut attribute: Vec<TokenTree> = token.into_iter().collect();
+            let (name, text) = match rest.next() {
+                Some(TokenTree::Group(group)) => {
+                    let words: Vec<TokenTree> = Opened::new(group.stream()).collect();
+                    let words: TokenStream = words.into_iter().collect();
+                    let text = words.to_string();
+                    let mut opened = Group::new(group.delimiter(), words);
+                    opened.set_span(group.span());
+                    attribute.push(TokenTree::Group(opened));
+                    (path_of(&text).to_owned(), text)
+                }
+                other => {
+                    attribute.extend(other);
+                    (String::new(), String::new())
+                }
+            };
+            match name.as_str() {
                 "ignore" => of_test.extend(attribute),
                 "should_panic" => {
                     should_panic = true;
                     of_test.extend(attribute);
                 }
-                "cfg_attr" if inner.contains("ignore") => of_test.extend(attribute),
-                "cfg_attr" if inner.contains("should_panic") => {
-                    return Err(failure(
-                        attribute.first(),
+                "cfg_attr" if text.contains("ignore") => of_test.extend(attribute),
+                "cfg_attr" if text.contains("should_panic") => {
+                    return Err(Failure::at(
+                        place,
                         "`should_panic` has to be there always or never: the process of the test \
                          has to know",
                     ));
                 }
                 "test" => {
-                    return Err(failure(
-                        attribute.first(),
+                    return Err(Failure::at(
+                        place,
                         "`#[offspring::test]` makes the tests itself: remove `#[test]`",
                     ));
                 }
@@ -57,40 +75,44 @@ impl Function {
                 }
                 _ => head.extend(attribute),
             }
+            token = rest.next();
         }
-        if matches!(rest.peek(), Some(TokenTree::Ident(word)) if word.to_string() == "pub") {
-            head.extend(rest.next());
-            let restricted = matches!(rest.peek(),
+        if matches!(&token, Some(TokenTree::Ident(word)) if word.to_string() == "pub") {
+            head.extend(token);
+            token = rest.next();
+            let restricted = matches!(&token,
                 Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis);
             if restricted {
-                head.extend(rest.next());
+                head.extend(token);
+                token = rest.next();
             }
         }
         loop {
-            let Some(token) = rest.next() else {
-                return Err(failure(None, "`#[offspring::test]` is for functions"));
+            let Some(TokenTree::Ident(word)) = &token else {
+                return Err(failure(token.as_ref(), "`#[offspring::test]` is for functions"));
             };
-            head.push(token.clone());
-            let TokenTree::Ident(word) = &token else {
-                return Err(failure(Some(&token), "`#[offspring::test]` is for functions"));
-            };
-            match word.to_string().as_str() {
-                "fn" => break,
+            let word = word.to_string();
+            match word.as_str() {
+                "fn" | "const" => {}
                 "async" => {
                     return Err(failure(
-                        Some(&token),
+                        token.as_ref(),
                         "a test cannot be `async`: offspring brings no runtime; make an ordinary \
                          function, and start the runtime of your choice in it",
                     ));
                 }
                 "unsafe" | "extern" => {
-                    return Err(failure(Some(&token), "a test is a safe Rust function"));
+                    return Err(failure(token.as_ref(), "a test is a safe Rust function"));
                 }
-                "const" => {}
-                _ => return Err(failure(Some(&token), "`#[offspring::test]` is for functions")),
+                _ => return Err(failure(token.as_ref(), "`#[offspring::test]` is for functions")),
+            }
+            head.extend(token);
+            token = rest.next();
+            if word == "fn" {
+                break;
             }
         }
-        let name = rest.next();
+        let name = token;
         head.extend(name.clone());
         let parameters = rest.next();
         head.extend(parameters.clone());
@@ -109,7 +131,7 @@ impl Function {
             }
             other => return Err(failure(other.as_ref(), "a test cannot be generic")),
         };
-        head.extend(rest);
+        head.extend(rest.rest());
         Ok(Self {
             name: name.into_iter().collect(),
             takes_context,
@@ -128,8 +150,11 @@ fn failure(token: Option<&TokenTree>, text: &str) -> Failure {
     }
 }
 
-fn is_of_name(letter: char) -> bool {
-    letter.is_alphanumeric() || letter == '_'
+/// What an attribute is called.
+fn path_of(attribute: &str) -> &str {
+    let is_of_name = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let text = attribute.trim_start();
+    text.split(|letter: char| !is_of_name(letter)).next().unwrap_or_default()
 }
 
 /// How many parameters there are: commas, but not those between `<` and `>`, and not a last one.

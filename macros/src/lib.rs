@@ -6,6 +6,7 @@
 
 mod failure;
 mod function;
+mod opened;
 mod options;
 
 use proc_macro::TokenStream;

@@ -3,6 +3,7 @@
 use proc_macro::{Delimiter, Ident, Span, TokenStream, TokenTree};
 
 use crate::failure::Failure;
+use crate::opened::Opened;
 
 const KNOWN: &str = "use `contexts(Fork, Spawn, ForkServer, Inline)`, `timeout = \"30s\"`, \
                      `leak_check = false`, `should_panic`, `ignore` or `ignore = \"reason\"`";
@@ -80,7 +81,7 @@ impl Options {
 /// What stands between commas.
 fn parts(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
     let mut parts = vec![Vec::new()];
-    for token in tokens {
+    for token in Opened::new(tokens) {
         if matches!(&token, TokenTree::Punct(comma) if comma.as_char() == ',') {
             parts.push(Vec::new());
         } else if let Some(last) = parts.last_mut() {
@@ -103,7 +104,7 @@ fn contexts(option: &Ident, list: TokenStream) -> Result<Vec<&'static str>, Fail
         let (name, promised) = match part.as_slice() {
             [TokenTree::Ident(name)] => (name.clone(), false),
             [TokenTree::Ident(word), TokenTree::Group(inner)] if word.to_string() == "unsafe" => {
-                let inner: Vec<TokenTree> = inner.stream().into_iter().collect();
+                let inner: Vec<TokenTree> = Opened::new(inner.stream()).collect();
                 let [TokenTree::Ident(name)] = inner.as_slice() else {
                     return Err(Failure::at(word.span(), wrong));
                 };
