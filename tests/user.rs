@@ -196,6 +196,26 @@ fn each_function_is_a_test_for_each_context() {
     user.assert_nothing_is_left();
 }
 
+/// Whose manifest says `processes = { package = "offspring" }`, or who has it from another crate.
+#[test]
+fn offspring_may_be_called_otherwise() {
+    let user = User::new("renamed");
+    let output = user.cargo(&["test", "-p", "renamed"], &[]);
+    assert!(output.status.success(), "{}", all_of(&output));
+    let verdicts = verdicts(&output);
+    let contexts =
+        |name: &str| ["fork", "spawn", "fork_server", "inline"].map(|at| format!("{name}::{at}"));
+    let mut names =
+        vec!["tests::all_agree".to_owned(), "below::a_name_in_scope::inline".to_owned()];
+    names.extend(contexts("tests::adds"));
+    names.extend(contexts("written_by_a_macro"));
+    for name in &names {
+        assert_eq!(verdicts.get(name).map(String::as_str), Some("ok"), "{name}: {verdicts:?}");
+    }
+    assert_eq!(verdicts.len(), names.len(), "{verdicts:?}");
+    user.assert_nothing_is_left();
+}
+
 #[test]
 fn the_arguments_of_test_programs_work() {
     let user = User::new("arguments");

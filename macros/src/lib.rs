@@ -64,7 +64,8 @@ fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream, Fail
     ]
     .into_iter()
     .collect();
-    Ok([parse("::offspring::__test_function!")?, braced(inner)].into_iter().collect())
+    let offspring = options.offspring.map_or_else(|| parse("::offspring"), Ok)?;
+    Ok([offspring, parse("::__test_function!")?, braced(inner)].into_iter().collect())
 }
 
 fn braced(tokens: TokenStream) -> TokenStream {

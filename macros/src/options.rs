@@ -1,12 +1,13 @@
 //! What stands in the parentheses of the attribute.
 
-use proc_macro::{Delimiter, Ident, Span, TokenStream, TokenTree};
+use proc_macro::{Delimiter, Ident, Spacing, Span, TokenStream, TokenTree};
 
 use crate::failure::Failure;
 use crate::opened::Opened;
 
 const KNOWN: &str = "use `contexts(Fork, Spawn, ForkServer, Inline)`, `timeout = \"30s\"`, \
-                     `leak_check = false`, `should_panic`, `ignore` or `ignore = \"reason\"`";
+                     `leak_check = false`, `should_panic`, `ignore`, `ignore = \"reason\"` or \
+                     `crate = path`";
 
 /// Of one minute, like that of other runners: reached by a deadlock, and by little else.
 const DEFAULT_TIMEOUT_MS: u64 = 60_000;
@@ -23,6 +24,8 @@ pub(crate) struct Options {
     pub(crate) should_panic: bool,
     /// The reason, as a literal.
     pub(crate) ignore: Option<String>,
+    /// The path of offspring, where it is not `::offspring`.
+    pub(crate) offspring: Option<TokenStream>,
 }
 
 /// Every context there is.
@@ -38,6 +41,7 @@ impl Options {
             leak_check: true,
             should_panic: false,
             ignore: None,
+            offspring: None,
         };
         let mut seen: Vec<String> = Vec::new();
         for part in parts(arguments) {
@@ -70,6 +74,16 @@ impl Options {
                 ("ignore", [equals, TokenTree::Literal(reason)]) if is_equals(equals) => {
                     options.ignore = Some(reason.to_string());
                 }
+                ("crate", [equals, path @ ..]) if is_equals(equals) && is_path(path) => {
+                    options.offspring = Some(path.iter().cloned().collect());
+                }
+                ("crate", _) => {
+                    return Err(Failure::at(
+                        name.span(),
+                        "use the path that offspring has here, without quotes: \
+                         `crate = its_name` or `crate = other::its_name`",
+                    ));
+                }
                 _ => return Err(Failure::at(name.span(), KNOWN)),
             }
             seen.push(text);
@@ -94,6 +108,26 @@ fn parts(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
 
 fn is_equals(token: &TokenTree) -> bool {
     matches!(token, TokenTree::Punct(sign) if sign.as_char() == '=')
+}
+
+/// `name`, `::name` or `some::name`. The path may have been put there by `$crate`, which is one word.
+fn is_path(tokens: &[TokenTree]) -> bool {
+    let mut rest = match tokens {
+        [one, two, rest @ ..] if is_colons(one, two) => rest,
+        all => all,
+    };
+    loop {
+        rest = match rest {
+            [TokenTree::Ident(_)] => return true,
+            [TokenTree::Ident(_), one, two, rest @ ..] if is_colons(one, two) => rest,
+            _ => return false,
+        };
+    }
+}
+
+fn is_colons(one: &TokenTree, two: &TokenTree) -> bool {
+    matches!((one, two), (TokenTree::Punct(one), TokenTree::Punct(two))
+        if one.as_char() == ':' && one.spacing() == Spacing::Joint && two.as_char() == ':')
 }
 
 /// `Fork, Spawn`, in any spelling that `Context` itself reads. Fork may be written `unsafe(Fork)`.

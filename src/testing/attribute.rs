@@ -57,6 +57,9 @@
 ///   the time is not the panic that was wanted.
 /// * `ignore`, `ignore = "reason"`, or `#[ignore]` below.
 /// * `leak_check = false`: for code that keeps what it opens, by design.
+/// * `crate = path`: where offspring is, if this crate does not know it as `offspring`. That is a dependency by
+///   another name, `processes = { package = "offspring", … }`, or what another crate exports. A macro of yours writes
+///   `#[$crate::offspring::test(crate = $crate::offspring)]`.
 ///
 /// A debugger can run one test alone: `OFFSPRING_TEST=my_module::name::fork target/debug/deps/program-…`.
 ///

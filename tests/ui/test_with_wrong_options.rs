@@ -4,13 +4,13 @@ use offspring::Context;
 
 fn main() {}
 
-#[offspring::test(deadline = "30s")] //~ use `contexts(Fork, Spawn, ForkServer, Inline)`, `timeout = "30s"`, `leak_check = false`, `should_panic`, `ignore` or `ignore = "reason"`
+#[offspring::test(deadline = "30s")] //~ use `contexts(Fork, Spawn, ForkServer, Inline)`, `timeout = "30s"`, `leak_check = false`, `should_panic`, `ignore`, `ignore = "reason"` or `crate = path`
 fn unknown() {}
 
-#[offspring::test("30s")] //~ use `contexts(Fork, Spawn, ForkServer, Inline)`, `timeout = "30s"`, `leak_check = false`, `should_panic`, `ignore` or `ignore = "reason"`
+#[offspring::test("30s")] //~ use `contexts(Fork, Spawn, ForkServer, Inline)`, `timeout = "30s"`, `leak_check = false`, `should_panic`, `ignore`, `ignore = "reason"` or `crate = path`
 fn unnamed() {}
 
-#[offspring::test(should_panic = true)] //~ use `contexts(Fork, Spawn, ForkServer, Inline)`, `timeout = "30s"`, `leak_check = false`, `should_panic`, `ignore` or `ignore = "reason"`
+#[offspring::test(should_panic = true)] //~ use `contexts(Fork, Spawn, ForkServer, Inline)`, `timeout = "30s"`, `leak_check = false`, `should_panic`, `ignore`, `ignore = "reason"` or `crate = path`
 fn with_a_value() {}
 
 #[offspring::test(timeout = "1s", timeout = "2s")] //~ this option is there twice
@@ -39,3 +39,21 @@ fn on_one_twice(_: Context) {}
 
 #[offspring::test(contexts())] //~ at least one context is needed
 fn on_none(_: Context) {}
+
+#[offspring::test(crate = "processes")] //~ use the path that offspring has here, without quotes: `crate = its_name` or `crate = other::its_name`
+fn in_quotes() {}
+
+#[offspring::test(crate = )] //~ use the path that offspring has here, without quotes: `crate = its_name` or `crate = other::its_name`
+fn nowhere() {}
+
+#[offspring::test(crate = a::)] //~ use the path that offspring has here, without quotes: `crate = its_name` or `crate = other::its_name`
+fn cut_off() {}
+
+#[offspring::test(crate = a b)] //~ use the path that offspring has here, without quotes: `crate = its_name` or `crate = other::its_name`
+fn two_words() {}
+
+#[offspring::test(crate = a:b)] //~ use the path that offspring has here, without quotes: `crate = its_name` or `crate = other::its_name`
+fn half_colons() {}
+
+#[offspring::test(crate = a::<u8>)] //~ use the path that offspring has here, without quotes: `crate = its_name` or `crate = other::its_name`
+fn no_crate() {}
