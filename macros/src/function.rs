@@ -1,7 +1,7 @@
 //! The head of the function under the attribute: its name, its attributes, and whether it is given a
 //! context.
 
-use proc_macro::{Delimiter, Group, Spacing, TokenStream, TokenTree};
+use proc_macro::{Delimiter, Group, Spacing, Span, TokenStream, TokenTree};
 
 use crate::failure::Failure;
 use crate::opened::Opened;
@@ -37,12 +37,13 @@ impl Function {
             let (name, text) = match rest.next() {
                 Some(TokenTree::Group(group)) => {
                     let words: Vec<TokenTree> = Opened::new(group.stream()).collect();
+                    let name = path_of(&words);
                     let words: TokenStream = words.into_iter().collect();
                     let text = words.to_string();
                     let mut opened = Group::new(group.delimiter(), words);
                     opened.set_span(group.span());
                     attribute.push(TokenTree::Group(opened));
-                    (path_of(&text).to_owned(), text)
+                    (name, text)
                 }
                 other => {
                     attribute.extend(other);
@@ -63,10 +64,11 @@ impl Function {
                          has to know",
                     ));
                 }
-                "test" => {
+                // Also of another crate, or twice.
+                path if path == "test" || path.ends_with("::test") => {
                     return Err(Failure::at(
                         place,
-                        "`#[offspring::test]` makes the tests itself: remove `#[test]`",
+                        &format!("`#[offspring::test]` makes the tests itself: remove `#[{path}]`"),
                     ));
                 }
                 "cfg" => {
@@ -118,6 +120,12 @@ impl Function {
         head.extend(parameters.clone());
         let takes_context = match &parameters {
             Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => {
+                if let Some(own) = receiver(group.stream()) {
+                    return Err(Failure::at(
+                        own,
+                        "a test is a function, and no method: it has no `self`",
+                    ));
+                }
                 match count(group.stream()) {
                     0 => false,
                     1 => true,
@@ -151,10 +159,22 @@ fn failure(token: Option<&TokenTree>, text: &str) -> Failure {
 }
 
 /// What an attribute is called.
-fn path_of(attribute: &str) -> &str {
-    let is_of_name = |letter: char| letter.is_alphanumeric() || letter == '_';
-    let text = attribute.trim_start();
-    text.split(|letter: char| !is_of_name(letter)).next().unwrap_or_default()
+fn path_of(words: &[TokenTree]) -> String {
+    let is_of_path = |word: &&TokenTree| match word {
+        TokenTree::Ident(_) => true,
+        TokenTree::Punct(sign) => sign.as_char() == ':',
+        _ => false,
+    };
+    words.iter().take_while(is_of_path).map(ToString::to_string).collect()
+}
+
+/// Where there is a `self`: as `&'a mut self`, or in a pattern before the first colon.
+fn receiver(tokens: TokenStream) -> Option<Span> {
+    let is_before = |token: &TokenTree| !matches!(token, TokenTree::Punct(sign) if matches!(sign.as_char(), ':' | ','));
+    let mut words = Opened::new(tokens).take_while(is_before);
+    let found =
+        words.find(|token| matches!(token, TokenTree::Ident(word) if word.to_string() == "self"));
+    found.map(|token| token.span())
 }
 
 /// How many parameters there are: commas, but not those between `<` and `>`, and not a last one.

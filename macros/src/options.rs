@@ -5,7 +5,7 @@ use proc_macro::{Delimiter, Ident, Spacing, Span, TokenStream, TokenTree};
 use crate::failure::Failure;
 use crate::opened::Opened;
 
-const KNOWN: &str = "use `contexts(Fork, Spawn, ForkServer, Inline)`, `timeout = \"30s\"`, \
+const KNOWN: &str = "`contexts(Fork, Spawn, ForkServer, Inline)`, `timeout = \"30s\"`, \
                      `leak_check = false`, `should_panic`, `ignore`, `ignore = \"reason\"` or \
                      `crate = path`";
 
@@ -47,7 +47,7 @@ impl Options {
         for part in parts(arguments) {
             let Some(TokenTree::Ident(name)) = part.first() else {
                 let span = part.first().map_or_else(Span::call_site, TokenTree::span);
-                return Err(Failure::at(span, KNOWN));
+                return Err(Failure::at(span, &format!("an option begins with its name: {KNOWN}")));
             };
             let text = name.to_string();
             if seen.contains(&text) {
@@ -77,19 +77,37 @@ impl Options {
                 ("crate", [equals, path @ ..]) if is_equals(equals) && is_path(path) => {
                     options.offspring = Some(path.iter().cloned().collect());
                 }
-                ("crate", _) => {
-                    return Err(Failure::at(
-                        name.span(),
-                        "use the path that offspring has here, without quotes: \
-                         `crate = its_name` or `crate = other::its_name`",
-                    ));
-                }
-                _ => return Err(Failure::at(name.span(), KNOWN)),
+                _ => return Err(Failure::at(name.span(), &form_of(&text))),
             }
             seen.push(text);
         }
         Ok(options)
     }
+}
+
+/// What to write instead of an option that is none, or that has another form.
+fn form_of(option: &str) -> String {
+    let form = match option {
+        "contexts" => "this is written `contexts(Fork, Spawn)`, with commas",
+        "timeout" => "this is written `timeout = \"30s\"`",
+        "leak_check" => "this is written `leak_check = false`",
+        "should_panic" => {
+            "this is written `should_panic`; what the panic says can be wanted below: \
+             `#[should_panic(expected = \"…\")]`"
+        }
+        "ignore" => "this is written `ignore` or `ignore = \"reason\"`",
+        "crate" => {
+            "this is written `crate = its_name` or `crate = other::its_name`, without quotes: the path that \
+             offspring has here"
+        }
+        _ => match context(option) {
+            Some(chosen) => {
+                return format!("contexts are chosen by `contexts({}, …)`", variant(chosen));
+            }
+            None => return format!("there is no option `{option}`: {KNOWN}"),
+        },
+    };
+    form.to_owned()
 }
 
 /// What stands between commas.
@@ -130,35 +148,35 @@ fn is_colons(one: &TokenTree, two: &TokenTree) -> bool {
         if one.as_char() == ':' && one.spacing() == Spacing::Joint && two.as_char() == ':')
 }
 
-/// `Fork, Spawn`, in any spelling that `Context` itself reads. Fork may be written `unsafe(Fork)`.
+/// `Fork, Spawn`. Fork may be written `unsafe(Fork)`.
 fn contexts(option: &Ident, list: TokenStream) -> Result<Vec<&'static str>, Failure> {
-    let wrong = "use Fork (or unsafe(Fork)), Spawn, ForkServer or Inline";
+    const USE: &str = "use Fork (or unsafe(Fork)), Spawn, ForkServer or Inline";
     let mut chosen = Vec::new();
     for part in parts(list) {
-        let (name, promised) = match part.as_slice() {
+        let (name, is_promise) = match part.as_slice() {
             [TokenTree::Ident(name)] => (name.clone(), false),
             [TokenTree::Ident(word), TokenTree::Group(inner)] if word.to_string() == "unsafe" => {
                 let inner: Vec<TokenTree> = Opened::new(inner.stream()).collect();
                 let [TokenTree::Ident(name)] = inner.as_slice() else {
-                    return Err(Failure::at(word.span(), wrong));
+                    return Err(Failure::at(word.span(), USE));
                 };
                 (name.clone(), true)
             }
             other => {
                 let span = other.first().map_or_else(Span::call_site, TokenTree::span);
-                return Err(Failure::at(span, wrong));
+                return Err(Failure::at(span, USE));
             }
         };
-        let plain = name.to_string().replace('_', "").to_ascii_lowercase();
-        let found = CONTEXTS.iter().find(|context| {
-            let variant = context.split(' ').nth(1).unwrap_or_default();
-            variant.to_ascii_lowercase() == plain && (!promised || plain == "fork")
-        });
-        let Some(found) = found else { return Err(Failure::at(name.span(), wrong)) };
-        if chosen.contains(found) {
+        let Some(found) = context(&name.to_string()) else {
+            return Err(Failure::at(name.span(), &format!("there is no context `{name}`: {USE}")));
+        };
+        if is_promise && variant(found) != "Fork" {
+            return Err(Failure::at(name.span(), "only Fork needs a promise: leave out `unsafe`"));
+        }
+        if chosen.contains(&found) {
             return Err(Failure::at(name.span(), "this context is there twice"));
         }
-        chosen.push(*found);
+        chosen.push(found);
     }
     if chosen.is_empty() {
         return Err(Failure::at(option.span(), "at least one context is needed"));
@@ -166,12 +184,23 @@ fn contexts(option: &Ident, list: TokenStream) -> Result<Vec<&'static str>, Fail
     Ok(chosen)
 }
 
+/// The one of `CONTEXTS` that is meant, in any spelling that `Context` itself reads.
+fn context(name: &str) -> Option<&'static str> {
+    let plain = name.replace('_', "").to_ascii_lowercase();
+    CONTEXTS.into_iter().find(|context| variant(context).to_ascii_lowercase() == plain)
+}
+
+/// The variant of `Context`.
+fn variant(context: &'static str) -> &'static str {
+    context.split(' ').nth(1).unwrap_or_default()
+}
+
 /// `"30s"`, in milliseconds.
 fn milliseconds(value: &TokenTree) -> Result<u64, Failure> {
     let wrong = || {
         Failure::at(
             value.span(),
-            "a time limit is a text like \"500ms\", \"30s\", \"5min\" or \"1h\"",
+            "a time limit is a text with a number above 0 and a unit: \"500ms\", \"30s\", \"5min\" or \"1h\"",
         )
     };
     let text = value.to_string();

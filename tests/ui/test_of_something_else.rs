@@ -29,3 +29,18 @@ mod tests {} //~ `#[offspring::test]` is for functions
 #[offspring::test]
 #[test] //~ `#[offspring::test]` makes the tests itself: remove `#[test]`
 fn of_two_attributes() {}
+
+#[offspring::test]
+#[::core::prelude::v1::test] //~ `#[offspring::test]` makes the tests itself: remove `#[::core::prelude::v1::test]`
+fn of_another_crate() {}
+
+#[offspring::test(contexts(Inline))]
+#[offspring::test(contexts(Spawn))] //~ `#[offspring::test]` makes the tests itself: remove `#[offspring::test]`
+fn twice(_: offspring::Context) {}
+
+impl Methods {
+    #[offspring::test]
+    fn of_a_value(&self) {} //~ a test is a function, and no method: it has no `self`
+}
+
+struct Methods;
