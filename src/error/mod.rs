@@ -24,7 +24,8 @@ pub use task::TaskError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A fork was asked for, and the program never called [`allow_fork`](crate::allow_fork).
+    /// A fork was asked for, and the program never called [`allow_fork`](crate::allow_fork). In a test, the attribute
+    /// names Fork for that.
     ForkNotAllowed,
     /// A fork was asked for in a process with more than one thread, or one that cannot be shown to
     /// have only one.
@@ -32,7 +33,8 @@ pub enum ErrorKind {
         /// How many threads there are, where the system says.
         threads: Option<usize>,
     },
-    /// A child was to be started by exec, and the program never called [`init`](crate::init).
+    /// A child was to be started by exec, and the program never called [`init`](crate::init). In tests, the module
+    /// `testing` has what does it.
     NotInitialized,
     /// The child could not be started: the system refused, or it died before it could say hello.
     Start,

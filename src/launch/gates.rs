@@ -16,7 +16,8 @@ use crate::logging;
 pub(crate) fn check_fork() -> Result<(Permission, SingleThreaded, Blocked), Error> {
     let permission = Permission::promised().ok_or_else(|| {
         Error::new(ErrorKind::ForkNotAllowed, DOING).in_context(Context::Fork).advice(
-            "call `unsafe { offspring::allow_fork() }` once in `main`, or use spawn or forkserver",
+            "call `unsafe { offspring::allow_fork() }` once in `main`, in a test name Fork in \
+             `#[offspring::test]`, or use spawn or forkserver",
         )
     })?;
     waiters::dismiss_idle();
@@ -74,7 +75,8 @@ pub(crate) fn check_initialized(context: Context) -> Result<(), Error> {
     if handover::init_was_called() {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::NotInitialized, DOING)
-        .in_context(context)
-        .advice("call `offspring::init()` first in `main`"))
+    Err(Error::new(ErrorKind::NotInitialized, DOING).in_context(context).advice(
+        "call `offspring::init()` first in `main`, in tests write `#[offspring::test]` or \
+             `offspring::testing::enable!()`",
+    ))
 }

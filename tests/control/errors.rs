@@ -140,7 +140,7 @@ pub(crate) fn program_without_init() -> ExitCode {
     }
     let error = outcome.expect_err("children would run the whole program");
     assert_eq!(error.kind(), ErrorKind::NotInitialized, "{error}");
-    let wanted = "could not start a child process ({c}): this program never called `offspring::init()` (`golden`); call `offspring::init()` first in `main`";
+    let wanted = "could not start a child process ({c}): this program never called `offspring::init()` (`golden`); call `offspring::init()` first in `main`, in tests write `#[offspring::test]` or `offspring::testing::enable!()`";
     says(&error, context, wanted);
     ExitCode::SUCCESS
 }
@@ -156,7 +156,7 @@ pub(crate) fn program_without_promise() -> ExitCode {
     }
     let error = outcome.expect_err("it may not be forked");
     assert_eq!(error.kind(), ErrorKind::ForkNotAllowed, "{error}");
-    let wanted = "could not start a child process (fork): this program never promised that it may be forked (`golden`); call `unsafe { offspring::allow_fork() }` once in `main`, or use spawn or forkserver";
+    let wanted = "could not start a child process (fork): this program never promised that it may be forked (`golden`); call `unsafe { offspring::allow_fork() }` once in `main`, in a test name Fork in `#[offspring::test]`, or use spawn or forkserver";
     says(&error, context, wanted);
     ExitCode::SUCCESS
 }
