@@ -92,7 +92,9 @@ fn check_program(pid: u32, noise: &BTreeSet<String>) {
     eventually("the program runs", || is_sleep(pid));
     let found = channels(pid);
     let foreign: Vec<&String> = found.difference(noise).collect();
-    assert!(foreign.is_empty(), "a program has channels of ours: {foreign:?}");
+    // Where descriptors are not born with close-on-exec, other code may start a program just then (docs/platforms.md).
+    let being_born = if cfg!(offspring_force_portable) { 2 } else { 0 };
+    assert!(foreign.len() <= being_born, "a program has channels of ours: {foreign:?}");
     assert!(found.len() >= 75 + 150, "a program inherits the noise: {found:?}");
 }
 

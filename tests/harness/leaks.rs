@@ -170,6 +170,12 @@ pub fn descriptors() -> BTreeSet<String> {
     descriptors_of("self")
 }
 
+/// The same, when all sockets that were sent have arrived.
+pub fn descriptors_at_rest() -> BTreeSet<String> {
+    offspring_platform::socket::wait_until_arrived(0).expect("it can wait");
+    descriptors_of("self")
+}
+
 /// Number and target of each open descriptor of a process.
 pub fn descriptors_of(process: impl std::fmt::Display) -> BTreeSet<String> {
     let Ok(list) = fs::read_dir(format!("/proc/{process}/fd")) else { return BTreeSet::new() };

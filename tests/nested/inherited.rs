@@ -8,7 +8,7 @@ use offspring::{Context, ErrorKind, Pool, Process};
 
 use crate::cases;
 use crate::harness::leaks::{
-    Snapshot, children_of, descendants_of, descriptors, is_alive, none_more,
+    Snapshot, children_of, descendants_of, descriptors_at_rest as descriptors, is_alive, none_more,
 };
 use crate::harness::{self, Case, Outcome, eventually};
 use crate::tools::{Gate, wait_at_gate};

@@ -11,13 +11,12 @@ pub(crate) const EXTRA: usize = 0;
 #[derive(Debug)]
 pub(crate) enum Receipt {}
 
-#[expect(clippy::unnecessary_wraps, reason = "macOS has something to do, and it can fail")]
-pub(crate) fn for_message(_fds: &[BorrowedFd<'_>]) -> io::Result<Option<Receipt>> {
-    Ok(None)
+pub(crate) fn for_message(_fds: &[BorrowedFd<'_>]) -> Option<Receipt> {
+    None
 }
 
 impl Receipt {
-    pub(crate) fn slip(&self) -> io::Result<BorrowedFd<'_>> {
+    pub(crate) fn slip<'a>(&'a self, _carrier: BorrowedFd<'a>) -> io::Result<BorrowedFd<'a>> {
         match *self {}
     }
 

@@ -59,35 +59,37 @@ fn kept() -> MutexGuard<'static, Vec<Kept>> {
 
 /// What goes along with a message that has sockets.
 #[derive(Debug)]
-pub(crate) struct Receipt {
-    kept: Kept,
-    slip: PrivateFd,
-}
+pub(crate) struct Receipt(Option<(Kept, PrivateFd)>);
 
 /// A receipt, if there is a socket among `fds`.
-pub(crate) fn for_message(fds: &[BorrowedFd<'_>]) -> io::Result<Option<Receipt>> {
-    let mut sockets = Vec::new();
-    for fd in fds.iter().filter(|fd| is_socket(**fd)) {
-        sockets.push(PrivateFd::new(duplicate(*fd)?)?);
-    }
+pub(crate) fn for_message(fds: &[BorrowedFd<'_>]) -> Option<Receipt> {
+    let sockets: Vec<_> = fds.iter().filter(|fd| is_socket(**fd)).collect();
     if sockets.is_empty() {
-        return Ok(None);
+        return None;
     }
-    let (end, slip) = descriptors::pipe()?;
-    let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-    Ok(Some(Receipt { kept: Kept { number, end, sockets }, slip }))
+    let make = || {
+        let keep = |fd: &&BorrowedFd<'_>| PrivateFd::new(duplicate(**fd)?);
+        let sockets = sockets.iter().map(keep).collect::<io::Result<_>>()?;
+        let (end, slip) = descriptors::pipe()?;
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        Ok::<_, io::Error>((Kept { number, end, sockets }, slip))
+    };
+    // Without a free descriptor nothing is kept: the message is mostly received before any socket is closed, and
+    // who has no descriptor left cannot wait for better times.
+    Some(Receipt(make().ok()))
 }
 
 impl Receipt {
-    /// Goes behind the descriptors of the message.
-    pub(crate) fn slip(&self) -> io::Result<BorrowedFd<'_>> {
-        self.slip.borrow()
+    /// Goes behind the descriptors of the message, which takes the way of `carrier`: that itself if there is no slip.
+    pub(crate) fn slip<'a>(&'a self, carrier: BorrowedFd<'a>) -> io::Result<BorrowedFd<'a>> {
+        self.0.as_ref().map_or(Ok(carrier), |(_, slip)| slip.borrow())
     }
 
     /// The message was sent. If it was not, the receipt is dropped, and with it what is kept.
     pub(crate) fn sent(self) {
+        let Some((kept_for_it, _slip)) = self.0 else { return };
         let mut list = kept();
-        list.push(self.kept);
+        list.push(kept_for_it);
         COUNT.store(list.len(), Ordering::Relaxed);
     }
 }

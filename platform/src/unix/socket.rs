@@ -104,10 +104,10 @@ fn send_from<const SPACE: usize>(
     bytes: &[u8],
     fds: &[BorrowedFd<'_>],
 ) -> io::Result<usize> {
-    let Some(receipt) = receipt::for_message(fds)? else {
+    let Some(receipt) = receipt::for_message(fds) else {
         return send_all::<SPACE>(socket, bytes, fds);
     };
-    let sent = send_all::<SPACE>(socket, bytes, &[fds, &[receipt.slip()?]].concat())?;
+    let sent = send_all::<SPACE>(socket, bytes, &[fds, &[receipt.slip(socket)?]].concat())?;
     receipt.sent();
     Ok(sent)
 }
