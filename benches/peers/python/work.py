@@ -1,12 +1,12 @@
-"""The work that all libraries are given, and its right answers: the same as in src/work.rs."""
+"""The work that all libraries are given, and its right answers: the same as in src/work.rs.
+
+Every child that is not forked imports this, so what only some work needs is imported where it is done: numpy alone
+takes longer than a process."""
 
 import functools
 import os
-import signal
+import sys
 import time
-from multiprocessing import shared_memory
-
-import numpy
 
 WORKERS = 2
 CHUNK = 64
@@ -16,6 +16,10 @@ CRASH_TASKS = 20
 KILLER = 5
 CRASH_PACE = 0.005
 TABLE_BYTES = 512 * MIB
+
+
+# Who has run this file: a child, or the fork server before it.
+loaded_by = os.getpid()
 
 
 def work(number):
@@ -65,6 +69,8 @@ def look_up_own(number):
 
 
 def big_table():
+    import numpy
+
     return numpy.full(TABLE_BYTES, 3, dtype=numpy.uint8)
 
 
@@ -78,6 +84,10 @@ def last_of(table, _=None):
 
 def attach(name):
     """A worker's initialiser: the table that is in shared memory under this name."""
+    from multiprocessing import shared_memory
+
+    import numpy
+
     global memory
     memory = shared_memory.SharedMemory(name)
     keep(numpy.ndarray((TABLE_BYTES,), dtype=numpy.uint8, buffer=memory.buf))
@@ -85,6 +95,8 @@ def attach(name):
 
 def crash_task(index):
     if index == KILLER:
+        import signal
+
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(CRASH_PACE)
     return work(index)
@@ -93,4 +105,11 @@ def crash_task(index):
 def send_work(connection, number):
     """The whole life of a process that is started for one number."""
     connection.send(work(number))
+    connection.close()
+
+
+def send_loaded(connection, modules):
+    """For a child of the fork server: which of the modules were loaded before it was forked."""
+    there = loaded_by == os.getppid()
+    connection.send([name for name in modules if there and name in sys.modules])
     connection.close()
