@@ -10,6 +10,8 @@
 
 use std::error::Error;
 use std::fs;
+use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use offspring::Context;
@@ -42,6 +44,21 @@ fn task(_: &mut (), (index, seconds, may_die): (u32, f64, bool)) -> u32 {
     index
 }
 
+/// A folder that was not there before: what somebody else has put into the place of a known one is not followed, and
+/// two runs at a time do not write to the same files.
+fn fresh_folder() -> io::Result<PathBuf> {
+    let name = format!("offspring-timeline-{}", std::process::id());
+    for number in 0..1000 {
+        let folder = std::env::temp_dir().join(format!("{name}-{number}"));
+        match fs::create_dir(&folder) {
+            // Of an earlier process with our number.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| folder),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     // SAFETY: nothing in this program owns memory or kernel objects that must not exist twice.
     unsafe { offspring::allow_fork() };
@@ -64,8 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let failed = pool.map(inputs, task).filter(Result::is_err).count();
     let report = pool.shutdown()?;
 
-    let directory = std::env::temp_dir().join("offspring-timeline");
-    fs::create_dir_all(&directory)?;
+    let directory = fresh_folder()?;
     let (picture, trace) = (directory.join("timeline.svg"), directory.join("timeline.json"));
     report.write_svg(&picture)?;
     report.write_trace(&trace)?;
