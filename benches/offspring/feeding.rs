@@ -3,21 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use offspring::{Context, Pool, SharedSlice};
+use offspring::{Context, Pool};
 
-use crate::bare::bell::{self, Sleeper};
-use crate::bare::copy::{Copier, Mapper};
-use crate::bare::processor;
 use crate::bare::ring::{RingPool, Shape};
 use crate::plan::{Plan, calibrate};
 use crate::table::{Pair, Printer, Samples, Table, Target};
-use crate::{Outcome, workers};
+use crate::{Outcome, large, round_trips, workers};
 
-const MIB: usize = 1 << 20;
 /// As many words as the caller packs into one task, where it does.
 const CHUNK: usize = 64;
-/// How many slices are sent, one after the other, in one repetition.
-const MAPPINGS: u32 = 500;
 /// What `PoolBuilder::timeline` recommends.
 const INTERVALS: usize = 4096;
 /// Words in an item of 1 KiB.
@@ -176,9 +170,11 @@ fn as_items(pool: &Pool<()>, tasks: u64) -> Outcome<f64> {
 pub(crate) fn measure(plan: &Plan, printer: &Printer) -> Outcome<()> {
     let mut table = Table::of_ratios("Feeding 2 warm workers (Spawn; time for each item)");
     streams(plan, &mut table)?;
-    round_trips(plan, printer, &mut table)?;
-    bytes(plan, &mut table)?;
+    round_trips::measure(plan, printer, &mut table)?;
+    large::vector(plan, &mut table)?;
+    large::slices(plan, &mut table)?;
     printer.print(&table);
+    large::sizes(plan, printer)?;
     insight(plan, printer)
 }
 
@@ -222,53 +218,6 @@ fn stream(
     Ok(pair)
 }
 
-/// One task in flight.
-fn round_trips(plan: &Plan, printer: &Printer, table: &mut Table) -> Outcome<()> {
-    let count = plan.pick(1_000, 5_000);
-    let ours = |pool: &Pool<()>| {
-        let begin = Instant::now();
-        for number in 0..count {
-            assert_eq!(there_and_back(pool, number)?, work(number));
-        }
-        Outcome::Ok(begin.elapsed().as_secs_f64() / count as f64)
-    };
-    if plan.wants("feeding/round-trip-asleep") {
-        let sleeper = Sleeper::start()?;
-        let pool = workers::warm(Context::Spawn, 2)?;
-        let pair = plan.repetitions().compare(|| sleeper.round_trips(count), || ours(&pool))?;
-        workers::shut_down(pool)?;
-        sleeper.stop()?;
-        let what = "round trip, one in flight (limit: two eventfds, asleep)";
-        table.pair(what, &pair, Target::Ratio(1.5));
-    }
-    if plan.wants("feeding/round-trip-awake") {
-        let pool = workers::warm(Context::Spawn, 1)?;
-        let pair = plan
-            .repetitions()
-            .compare(|| bell::watchful_round_trips(count), || typical(|| ours(&pool)))?;
-        workers::shut_down(pool)?;
-        let what = "round trip, one worker, processors free (limit: both watch a word)";
-        table.pair(what, &pair, Target::Time(2e-6));
-    }
-    if plan.wants("feeding/round-trip-one-processor") {
-        let Some(kept) = processor::keep_one()? else {
-            printer.note("feeding/round-trip-one-processor: skipped, this system has no such call");
-            return Ok(());
-        };
-        // Started while this process is kept there, so they are kept there too. Whoever watched would keep the other
-        // one from its work.
-        let sleeper = Sleeper::start()?;
-        let pool = workers::warm(Context::Spawn, 1)?;
-        let pair = plan.repetitions().compare(|| sleeper.round_trips(count), || ours(&pool))?;
-        workers::shut_down(pool)?;
-        sleeper.stop()?;
-        kept.release()?;
-        let what = "round trip, one worker, one processor for all (limit: two eventfds, likewise)";
-        table.pair(what, &pair, Target::Ratio(1.5));
-    }
-    Ok(())
-}
-
 /// The same tasks with and without a timeline.
 fn insight(plan: &Plan, printer: &Printer) -> Outcome<()> {
     if !plan.wants("feeding/timeline") {
@@ -288,57 +237,5 @@ fn insight(plan: &Plan, printer: &Printer) -> Outcome<()> {
     workers::shut_down(with)?;
     table.pair("number to number, in order", &pair, Target::Words("–"));
     printer.print(&table);
-    Ok(())
-}
-
-/// Large arguments.
-fn bytes(plan: &Plan, table: &mut Table) -> Outcome<()> {
-    let content = |length: usize| -> Vec<u8> {
-        (0..length as u64 / 8).flat_map(|word| work(word).to_ne_bytes()).collect()
-    };
-    if plan.wants("feeding/64mib-vec") {
-        let bytes = content(64 * MIB);
-        let copier = Copier::start(bytes.len())?;
-        let pool = workers::warm(Context::Spawn, 2)?;
-        let ours = || {
-            // The argument is the pool's to keep, so each repetition has one of its own, made before.
-            let argument = bytes.clone();
-            let begin = Instant::now();
-            let answer = pool.map([argument], |(), bytes: Vec<u8>| sum(&bytes)).next();
-            let took = begin.elapsed().as_secs_f64();
-            assert_eq!(answer.ok_or("one task has one outcome")??, sum(&bytes));
-            Ok(took)
-        };
-        let pair = plan.repetitions().compare(|| copier.send(&bytes), ours)?;
-        workers::shut_down(pool)?;
-        copier.stop()?;
-        let what = "64 MiB Vec<u8>, until summed (limit: copy to shared memory)";
-        table.pair(what, &pair, Target::Ratio(1.3));
-    }
-    for (name, what, length) in [
-        ("64kib-shared", "64 KiB SharedSlice, until looked at (limit: descriptor, mmap)", MIB / 16),
-        ("64mib-shared", "64 MiB SharedSlice, until looked at (limit: descriptor, mmap)", 64 * MIB),
-    ] {
-        if !plan.wants(&format!("feeding/{name}")) {
-            continue;
-        }
-        let bytes = content(length);
-        let slice = SharedSlice::from_slice(&bytes)?;
-        let mapper = Mapper::start(&bytes)?;
-        let pool = workers::warm(Context::Spawn, 2)?;
-        let ours = || {
-            let begin = Instant::now();
-            for _ in 0..MAPPINGS {
-                let task = |(): &mut (), slice: SharedSlice<u8>| ends(&slice);
-                let answer = pool.map([slice.clone()], task).next();
-                assert_eq!(answer.ok_or("one task has one outcome")??, ends(&bytes));
-            }
-            Ok(begin.elapsed().as_secs_f64() / f64::from(MAPPINGS))
-        };
-        let pair = plan.repetitions().compare(|| mapper.send(MAPPINGS), ours)?;
-        workers::shut_down(pool)?;
-        mapper.stop()?;
-        table.pair(what, &pair, Target::Words("the same at any size"));
-    }
     Ok(())
 }

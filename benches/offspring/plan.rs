@@ -12,7 +12,7 @@ cargo bench --bench offspring -- [--quick] [--only <substring>] [--markdown]
   --only <substring>   only measurements with this in their name, such as `feeding/` or `starts/fork`;
                        the names appear while they run
   --markdown           print tables for a document
-  --only syscalls      count system calls with strace, which is never done otherwise";
+  --only syscalls      count system calls with perf and strace, which is never done otherwise";
 
 /// The wishes of the caller.
 #[derive(Debug)]
@@ -110,23 +110,47 @@ impl Budget {
         mut bare: impl FnMut() -> Outcome<f64>,
         mut ours: impl FnMut() -> Outcome<f64>,
     ) -> Outcome<Pair> {
+        let [pair] = self.compare_each(|| Ok([bare()?]), || Ok([ours()?]))?;
+        Ok(pair)
+    }
+
+    /// The same for those who measure several things in one repetition.
+    pub(crate) fn compare_each<const N: usize>(
+        self,
+        bare: impl FnMut() -> Outcome<[f64; N]>,
+        ours: impl FnMut() -> Outcome<[f64; N]>,
+    ) -> Outcome<[Pair; N]> {
+        let rounds = self.rounds(bare, ours)?;
+        Ok(std::array::from_fn(|which| {
+            let pairs: Vec<_> =
+                rounds.iter().map(|(bare, ours)| (bare[which], ours[which])).collect();
+            Pair::new(&pairs)
+        }))
+    }
+
+    /// What both have said, in turns.
+    pub(crate) fn rounds<T>(
+        self,
+        mut bare: impl FnMut() -> Outcome<T>,
+        mut ours: impl FnMut() -> Outcome<T>,
+    ) -> Outcome<Vec<(T, T)>> {
         bare()?;
         ours()?;
         let begin = Instant::now();
-        let mut pairs = Vec::new();
-        while pairs.len() < self.most
-            && (pairs.len() < self.least || begin.elapsed().as_secs_f64() < self.seconds)
+        let mut rounds = Vec::new();
+        while rounds.len() < self.most
+            && (rounds.len() < self.least || begin.elapsed().as_secs_f64() < self.seconds)
         {
             // Whoever comes second may find caches warmer, so they change places.
-            if pairs.len() % 2 == 0 {
+            if rounds.len() % 2 == 0 {
                 let first = bare()?;
-                pairs.push((first, ours()?));
+                rounds.push((first, ours()?));
             } else {
                 let first = ours()?;
-                pairs.push((bare()?, first));
+                rounds.push((bare()?, first));
             }
         }
-        Ok(Pair::new(&pairs))
+        Ok(rounds)
     }
 }
 

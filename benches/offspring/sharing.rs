@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use offspring::{Context, SharedSlice};
 
-use crate::bare::{server::Server, sharing::BareTable};
+use crate::bare::server::Server;
+use crate::bare::sharing::{BareTable, Way};
 use crate::plan::{Budget, Plan};
-use crate::table::{Pair, Printer, Table, Target, mebibytes, time, unknown};
+use crate::table::{Printer, Table, Target, mebibytes, time, unknown};
 use crate::{CONTEXTS, Outcome, system, workers};
 
 const MIB: u64 = 1 << 20;
@@ -33,7 +34,8 @@ pub(crate) fn read_twice(words: &[u64], expected: u64) -> [f64; 2] {
 pub(crate) fn measure(plan: &Plan, printer: &Printer) -> Outcome<()> {
     let mut server = Server::start()?;
     for (id, words, mebi) in [("512mib", "512 MiB", 512), ("4gib", "4 GiB", 4096)] {
-        let names = ["first", "memory", "reading"].map(|what| format!("table/{what}/{id}"));
+        let names =
+            ["first", "memory", "reading", "options"].map(|what| format!("table/{what}/{id}"));
         if plan.is_quick() && mebi > 512 || !names.iter().any(|name| plan.includes(name)) {
             continue;
         }
@@ -49,16 +51,18 @@ pub(crate) fn measure(plan: &Plan, printer: &Printer) -> Outcome<()> {
         if plan.wants(&names[1]) {
             memory(printer, words, &table, before, made)?;
         }
-        if !plan.includes(&names[0]) && !plan.includes(&names[2]) {
-            continue;
+        if plan.includes(&names[0]) || plan.includes(&names[2]) {
+            let bare = BareTable::copy_of(&table)?;
+            assert_eq!(bare.sum(), sum(&table), "both tables are the same");
+            if plan.wants(&names[0]) {
+                first(plan, printer, words, &table, &bare, &mut server)?;
+            }
+            if plan.wants(&names[2]) {
+                reading(plan, printer, words, &table, &bare, &mut server)?;
+            }
         }
-        let bare = BareTable::copy_of(&table)?;
-        assert_eq!(bare.sum(), sum(&table), "both tables are the same");
-        if plan.wants(&names[0]) {
-            first(plan, printer, words, &table, &bare, &mut server)?;
-        }
-        if plan.wants(&names[2]) {
-            reading(plan, printer, words, table, &bare)?;
+        if plan.wants(&names[3]) {
+            options(plan, printer, words, &table)?;
         }
     }
     server.stop()
@@ -77,10 +81,10 @@ fn first(
     let expected = table[table.len() - 1];
     let last = |table: &SharedSlice<u64>| table[table.len() - 1];
     for context in CONTEXTS {
-        let mut limit = || match context {
-            Context::Fork => bare.first_by_fork(expected),
-            Context::Spawn => bare.first_by_exec(expected),
-            _ => bare.first_by_server(server, expected),
+        let (way, limit) = match context {
+            Context::Fork => (Way::Fork, "fork"),
+            Context::Spawn => (Way::Exec, "exec, descriptor, mmap"),
+            _ => (Way::Server, "bare fork server, descriptor, mmap"),
         };
         let child = || {
             let begin = Instant::now();
@@ -88,20 +92,9 @@ fn first(
             assert_eq!(child.join()?, expected);
             Ok(begin.elapsed().as_secs_f64())
         };
-        let pair = plan.starts().compare(&mut limit, child)?;
-        let words = match context {
-            Context::Fork => "fork",
-            Context::Spawn => "exec, descriptor, mmap",
-            _ => "bare fork server, descriptor, mmap",
-        };
-        let what = format!("{context}, a process (limit: {words})");
-        // 1.5 × the limits with which this aim was set; those of this run are tighter.
-        let aim = match context {
-            Context::Fork => 0.46e-3,
-            Context::Spawn => 1.7e-3,
-            _ => 0.58e-3,
-        };
-        ratios.pair(&what, &pair, Target::Time(1.5 * aim));
+        let pair = plan.starts().compare(|| bare.first_of_one(way, server, expected), child)?;
+        let what = format!("{context}, a process, collected (limit: {limit})");
+        ratios.pair(&what, &pair, Target::Ratio(1.5));
         let pool = || {
             let begin = Instant::now();
             let pool = context.pool().workers(2).init(table.clone(), |table| table).build()?;
@@ -111,9 +104,9 @@ fn first(
             workers::shut_down(pool)?;
             Ok(took)
         };
-        let pair = plan.starts().compare(&mut limit, pool)?;
-        let what = format!("{context}, a pool of 2 (limit: {words})");
-        ratios.pair(&what, &pair, Target::Time(1.5 * aim));
+        let pair = plan.starts().compare(|| bare.first_of_two(way, server, expected), pool)?;
+        let what = format!("{context}, a pool of 2 (limit: two children by {limit})");
+        ratios.pair(&what, &pair, Target::Ratio(1.5));
     }
     printer.print(&ratios);
     Ok(())
@@ -161,56 +154,70 @@ fn memory(
     Ok(())
 }
 
-/// The first pass and a later one, in a fresh process.
+/// In a fresh child of the fork server: the seconds of the first pass, of a later one, and of all from `start` until
+/// it is collected.
+fn passes(table: &SharedSlice<u64>, expected: u64) -> Outcome<[f64; 3]> {
+    let begin = Instant::now();
+    let arguments = (table.clone(), expected);
+    let read = |(table, expected): (SharedSlice<u64>, u64)| read_twice(&table, expected);
+    let [first, later] = Context::ForkServer.process().start(arguments, read)?.join()?;
+    Ok([first, later, begin.elapsed().as_secs_f64()])
+}
+
+/// What [`passes`] measures.
+const PASSES: [&str; 3] = ["first pass", "second pass", "start, map, both passes, end"];
+
+fn rounds(plan: &Plan) -> Budget {
+    Budget { least: 3, most: plan.pick(4, 10), seconds: 20.0 }
+}
+
+/// Beside a child of the bare fork server that does the same.
 fn reading(
     plan: &Plan,
     printer: &Printer,
     words: &str,
-    plain: SharedSlice<u64>,
+    table: &SharedSlice<u64>,
     bare: &BareTable,
+    server: &mut Server,
 ) -> Outcome<()> {
-    let expected = sum(&plain);
     let mut ratios = Table::of_ratios(&format!(
-        "Reading all of a table of {words} (limit: a plain mapping in a forked child)"
+        "Reading all of a table of {words} (limit: a child of the bare fork server, descriptor, mmap)"
     ));
-    let mut tables = vec![("plain", plain)];
+    let expected = sum(table);
+    let pairs =
+        rounds(plan).compare_each(|| bare.passes(server, expected), || passes(table, expected))?;
+    for (what, pair) in PASSES.iter().zip(&pairs) {
+        ratios.pair(what, pair, Target::Ratio(1.25));
+    }
+    printer.print(&ratios);
+    Ok(())
+}
+
+/// A table that was made with the options of its builder, beside the plain one.
+fn options(plan: &Plan, printer: &Printer, words: &str, plain: &SharedSlice<u64>) -> Outcome<()> {
+    let title = format!("What the options change in reading a table of {words} (both offspring)");
+    let mut ratios = Table::new(&title, &["what", "plain", "with it", "ratio", "target"]);
+    let expected = sum(plain);
     for (name, huge, populate) in [
         ("populate", false, true),
         ("huge pages", true, false),
         ("huge pages, populate", true, true),
     ] {
+        // One more table, and more left.
+        let bytes = size_of_val(&**plain) as u64;
+        if system::available_memory().is_some_and(|free| free / 2 < bytes) {
+            printer.note(&format!("{words} with {name}: skipped, too little memory is free"));
+            continue;
+        }
         let begin = Instant::now();
         let builder = SharedSlice::builder().huge_pages(huge).populate(populate);
-        let elements = (0..tables[0].1.len() as u64).map(element);
-        let table = builder.from_iter(elements)?;
+        let table = builder.from_iter((0..plain.len() as u64).map(element))?;
         eprintln!("  made with {name} in {}", time(begin.elapsed().as_secs_f64()));
-        if plan.is_quick() || system::available_memory().is_some_and(|free| free > (8 << 30)) {
-            tables.push((name, table));
+        let pairs =
+            rounds(plan).compare_each(|| passes(plain, expected), || passes(&table, expected))?;
+        for (what, pair) in PASSES.iter().zip(&pairs) {
+            ratios.pair(&format!("{name}, {what}"), pair, Target::Words("an option"));
         }
-    }
-    let budget = Budget { least: 3, most: plan.pick(3, 9), seconds: 20.0 };
-    for (name, table) in tables {
-        let mut pairs = [Vec::new(), Vec::new(), Vec::new()];
-        for _ in 0..budget.most.max(budget.least) {
-            let limit = bare.passes(expected)?;
-            let begin = Instant::now();
-            let arguments = (table.clone(), expected);
-            let child = Context::ForkServer
-                .process()
-                .start(arguments, |(table, expected): (SharedSlice<u64>, u64)| {
-                    read_twice(&table, expected)
-                })?;
-            let ours = child.join()?;
-            let whole = begin.elapsed().as_secs_f64();
-            pairs[0].push((limit[0], ours[0]));
-            pairs[1].push((limit[1], ours[1]));
-            pairs[2].push((limit[0] + limit[1], whole));
-        }
-        let [first, later, whole] = pairs.map(|pairs| Pair::new(&pairs));
-        let aim = if name == "plain" { Target::Ratio(1.25) } else { Target::Words("an option") };
-        ratios.pair(&format!("{name}, first pass"), &first, aim);
-        ratios.pair(&format!("{name}, second pass"), &later, aim);
-        ratios.pair(&format!("{name}, process, map, both passes"), &whole, Target::Words(""));
     }
     printer.print(&ratios);
     Ok(())

@@ -34,6 +34,22 @@ pub(crate) fn tree_memory() -> Option<u64> {
     (sum > 0).then_some(sum)
 }
 
+/// Whether a process sleeps, and how often it has gone to sleep by itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sleep {
+    pub(crate) now: bool,
+    pub(crate) times: u64,
+}
+
+/// Both from one reading, of the process's first thread (proc(5), `State` and `voluntary_ctxt_switches`).
+pub(crate) fn sleep(process: u32) -> Option<Sleep> {
+    let text = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let word =
+        |name| text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next();
+    let times = word("voluntary_ctxt_switches:")?.parse().ok()?;
+    Some(Sleep { now: word("State:")? == "S", times })
+}
+
 /// How many bytes can be had without swapping.
 pub(crate) fn available_memory() -> Option<u64> {
     field(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")

@@ -84,8 +84,18 @@ impl Sleeper {
         Ok(Self { there, back, child })
     }
 
-    pub(super) fn ask(&self, number: u64) -> io::Result<u64> {
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn ask(&self, number: u64) -> io::Result<u64> {
+        self.ask_and(number, || ())
+    }
+
+    /// Does something else until it listens for the answer.
+    pub(super) fn ask_and(&self, number: u64, meanwhile: impl FnOnce()) -> io::Result<u64> {
         self.there.say(number)?;
+        meanwhile();
         self.back.listen()
     }
 

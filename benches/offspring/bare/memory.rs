@@ -43,6 +43,12 @@ impl Region {
         Self::map(length, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd())
     }
 
+    /// The same, to write.
+    pub(super) fn of_file_to_fill(file: BorrowedFd<'_>, length: usize) -> Outcome<Self> {
+        let both = libc::PROT_READ | libc::PROT_WRITE;
+        Self::map(length, both, libc::MAP_SHARED, file.as_raw_fd())
+    }
+
     fn anonymous(length: usize, sharing: i32) -> Outcome<Self> {
         Self::map(length, libc::PROT_READ | libc::PROT_WRITE, sharing | libc::MAP_ANON, -1)
     }

@@ -41,6 +41,10 @@ impl Child {
         Self(pid)
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.0.unsigned_abs()
+    }
+
     /// Waits for the end of the child, which has to be a good one.
     pub(crate) fn wait(self) -> Outcome<()> {
         let mut status = 0;

@@ -15,6 +15,8 @@ use crate::feeding::work;
 const QUIT: u64 = u64::MAX;
 /// Neither: the child shall look at a table.
 const LAST_OF_TABLE: u64 = u64::MAX - 1;
+/// Nor this: it shall read all of one, twice.
+const READ_TABLE: u64 = u64::MAX - 2;
 /// What the server says when a child has ended well.
 const COLLECTED: u8 = 1;
 
@@ -47,8 +49,18 @@ impl Server {
 
     /// Asks for a child that maps a table and tells its last element; the answer comes from the socket.
     pub(super) fn ask_for_last(&self, file: BorrowedFd<'_>, length: u64) -> Outcome<UnixStream> {
+        self.ask_about(LAST_OF_TABLE, file, length)
+    }
+
+    /// Asks for a child that maps a table, hears the sum from the socket, reads all of the table twice and says how
+    /// long each pass took.
+    pub(super) fn ask_to_read(&self, file: BorrowedFd<'_>, length: u64) -> Outcome<UnixStream> {
+        self.ask_about(READ_TABLE, file, length)
+    }
+
+    fn ask_about(&self, what: u64, file: BorrowedFd<'_>, length: u64) -> Outcome<UnixStream> {
         let (ours, theirs) = UnixStream::pair()?;
-        passing::send(&self.socket, LAST_OF_TABLE, theirs.as_fd())?;
+        passing::send(&self.socket, what, theirs.as_fd())?;
         passing::send(&ours, length, file)?;
         Ok(ours)
     }
@@ -76,16 +88,32 @@ fn serve(mut socket: &UnixStream) -> Outcome<()> {
         }
         let mut answers = UnixStream::from(file);
         let child = Child::fork(|| {
-            let answer = match number {
-                LAST_OF_TABLE => {
-                    let (length, file) = passing::receive(&answers).expect("the table comes");
-                    sharing::last_of(file.as_fd(), length).expect("it can be mapped")
-                }
-                number => work(number),
+            let done = match number {
+                LAST_OF_TABLE => tell_last(&mut answers),
+                READ_TABLE => tell_passes(&mut answers),
+                number => tell(&mut answers, work(number).to_ne_bytes()),
             };
-            answers.write_all(&answer.to_ne_bytes()).expect("somebody listens");
+            done.expect("somebody listens, and a table comes that can be mapped");
         })?;
         child.wait()?;
         socket.write_all(&[COLLECTED])?;
     }
+}
+
+fn tell(answers: &mut UnixStream, bytes: [u8; 8]) -> Outcome<()> {
+    Ok(answers.write_all(&bytes)?)
+}
+
+fn tell_last(answers: &mut UnixStream) -> Outcome<()> {
+    let (length, file) = passing::receive(answers)?;
+    let last = sharing::last_of(file.as_fd(), length)?;
+    tell(answers, last.to_ne_bytes())
+}
+
+fn tell_passes(answers: &mut UnixStream) -> Outcome<()> {
+    let (length, file) = passing::receive(answers)?;
+    let mut expected = [0; 8];
+    answers.read_exact(&mut expected)?;
+    let times = sharing::passes_of(file.as_fd(), length, u64::from_ne_bytes(expected))?;
+    times.iter().try_for_each(|time| tell(answers, time.to_ne_bytes()))
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -40,74 +40,128 @@ pub(super) fn last_of(file: BorrowedFd<'_>, length: u64) -> Outcome<u64> {
     last(&map(file, length)?)
 }
 
+/// And reads all of it twice; the seconds of each pass.
+pub(super) fn passes_of(file: BorrowedFd<'_>, length: u64, expected: u64) -> Outcome<[f64; 2]> {
+    let region = map(file, length)?;
+    // SAFETY: nobody writes to a table that was made.
+    let bytes = unsafe { region.bytes() };
+    Ok(crate::sharing::read_twice(bytemuck::cast_slice(bytes), expected))
+}
+
+/// How a bare child comes to be, and to the table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way {
+    /// Forked, with the mapping inherited.
+    Fork,
+    /// This program run again, with the file as its standard input, which it maps.
+    Exec,
+    /// A child of the bare fork server, which receives the file and maps it.
+    Server,
+}
+
+/// A child that tells what it saw.
+struct Reader {
+    answer: File,
+    end: End,
+}
+
+/// Who collects it.
+enum End {
+    Forked(Child),
+    Executed(std::process::Child),
+    OfServer,
+}
+
 impl BareTable {
+    /// Reserved at once and filled in place, as a [`SharedSlice`](offspring::SharedSlice) is: what a file is made of
+    /// can matter to those who read it.
     pub(crate) fn copy_of(words: &[u64]) -> Outcome<Self> {
         let bytes = bytemuck::cast_slice::<u64, u8>(words);
-        let mut file = nameless_file()?;
-        file.write_all(bytes)?;
+        let file = nameless_file()?;
+        file.set_len(bytes.len() as u64)?;
+        reserve(&file, bytes.len())?;
+        let writable = Region::of_file_to_fill(file.as_fd(), bytes.len())?;
+        // SAFETY: nobody else has this file.
+        unsafe { writable.copy_in(bytes) };
         let region = Region::of_file(file.as_fd(), bytes.len())?;
         Ok(Self { file, region, length: bytes.len() })
     }
 
-    /// Until a forked child has looked at the mapping that it inherited, and is collected. In seconds, as all
-    /// of these.
-    pub(crate) fn first_by_fork(&self, expected: u64) -> Outcome<f64> {
-        let begin = Instant::now();
-        let (mut ours, mut theirs) = UnixStream::pair()?;
-        let child = Child::fork(|| {
-            let answer = last(&self.region).expect("it is not empty");
-            theirs.write_all(&answer.to_ne_bytes()).expect("somebody listens");
-        })?;
-        answered(&mut ours, expected)?;
-        child.wait()?;
-        Ok(begin.elapsed().as_secs_f64())
-    }
-
-    /// Until this program, run again with the file as its standard input, has mapped it and looked.
-    pub(crate) fn first_by_exec(&self, expected: u64) -> Outcome<f64> {
-        let begin = Instant::now();
-        let mut child = Command::new("/proc/self/exe");
-        if !cfg!(target_os = "linux") {
-            child = Command::new(std::env::current_exe()?);
-        }
-        let mut child =
-            child.arg(BARE_READER).stdin(self.file.try_clone()?).stdout(Stdio::piped()).spawn()?;
-        let mut answers = child.stdout.take().ok_or("the output is a pipe")?;
-        answered(&mut answers, expected)?;
-        if !child.wait()?.success() {
-            return Err("a bare reader failed".into());
-        }
-        Ok(begin.elapsed().as_secs_f64())
-    }
-
-    /// Until a child of the bare fork server has received the file, mapped it and looked.
-    pub(crate) fn first_by_server(&self, server: &mut Server, expected: u64) -> Outcome<f64> {
-        let begin = Instant::now();
-        let mut ours = server.ask_for_last(self.file.as_fd(), self.length as u64)?;
-        answered(&mut ours, expected)?;
-        server.collected()?;
-        Ok(begin.elapsed().as_secs_f64())
-    }
-
-    /// A forked child maps the file anew and reads all of it twice: the time of each pass.
-    pub(crate) fn passes(&self, expected: u64) -> Outcome<[f64; 2]> {
-        let (mut ours, mut theirs) = UnixStream::pair()?;
-        let child = Child::fork(|| {
-            let region = map(self.file.as_fd(), self.length as u64).expect("it can be mapped");
-            // SAFETY: nobody writes to a table that was made.
-            let words = bytemuck::cast_slice(unsafe { region.bytes() });
-            for time in crate::sharing::read_twice(words, expected) {
-                theirs.write_all(&time.to_ne_bytes()).expect("somebody listens");
+    /// A child that looks at the last element and tells it; without waiting for anything.
+    fn start(&self, way: Way, server: &Server) -> Outcome<Reader> {
+        Ok(match way {
+            Way::Fork => {
+                let (ours, mut theirs) = UnixStream::pair()?;
+                let child = Child::fork(|| {
+                    let answer = last(&self.region).expect("it is not empty");
+                    theirs.write_all(&answer.to_ne_bytes()).expect("somebody listens");
+                })?;
+                Reader { answer: OwnedFd::from(ours).into(), end: End::Forked(child) }
             }
-        })?;
+            Way::Exec => {
+                let mut program = Command::new("/proc/self/exe");
+                if !cfg!(target_os = "linux") {
+                    program = Command::new(std::env::current_exe()?);
+                }
+                program.arg(BARE_READER).stdin(self.file.try_clone()?).stdout(Stdio::piped());
+                let mut child = program.spawn()?;
+                let answer = child.stdout.take().ok_or("the output is a pipe")?;
+                Reader { answer: OwnedFd::from(answer).into(), end: End::Executed(child) }
+            }
+            Way::Server => {
+                let answer = server.ask_for_last(self.file.as_fd(), self.length as u64)?;
+                Reader { answer: OwnedFd::from(answer).into(), end: End::OfServer }
+            }
+        })
+    }
+
+    /// Until a child has looked at the table, told what it saw, and is collected. In seconds.
+    pub(crate) fn first_of_one(
+        &self,
+        way: Way,
+        server: &mut Server,
+        expected: u64,
+    ) -> Outcome<f64> {
+        let begin = Instant::now();
+        let mut reader = self.start(way, server)?;
+        reader.answers(expected)?;
+        reader.collect(server)?;
+        Ok(begin.elapsed().as_secs_f64())
+    }
+
+    /// Until the first of two children has told what it saw; the other's answer and the end of both are not in it.
+    /// In seconds.
+    pub(crate) fn first_of_two(
+        &self,
+        way: Way,
+        server: &mut Server,
+        expected: u64,
+    ) -> Outcome<f64> {
+        let begin = Instant::now();
+        let mut first = self.start(way, server)?;
+        let mut second = self.start(way, server)?;
+        first.answers(expected)?;
+        let took = begin.elapsed().as_secs_f64();
+        second.answers(expected)?;
+        first.collect(server)?;
+        second.collect(server)?;
+        Ok(took)
+    }
+
+    /// A child of the bare fork server receives the file, maps it and reads all of it twice: the seconds of each
+    /// pass, and of everything, from asking until the child is collected.
+    pub(crate) fn passes(&self, server: &mut Server, expected: u64) -> Outcome<[f64; 3]> {
+        let begin = Instant::now();
+        let mut child = server.ask_to_read(self.file.as_fd(), self.length as u64)?;
+        child.write_all(&expected.to_ne_bytes())?;
         let mut times = [0.0; 2];
         for time in &mut times {
             let mut bytes = [0; 8];
-            ours.read_exact(&mut bytes)?;
+            child.read_exact(&mut bytes)?;
             *time = f64::from_ne_bytes(bytes);
         }
-        child.wait()?;
-        Ok(times)
+        server.collected()?;
+        Ok([times[0], times[1], begin.elapsed().as_secs_f64()])
     }
 
     /// The sum of all, so that both tables are known to be the same.
@@ -117,11 +171,40 @@ impl BareTable {
     }
 }
 
-fn answered(from: &mut impl Read, expected: u64) -> Outcome<()> {
-    let mut bytes = [0; 8];
-    from.read_exact(&mut bytes)?;
-    assert_eq!(u64::from_ne_bytes(bytes), expected, "the right table was mapped");
+/// Room for all of it, where the system has such a call.
+fn reserve(file: &File, length: usize) -> Outcome<()> {
+    #[cfg(target_os = "linux")]
+    {
+        let length = libc::off_t::try_from(length)?;
+        // SAFETY: the call takes integers.
+        let number = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) };
+        if number != 0 {
+            return Err(io::Error::from_raw_os_error(number).into());
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, length);
     Ok(())
+}
+
+impl Reader {
+    fn answers(&mut self, expected: u64) -> Outcome<()> {
+        let mut bytes = [0; 8];
+        self.answer.read_exact(&mut bytes)?;
+        assert_eq!(u64::from_ne_bytes(bytes), expected, "the right table was mapped");
+        Ok(())
+    }
+
+    fn collect(self, server: &mut Server) -> Outcome<()> {
+        match self.end {
+            End::Forked(child) => child.wait(),
+            End::Executed(mut child) => match child.wait()?.success() {
+                true => Ok(()),
+                false => Err("a bare reader failed".into()),
+            },
+            End::OfServer => server.collected(),
+        }
+    }
 }
 
 /// If this process is a bare reader: maps its standard input and writes its last element.
