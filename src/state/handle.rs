@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwn
 
 use super::build::{self, Plan};
 use super::recipe::{Entry, Key};
-use super::registry;
+use super::registry::{self, Taken};
 use crate::codec::mentions;
 use crate::error::{Error, ErrorKind};
 use crate::function::Name;
@@ -144,9 +144,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
     {
         let name = name.into();
         if registry::has_label(&name) {
-            return Err(Error::new(ErrorKind::Invalid, MAKE)
-                .detail(format!("a shared object is called {name:?} already"))
-                .advice("drop it first, or take another name"));
+            return Err(called_already(&name));
         }
         let made = build::plain(&specification, build)?;
         Self::install(name, specification, made)
@@ -161,11 +159,13 @@ impl<T: Send + Sync + 'static> Shared<T> {
         // Half of it: two of a million are the same once in many millions of programs.
         let [id, _] = [nonce as u64, (nonce >> 64) as u64];
         let entry = Entry::first(Key::Shared(id), Plan { builder, label }, specification, value);
-        if !registry::add(&entry) {
-            return Err(Error::new(ErrorKind::System, MAKE)
+        registry::add_new(&entry).map_err(|taken| match taken {
+            // Another thread was faster.
+            Taken::Label => called_already(&entry.recipe.label),
+            Taken::Key => Error::new(ErrorKind::System, MAKE)
                 .detail("the system gave the same random number twice")
-                .advice("try again"));
-        }
+                .advice("try again"),
+        })?;
         Ok(Self { entry, value: PhantomData })
     }
 
@@ -178,6 +178,12 @@ impl<T: Send + Sync + 'static> Shared<T> {
     pub fn get(&self) -> Result<&T, Error> {
         self.entry.value()
     }
+}
+
+fn called_already(name: &str) -> Error {
+    Error::new(ErrorKind::Invalid, MAKE)
+        .detail(format!("a shared object is called {name:?} already"))
+        .advice("drop it first, or take another name")
 }
 
 impl<T> Serialize for Shared<T> {

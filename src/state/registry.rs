@@ -61,15 +61,40 @@ pub(super) fn has_label(label: &str) -> bool {
     found.iter().any(|entry| entry.recipe.label == label)
 }
 
-/// Makes it known, as long as somebody has it. False if one with this key is known already.
-pub(super) fn add(entry: &Arc<Entry>) -> bool {
-    let key = entry.recipe.key;
+/// What another object has already that a new one was to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    Key,
+    Label,
+}
+
+/// Makes one known that this process has made, as long as somebody has it, if no other live one has its label; the empty
+/// one is none.
+pub(super) fn add_new(entry: &Arc<Entry>) -> Result<(), Taken> {
+    let label = &entry.recipe.label;
     let mut registry = lock();
+    let named = if label.is_empty() { None } else { Some(registry.known.values()) };
+    let others: Vec<_> = named.into_iter().flatten().filter_map(Weak::upgrade).collect();
+    let is_taken = others.iter().any(|other| other.recipe.label == *label);
+    let added = if is_taken { Err(Taken::Label) } else { insert(&mut registry, entry) };
+    drop(registry);
+    // Without the lock, since the last handle takes it.
+    drop(others);
+    added
+}
+
+fn insert(registry: &mut Registry, entry: &Arc<Entry>) -> Result<(), Taken> {
+    let key = entry.recipe.key;
     if registry.known.get(&key).is_some_and(|known| known.strong_count() > 0) {
-        return false;
+        return Err(Taken::Key);
     }
     registry.known.insert(key, Arc::downgrade(entry));
-    true
+    Ok(())
+}
+
+/// Makes it known, as long as somebody has it. False if one with this key is known already.
+pub(super) fn add(entry: &Arc<Entry>) -> bool {
+    insert(&mut lock(), entry).is_ok()
 }
 
 /// Makes it known, and keeps it. False if one with this key is known already; then that one is kept.

@@ -1,6 +1,10 @@
 //! Handles to shared objects, and what becomes of the objects.
 
-use offspring::{Context, ErrorKind, Shared, SharedSlice};
+use std::fs::File;
+use std::sync::Barrier;
+
+use offspring::{Context, ErrorKind, Sendable, Shared, SharedSlice};
+use serde::{Deserialize, Serialize};
 
 use crate::harness::{self, Case, Outcome};
 use crate::{Recipe, Table, Told, cases, dropped, encoded, made, made_in_child, told};
@@ -17,10 +21,12 @@ pub(super) const CASES: &[Case] = cases![
     a_handle_is_passed_on,
     outside_of_messages_it_cannot_be_encoded,
     a_failing_builder_makes_nothing,
+    of_two_of_one_name_there_is_one,
 ];
 pub(super) const PROCESSES: &[Case] = cases![on harness::PROCESSES =>
     one_that_was_made_in_a_child_stays_there,
     a_child_that_drops_it_drops_its_own,
+    a_specification_may_hold_an_open_file,
 ];
 
 fn apply(object: &Shared<Table>, n: u64) -> Told<(u64, u32)> {
@@ -128,7 +134,7 @@ fn one_that_was_made_in_a_child_stays_there(context: Context) -> Outcome {
 }
 
 fn a_handle_of_another_type_is_an_error(context: Context) -> Outcome {
-    #[derive(serde::Serialize, serde::Deserialize)]
+    #[derive(Serialize, Deserialize)]
     #[serde(untagged)]
     enum Either {
         Number(Shared<u32>),
@@ -187,7 +193,7 @@ fn outside_of_messages_it_cannot_be_encoded(_: Context) -> Outcome {
     impl std::fmt::Display for Shown {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             // Serde writes numbers into it.
-            serde::Serialize::serialize(&self.0, f)
+            Serialize::serialize(&self.0, f)
         }
     }
     let mut text = String::new();
@@ -218,5 +224,62 @@ fn a_child_that_drops_it_drops_its_own(context: Context) -> Outcome {
     let (first, dropped_there) = child.join()??;
     assert_eq!((first.0, dropped_there), (3, 0), "it would be wanted again");
     assert_eq!((object.get()?.apply(5), dropped()), (15, 0));
+    Ok(())
+}
+
+/// Two threads that have both found the name free.
+fn of_two_of_one_name_there_is_one(_: Context) -> Outcome {
+    static BOTH: Barrier = Barrier::new(2);
+    let make = || {
+        Shared::named("one name", (), |()| {
+            BOTH.wait();
+        })
+    };
+    let (one, other) = std::thread::scope(|scope| {
+        let threads = [scope.spawn(make), scope.spawn(make)];
+        let [one, other] = threads.map(|thread| thread.join().expect("no panic"));
+        (one, other)
+    });
+    let (kept, refused) = match (one, other) {
+        (Ok(kept), Err(refused)) | (Err(refused), Ok(kept)) => (kept, refused),
+        both => return Err(format!("one of both: {both:?}").into()),
+    };
+    assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+    assert!(refused.to_string().contains("one name"), "{refused}");
+    drop(kept);
+    assert_eq!(*Shared::named("one name", 7, |n: u8| n)?.get()?, 7, "it is free again");
+    Ok(())
+}
+
+/// A specification that can be cloned, and has a descriptor.
+#[derive(Serialize, Deserialize)]
+struct Opened(Sendable<File>);
+
+impl Clone for Opened {
+    fn clone(&self) -> Self {
+        Self(Sendable::new(self.0.try_clone().expect("a descriptor")))
+    }
+}
+
+/// It goes on to children of a child, whether that was sent it or has inherited it.
+fn a_specification_may_hold_an_open_file(context: Context) -> Outcome {
+    fn length(object: &Shared<Opened>) -> Told<u64> {
+        let file = &told(object.get())?.0;
+        Ok(file.metadata().map_err(|error| error.to_string())?.len())
+    }
+    let path = std::env::temp_dir().join("opened");
+    std::fs::write(&path, "seven..")?;
+    let object = Shared::new(Opened(Sendable::new(File::open(&path)?)), |opened: Opened| opened)?;
+    std::fs::remove_file(&path)?;
+    // Encoded before a child by fork is there.
+    let first = Context::Spawn.process().start(object.clone(), |object| length(&object))?;
+    assert_eq!(first.join()?, Ok(7));
+    let child = context.process().start(object, |object: Shared<Opened>| -> Told<(u64, u64)> {
+        let here = length(&object)?;
+        let inner = Context::Spawn.process().start(object, |object| length(&object));
+        let inner = inner.and_then(offspring::Process::join).map_err(|error| format!("{error:?}"));
+        Ok((here, inner??))
+    })?;
+    assert_eq!(child.join()?, Ok((7, 7)));
     Ok(())
 }
