@@ -4,14 +4,13 @@ use std::any::type_name;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 
 use offspring_platform::fd::duplicate;
 use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::codec::descriptors::{self, Carried};
+use crate::codec::descriptors;
 
 /// Something that owns a descriptor, and may travel to another process: a file, a socket, a listener, the
 /// end of a pipe, an [`OwnedFd`].
@@ -99,11 +98,11 @@ impl<T: fmt::Debug> fmt::Debug for Sendable<T> {
 impl<T: AsFd + From<OwnedFd>> Serialize for Sendable<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // A duplicate of its own: what is sent later must not be what the program closes meanwhile.
-        let own = duplicate(self.0.as_fd()).map_err(|error| {
+        let own = duplicate(self.0.as_fd()).and_then(descriptors::of_user);
+        let carried = own.map_err(|error| {
             let name = type_name::<T>();
             S::Error::custom(format!("the descriptor of a `{name}` was not duplicated: {error}"))
         })?;
-        let carried: Carried = Arc::new(own);
         let index = descriptors::put(&carried).ok_or_else(|| {
             S::Error::custom("a descriptor travels only in what offspring sends to another process")
         })?;

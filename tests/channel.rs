@@ -8,6 +8,10 @@
 #[path = "channel/descriptors.rs"]
 mod descriptors;
 mod harness;
+/// Only Linux shows where a process has its memory.
+#[cfg(target_os = "linux")]
+#[path = "channel/hostile.rs"]
+mod hostile;
 #[path = "channel/kills.rs"]
 mod kills;
 #[path = "channel/pipe.rs"]
@@ -29,8 +33,12 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     harness::main(&[
         descriptors::CASES,
+        descriptors::ONCE,
+        descriptors::PROCESSES,
         pipe::CASES,
         pipe::PROCESSES,
+        #[cfg(target_os = "linux")]
+        hostile::CASES,
         queue::CASES,
         queue::PROCESSES,
         queue::FORKED,

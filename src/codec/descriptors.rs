@@ -30,6 +30,24 @@ pub(crate) fn travelling(fd: OwnedFd) -> io::Result<Carried> {
     Ok(Arc::new(Travelling(PrivateFd::capturable(fd)?)))
 }
 
+/// A duplicate of something of the user's. It travels, or it stays with what is encoded, which forked children have too.
+pub(crate) fn of_user(fd: OwnedFd) -> io::Result<Carried> {
+    if STAYING.get() { Ok(Arc::new(fd)) } else { travelling(fd) }
+}
+
+/// Runs `encode`, whose message stays in this process and in those that are forked from it: the specification of
+/// shared state.
+pub(crate) fn staying<T>(encode: impl FnOnce() -> T) -> T {
+    struct Back(bool);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            STAYING.set(self.0);
+        }
+    }
+    let _back = Back(STAYING.replace(true));
+    encode()
+}
+
 impl AsFd for Travelling {
     /// # Panics
     ///
@@ -40,6 +58,8 @@ impl AsFd for Travelling {
 }
 
 thread_local! {
+    /// What is encoded is not to be closed by forked children.
+    static STAYING: Cell<bool> = const { Cell::new(false) };
     static ENCODING: Encoding = const { Encoding { values: Cell::new(0), listed: Cell::new(0) } };
     /// Descriptors that leave, each with the number of its value.
     static LEAVING: RefCell<Vec<(u32, Carried)>> = const { RefCell::new(Vec::new()) };

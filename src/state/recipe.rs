@@ -9,7 +9,7 @@ use once_cell::sync::OnceCell;
 use serde::{Deserialize, Serialize};
 
 use super::registry;
-use crate::codec::Encoded;
+use crate::codec::{Encoded, descriptors};
 use crate::error::{Error, ErrorKind};
 use crate::function::Name;
 
@@ -119,7 +119,7 @@ impl Entry {
                 Error::new(ErrorKind::Protocol, "encode the specification of shared state")
                     .detail(format!("{} has none", self.recipe.title()))
             })?;
-            let mut message = encode()?;
+            let mut message = descriptors::staying(encode)?;
             let mut mentioned = std::mem::take(&mut message.mentions);
             let needs = super::entries(&mut mentioned).map(|entry| {
                 entry.told()?;

@@ -5,13 +5,14 @@ use std::io::{Read, Seek, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
-use offspring::channel::{Selector, pipe};
+use offspring::channel::{Selector, pipe, queue};
 use offspring::{Context, ErrorKind, Sendable};
 
-use crate::harness::props::Scratch;
+use crate::harness::props::{Scratch, wait_for};
 use crate::harness::scarcity::limited;
-use crate::harness::{Case, Outcome};
+use crate::harness::{Case, Outcome, sleep_for_ever};
 
 pub(crate) const CASES: &[Case] = crate::cases![
     the_position_of_a_file_is_shared,
@@ -23,6 +24,11 @@ pub(crate) const CASES: &[Case] = crate::cases![
     files_in_the_state_of_workers,
     outside_of_what_is_sent,
     no_descriptor_for_what_arrives,
+];
+
+pub(crate) const PROCESSES: &[Case] = crate::cases![on crate::harness::PROCESSES =>
+    others_do_not_hold_what_waits,
+    others_do_not_hold_what_waits_in_a_pipe,
 ];
 
 fn file(scratch: &Scratch) -> std::io::Result<File> {
@@ -239,5 +245,99 @@ fn no_descriptor_for_what_arrives(_: Context) -> Outcome {
     drop(ours);
     let error = theirs.recv().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed, "nothing came twice");
+    Ok(())
+}
+
+pub(crate) const ONCE: &[Case] =
+    crate::cases![on &[Context::Inline] => the_text_says_what_there_was_no_room_for];
+
+fn the_text_says_what_there_was_no_room_for(_: Context) -> Outcome {
+    let (sender, receiver) = queue::<Sendable<UnixStream>>(1 << 20)?;
+    let (ours, _theirs) = UnixStream::pair()?;
+    let mut refused = None;
+    for _ in 0..1 << 20 {
+        if let Err(error) = sender.try_send(Sendable::new(ours.try_clone()?)) {
+            refused = Some(error);
+            break;
+        }
+    }
+    let refused = refused.ok_or("as many descriptors as that are on their way nowhere")?;
+    assert_eq!(refused.kind(), ErrorKind::Busy, "{refused}");
+    let text = refused.to_string();
+    assert!(text.contains("not for their 1 descriptors"), "{text}");
+    // Of bytes, where there is none for them.
+    let (full, _receiver) = queue::<u8>(1)?;
+    full.send(1)?;
+    let text = full.try_send(2).unwrap_err().to_string();
+    assert!(text.contains("no room for 1 bytes") && !text.contains("descriptors"), "{text}");
+    drop(receiver.recv()?);
+    Ok(())
+}
+
+/// How many tasks: more than a worker is sent ahead.
+const MANY: usize = 100;
+/// Far longer than it takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for the end of a connection of which nobody but a message has the other end, while somebody lives who was
+/// started when the message waited.
+fn see_its_end(mut stream: &UnixStream) -> Outcome {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    assert_eq!(stream.read(&mut [0])?, 0);
+    Ok(())
+}
+
+fn others_do_not_hold_what_waits(context: Context) -> Outcome {
+    let go = Scratch::new("go");
+    // Before there is what its processes would inherit from the program itself.
+    let pool = context.pool().workers(1).build()?;
+    let (ours, theirs) = UnixStream::pair()?;
+    let mut tasks = Vec::new();
+    for _ in 0..MANY {
+        let argument = (go.path(), Sendable::new(theirs.try_clone()?));
+        tasks.push(pool.submit(argument, |(), (go, stream)| {
+            wait_for(&go);
+            drop::<Sendable<UnixStream>>(stream);
+        })?);
+    }
+    drop(theirs);
+    let other = context.process().start((), |()| -> () { sleep_for_ever() })?;
+    go.open();
+    for task in tasks {
+        task.join()?;
+    }
+    see_its_end(&ours)?;
+    drop(other);
+    pool.shutdown()?;
+    Ok(())
+}
+
+/// The end of a pipe that has not received all that arrived, and waits itself in a message.
+fn others_do_not_hold_what_waits_in_a_pipe(context: Context) -> Outcome {
+    let go = Scratch::new("go");
+    // Before there is what its processes would inherit from the program itself.
+    let pool = context.pool().workers(1).build()?;
+    let (ours, theirs) = UnixStream::pair()?;
+    let mut tasks = Vec::new();
+    for _ in 0..MANY {
+        tasks.push(pool.submit(go.path(), |(), go| wait_for(&go))?);
+    }
+    let (sender, receiver) = pipe::<Sendable<UnixStream>, ()>()?;
+    for _ in 0..2 {
+        sender.send(Sendable::new(theirs.try_clone()?))?;
+    }
+    drop(theirs);
+    // With the first comes the second.
+    drop(receiver.recv()?);
+    let last = pool.submit(receiver, |(), receiver| drop(receiver.recv().unwrap()))?;
+    let other = context.process().start((), |()| -> () { sleep_for_ever() })?;
+    go.open();
+    for task in tasks {
+        task.join()?;
+    }
+    last.join()?;
+    see_its_end(&ours)?;
+    drop((other, sender));
+    pool.shutdown()?;
     Ok(())
 }

@@ -3,8 +3,10 @@
 //! It has no name, so nothing is left behind by a SIGKILL. A lack of memory is an error of the write, where
 //! touching a mapping would raise SIGBUS. What was read is given back by punching holes.
 
+use std::fs::Metadata;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
 use crate::unix::checked;
 
@@ -13,6 +15,11 @@ pub(crate) fn create() -> io::Result<OwnedFd> {
     let raw = checked(unsafe { libc::memfd_create(c"offspring".as_ptr(), libc::MFD_CLOEXEC) })?;
     // SAFETY: the kernel just made this number for us.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// How many bytes have memory, of this or of swap: a hole has none.
+pub(crate) fn holds(file: &Metadata) -> u64 {
+    file.blocks().saturating_mul(512)
 }
 
 pub(crate) fn release(fd: BorrowedFd<'_>, from: u64, to: u64) -> io::Result<()> {

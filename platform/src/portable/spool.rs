@@ -4,7 +4,7 @@
 //! The file loses its name at once; nothing is left behind by a SIGKILL, except in the few microseconds
 //! between. What was read is given back by punching holes, where the file system can.
 
-use std::fs::OpenOptions;
+use std::fs::{Metadata, OpenOptions};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -22,6 +22,11 @@ pub(crate) fn create() -> io::Result<OwnedFd> {
     let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path)?;
     std::fs::remove_file(&path)?;
     Ok(file.into())
+}
+
+/// How far bytes reach. Which of them are there is not told: a file system may write late, or compress.
+pub(crate) fn holds(file: &Metadata) -> u64 {
+    file.len()
 }
 
 pub(crate) fn release(fd: BorrowedFd<'_>, from: u64, to: u64) -> io::Result<()> {

@@ -59,6 +59,15 @@ impl Spool {
         self.0.read_exact_at(into, at)
     }
 
+    /// Whether so many bytes can lie in it, as far as the system tells without reading them.
+    ///
+    /// # Errors
+    ///
+    /// What `fstat(2)` reports.
+    pub fn has(&self, bytes: u64) -> io::Result<bool> {
+        Ok(spool::holds(&self.0.metadata()?) >= bytes)
+    }
+
     /// Gives back the room of bytes that nobody will read. They read as zeroes then.
     ///
     /// # Errors

@@ -7,8 +7,8 @@ use std::any::type_name;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use offspring_platform::descriptors;
@@ -23,7 +23,7 @@ use turn::{Patience, Turn, Turns};
 
 use crate::channel::refused::SendError;
 use crate::channel::travel::{put, put_end, take};
-use crate::codec::descriptors::Carried;
+use crate::codec::descriptors::travelling;
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind};
 use crate::link::{Broken, Frame, Kind, Link};
@@ -338,15 +338,6 @@ struct Ticket {
     descriptors: Vec<u32>,
 }
 
-/// A duplicate of a descriptor that arrived and was not received.
-struct Unread(OwnedFd);
-
-impl AsFd for Unread {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
 impl<A, B> Serialize for End<A, B> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let link = self.link();
@@ -356,7 +347,7 @@ impl<A, B> Serialize for End<A, B> {
         let (unread, arrived) = link.unread().map_err(S::Error::custom)?;
         let mut descriptors = Vec::new();
         for one in arrived {
-            let carried: Carried = Arc::new(Unread(duplicate(one).map_err(S::Error::custom)?));
+            let carried = duplicate(one).and_then(travelling).map_err(S::Error::custom)?;
             descriptors.push(put(&carried)?);
         }
         let socket = put_end(&link.socket())?;
@@ -376,7 +367,10 @@ impl<'de, A, B> Deserialize<'de> for End<A, B> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::codec::descriptors::Carried;
 
     #[test]
     fn a_message_that_is_there_in_many_pieces_is_received() -> Result<(), Box<dyn std::error::Error>>

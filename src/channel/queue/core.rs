@@ -56,6 +56,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 const LITTLE_PATIENCE: Duration = Duration::from_millis(1);
 /// No message lies beyond this place; a queue that never was empty on the way there is full until it is.
 const END: u64 = 1 << 40;
+/// No file is so long that the last message, which began before that, ends behind this.
+const FARTHEST: u64 = 1 << 62;
 /// When memory is given back.
 const WORTHWHILE: u64 = 1 << 20;
 
@@ -155,6 +157,19 @@ impl Core {
         }
     }
 
+    /// The state, with the lock. All who have the queue can write to it: what none of ours has written is an error.
+    pub(super) fn checked_state(&self, doing: &'static str) -> Result<State, Error> {
+        let state = self.state();
+        let waiting = state.tail.checked_sub(state.head);
+        let told = state.messages.checked_mul(Head::SIZE as u64);
+        let told = told.and_then(|heads| heads.checked_add(state.bytes));
+        if waiting.is_some() && waiting == told && state.tail <= FARTHEST {
+            Ok(state)
+        } else {
+            Err(overwritten(doing))
+        }
+    }
+
     /// In one step, puts another state in the place of the one that counts. Only with the lock.
     pub(super) fn commit(&self, state: State) {
         let other = u64::from(self.word(WHICH).load(Ordering::Relaxed) == 0);
@@ -220,8 +235,12 @@ impl Core {
     }
 
     /// Whether a message fits, and if so, from which state on. Only with the lock.
-    pub(super) fn room_for(&self, length: u64) -> Option<State> {
-        let mut state = self.state();
+    pub(super) fn room_for(
+        &self,
+        length: u64,
+        doing: &'static str,
+    ) -> Result<Option<State>, Error> {
+        let mut state = self.checked_state(doing)?;
         if state.messages == 0 {
             // Begins anew, so that the same memory is used again. One message is always taken.
             let used = state.tail;
@@ -233,9 +252,9 @@ impl Core {
                     let _ = self.spool.release(0, used);
                 }
             }
-            return Some(state);
+            return Ok(Some(state));
         }
-        self.fits(&state, length).then_some(state)
+        Ok(self.fits(&state, length).then_some(state))
     }
 
     /// Whether so many bytes fit behind what is there.
@@ -250,8 +269,15 @@ impl Core {
     pub(super) fn give_back(&self) {
         let state = self.state();
         let end = if state.messages == 0 { state.tail } else { state.head };
-        if end - state.released > WORTHWHILE && self.spool.release(state.released, end).is_ok() {
+        // Others can write to it.
+        let used = end.saturating_sub(state.released);
+        if used > WORTHWHILE && self.spool.release(state.released, end).is_ok() {
             self.commit(State { released: end, ..state });
         }
     }
+}
+
+/// Somebody has written to the queue what none of ours writes.
+pub(super) fn overwritten(doing: &'static str) -> Error {
+    Error::new(ErrorKind::Protocol, doing).detail("the queue was overwritten")
 }

@@ -34,6 +34,11 @@ impl Lack {
         Self { bytes, head: state.head, tail: state.tail, at: now() }
     }
 
+    /// Whether there was room for its bytes.
+    pub(super) fn is_of_descriptors(self) -> bool {
+        self.head != ANYWHERE
+    }
+
     /// There was room for so many bytes, but not so far behind. There is none until the queue begins anew, when it
     /// was empty.
     pub(super) fn of_place(bytes: u64, state: &State) -> Self {

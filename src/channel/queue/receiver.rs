@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::bell::{self, Watch};
 use super::core::{
-    Core, FINISHED, Head, ITEMS, POLLED_FOR_ITEMS, POLLED_FOR_ROOM, ROOM, SLICE, State,
+    Core, FINISHED, Head, ITEMS, POLLED_FOR_ITEMS, POLLED_FOR_ROOM, ROOM, SLICE, State, overwritten,
 };
 use super::sender::{End, arrived, ticket};
 use crate::codec;
@@ -34,6 +34,9 @@ pub struct Receiver<T> {
 }
 
 const DOING: &str = "receive a message from a queue";
+
+/// Messages up to this length are not asked about: memory for them is taken, and filled or given back.
+const BELIEVED: u64 = 1 << 20;
 
 /// A message as it came.
 struct Arrived {
@@ -171,7 +174,7 @@ impl<T: DeserializeOwned + 'static> Receiver<T> {
         let system = |error| Error::system(DOING, error);
         let socket = self.end.socket().and_then(PrivateFd::borrow).map_err(system)?;
         let Some(held) = self.core.lock(limit, DOING)? else { return Ok(Attempt::HeldUp) };
-        let state = self.core.state();
+        let state = self.core.checked_state(DOING)?;
         if state.messages == 0 {
             if self.core.may_have_stray() {
                 self.core.set_stray(false);
@@ -187,17 +190,15 @@ impl<T: DeserializeOwned + 'static> Receiver<T> {
         self.core.spool.read(state.head, &mut head).map_err(system)?;
         let head = Head::from_bytes(head);
         let body = state.head + Head::SIZE as u64;
-        let broken = || Error::new(ErrorKind::Protocol, DOING).detail("the queue was overwritten");
-        let length = usize::try_from(head.length).map_err(|_| broken())?;
-        if body.checked_add(head.length).is_none_or(|end| end > state.tail) {
-            return Err(broken());
-        }
-        let mut bytes = vec![0; length];
+        let Some(bytes_behind) = state.bytes.checked_sub(head.length) else {
+            return Err(overwritten(DOING));
+        };
+        let mut bytes = self.room(head.length)?;
         self.core.spool.read(body, &mut bytes).map_err(system)?;
         self.core.commit(State {
             head: body + head.length,
             messages: state.messages - 1,
-            bytes: state.bytes - head.length,
+            bytes: bytes_behind,
             ..state
         });
         // From here on the message is taken; its descriptors come next in the socket.
@@ -216,6 +217,22 @@ impl<T: DeserializeOwned + 'static> Receiver<T> {
                 system(error).detail("the descriptors of a message were lost, and it with them")
             })?,
         }))
+    }
+}
+
+impl<T> Receiver<T> {
+    /// Room for a message of this length, which its sender says it has.
+    fn room(&self, length: u64) -> Result<Vec<u8>, Error> {
+        if length > BELIEVED && !self.core.spool.has(length).map_err(|e| Error::system(DOING, e))? {
+            return Err(overwritten(DOING));
+        }
+        let length = usize::try_from(length).map_err(|_| overwritten(DOING))?;
+        Vec::<u8>::new().try_reserve_exact(length).map_err(|error| {
+            let error = Error::system(DOING, io::Error::new(io::ErrorKind::OutOfMemory, error));
+            error.detail(format!("there is no memory for a message of {length} bytes"))
+        })?;
+        // Given back and taken again: so the system supplies the zeroes, and nobody writes them.
+        Ok(vec![0; length])
     }
 }
 

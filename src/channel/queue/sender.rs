@@ -231,6 +231,16 @@ impl<T: Serialize + 'static> Sender<T> {
             Some(Ok(Attempt::HeldUp)) => {
                 Error::new(late, DOING).detail("others had the lock of the queue all the time")
             }
+            None | Some(Ok(Attempt::Full(_))) if lack.is_some_and(Lack::is_of_descriptors) => {
+                Error::new(late, DOING)
+                    .detail(format!(
+                        "there was room for {} bytes, but not for their {} descriptors: as many are on their way in \
+                         this queue, or from all programs of this user, as may be",
+                        encoded.bytes.len(),
+                        encoded.descriptors.len()
+                    ))
+                    .advice("receive messages that wait")
+            }
             None | Some(Ok(Attempt::Full(_))) => {
                 let state = self.core.state();
                 Error::new(late, DOING).detail(format!(
@@ -255,7 +265,7 @@ impl<T: Serialize + 'static> Sender<T> {
         }
         let Some(_held) = self.core.lock(limit, DOING)? else { return Ok(Attempt::HeldUp) };
         let length = encoded.bytes.len() as u64;
-        let Some(state) = self.core.room_for(length) else {
+        let Some(state) = self.core.room_for(length, DOING)? else {
             return Ok(Attempt::Full(Lack::of_bytes(length)));
         };
         let whole = Head::SIZE as u64 + length;
@@ -306,7 +316,7 @@ impl<T: Serialize + 'static> Sender<T> {
             tail: state.tail + whole,
             messages: state.messages + 1,
             bytes: state.bytes + length,
-            unfinished: state.unfinished + 1,
+            unfinished: state.unfinished.saturating_add(1),
             ..state
         });
         drop(_held);
