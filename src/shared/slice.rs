@@ -197,10 +197,14 @@ impl<T: Pod> SharedSlice<T> {
     pub(super) fn reinterpreted<U: Pod>(&self) -> Result<SharedSlice<U>, bytemuck::PodCastError> {
         const { super::creation::check_element::<U>() }
         let bytes = self.as_bytes();
-        if !bytes.is_empty() {
+        let range = if bytes.is_empty() {
+            // No elements are anywhere: at the beginning they are aligned, also for who receives them.
+            0..0
+        } else {
             bytemuck::try_cast_slice::<u8, U>(bytes)?;
-        }
-        let (memory, range) = (self.memory.clone(), self.range.clone());
+            self.range.clone()
+        };
+        let memory = self.memory.clone();
         Ok(SharedSlice { memory, range, elements: PhantomData })
     }
 }

@@ -73,10 +73,11 @@ impl<T: Pod> SharedSliceMut<T> {
     /// # Errors
     ///
     /// [`ErrorKind::Busy`] when somebody else has the memory mapped for writing, which only unsafe code of
-    /// the program can bring about. [`ErrorKind::System`] when there is no descriptor, or no room in the
-    /// address space left.
-    pub fn freeze(mut self) -> Result<SharedSlice<T>, Error> {
-        let sealed = self.draft.freeze().map_err(not_frozen)?;
+    /// the program can bring about. [`ErrorKind::System`] when the limit of the address space was lowered below
+    /// what is in use, so that what was there cannot be there again. The table is lost then. No descriptor is
+    /// needed, and no memory.
+    pub fn freeze(self) -> Result<SharedSlice<T>, Error> {
+        let sealed = self.draft.into_frozen().map_err(not_frozen)?;
         Ok(frozen(sealed, self.wishes))
     }
 

@@ -17,9 +17,12 @@ use crate::sync::{Mutex, MutexGuard};
 ///
 /// # When a process dies
 ///
-/// Nothing happens if it dies between calls. If it dies, or panics, in [`update`](SharedValue::update) or
-/// within the few nanoseconds of writing, the value is poisoned: [`get`](SharedValue::get) and `update` fail
-/// until somebody calls [`set`](SharedValue::set).
+/// Nothing happens if it dies between calls. Each call holds the lock: `get` and `set` for the fraction of a microsecond
+/// that it takes to copy the value, [`update`](SharedValue::update) for as long as its function runs. If a process dies
+/// meanwhile, in whichever of them, or the function panics, the value is poisoned: [`get`](SharedValue::get) and `update`
+/// fail until somebody calls [`set`](SharedValue::set), or [`recover`](Mutex::recover)s the [mutex](SharedValue::mutex).
+/// What is in it then is what was in it before the call that was not finished; only one that died while it wrote may have
+/// written a part.
 ///
 /// # Examples
 ///
@@ -55,8 +58,10 @@ impl<T: Pod> SharedValue<T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned) when a process died or panicked while it changed
-    /// the value, and nobody has set it since.
+    /// [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned) when a process died or panicked while it had the lock, in
+    /// any call, and nobody has [`set`](SharedValue::set) the value since.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when this thread has the lock, where the system can tell: from
+    /// within [`update`](SharedValue::update), or beside a guard.
     pub fn get(&self) -> Result<T, Error> {
         self.0.lock().map(|guard| *guard)
     }
@@ -65,7 +70,7 @@ impl<T: Pod> SharedValue<T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) from within [`update`](SharedValue::update).
+    /// As [`get`](SharedValue::get), but for the poison.
     pub fn set(&self, value: T) -> Result<(), Error> {
         *self.0.recover(Duration::MAX)? = value;
         Ok(())

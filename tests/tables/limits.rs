@@ -160,6 +160,24 @@ fn frozen_when_there_is_a_descriptor_again(_: Context) -> Outcome {
     Ok(())
 }
 
+/// One that nobody was given a part of needs none.
+#[offspring::test(contexts(Inline))]
+fn frozen_without_a_descriptor(_: Context) -> Outcome {
+    for huge in [false, true] {
+        for elements in [0, 1, 100_000] {
+            let mut table = SharedSlice::<u32>::builder().huge_pages(huge).zeroed(elements)?;
+            table.fill(7);
+            let first: i32 = {
+                let free = std::fs::File::open("/dev/null")?;
+                std::os::fd::AsRawFd::as_raw_fd(&free)
+            };
+            let frozen = limited(libc::RLIMIT_NOFILE, u64::try_from(first)?, || table.freeze())?;
+            assert_eq!(*frozen, vec![7; elements]);
+        }
+    }
+    Ok(())
+}
+
 /// What is read-only already is mapped by the next try.
 #[cfg(target_os = "linux")]
 #[offspring::test(contexts(Inline))]

@@ -98,6 +98,21 @@ fn bytes_as_elements(_: Context) -> Outcome {
     Ok(())
 }
 
+/// Nothing is at no place, also where a place would not do for such elements.
+#[offspring::test]
+fn no_elements_of_another_type_travel(context: Context) -> Outcome {
+    let bytes = SharedBytes::from_bytes([1u8; 64])?;
+    for place in [0, 1, 64] {
+        let nothing = bytes.slice(place..place).view::<u64>()?;
+        let child = context.process().start(nothing, |nothing: SharedSlice<u64>| {
+            (nothing.len(), nothing.slice(..), SharedBytes::from(nothing))
+        })?;
+        let (length, back, as_bytes) = child.join()?;
+        assert_eq!((length, back.len(), as_bytes.len()), (0, 0, 0), "{place}");
+    }
+    Ok(())
+}
+
 const TEXT: &str = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich";
 
 #[offspring::test]

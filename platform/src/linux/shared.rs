@@ -111,6 +111,12 @@ impl Blank {
         self.0.borrow()
     }
 
+    /// The same with what there is: no descriptor is needed.
+    pub(crate) fn into_frozen(self, _length: usize) -> io::Result<OwnedFd> {
+        seal(self.writing()?, READ_ONLY)?;
+        self.0.into_owned()
+    }
+
     /// Makes the memory read-only for ever. The kernel refuses while somebody has a writable mapping.
     pub(crate) fn freeze(&self, _length: usize) -> io::Result<OwnedFd> {
         // First what can fail for lack of something: nothing undoes a seal.

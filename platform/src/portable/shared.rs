@@ -116,6 +116,13 @@ impl Blank {
         self.writing.borrow()
     }
 
+    /// The read-only side, when nobody has the other one any more.
+    pub(crate) fn into_frozen(self, length: usize) -> io::Result<OwnedFd> {
+        drop(self.writing);
+        verify(self.reading.as_fd(), length)?;
+        Ok(self.reading)
+    }
+
     /// The read-only side. The caller drops the writing one before it lets anybody have it.
     pub(crate) fn freeze(&self, length: usize) -> io::Result<OwnedFd> {
         verify(self.reading.as_fd(), length)?;

@@ -231,6 +231,19 @@ impl Draft {
         unsafe { Window::map(fd, note) }
     }
 
+    /// Makes the memory read-only, for everybody and for ever, as the last that is done with it. That takes nothing
+    /// that may be lacking: the descriptor is there, and so is the place of the mapping.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceBusy` while somebody else can still write to it, where the system tells. And what the system reports.
+    pub fn into_frozen(mut self) -> io::Result<Sealed> {
+        if let Some(writable) = self.map.take() {
+            writable.check();
+        }
+        sealed(self.blank.into_frozen(self.length)?, self.length, self.wishes)
+    }
+
     /// Makes the memory read-only, for everybody and for ever. The bytes are gone from here then, and are
     /// those of the result.
     ///
@@ -248,12 +261,16 @@ impl Draft {
             let _ = self.map_again();
         })?;
         self.read_only = true;
-        let fd = lift(fd)?;
-        if self.wishes.huge_pages && self.length > 0 {
-            os::huge::gather(fd.as_fd(), self.length);
-        }
-        Sealed::map(fd, self.length, self.wishes)
+        sealed(lift(fd)?, self.length, self.wishes)
     }
+}
+
+/// What was just frozen, mapped.
+fn sealed(fd: OwnedFd, length: usize, wishes: Wishes) -> io::Result<Sealed> {
+    if wishes.huge_pages && length > 0 {
+        os::huge::gather(fd.as_fd(), length);
+    }
+    Sealed::map(fd, length, wishes)
 }
 
 /// The mapping of a part, which nobody else can reach.
