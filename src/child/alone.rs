@@ -47,9 +47,11 @@ impl Bench<'_> {
                 self.who.tasks_done += 1;
                 drop(task);
                 self.span = self.span_since(begin);
+                self.note_time();
                 self.answer_for_copy(start, exit);
                 // If the copy has answered, it said so itself.
                 self.span = None;
+                self.milliseconds = 0;
             }
             Err(failure) => {
                 self.span = self.span_since(begin);

@@ -343,12 +343,17 @@ impl<'a> Bench<'a> {
         if self.role.timeline {
             self.span = Some(Span { begin, end: now() });
         }
+        self.note_time();
+        // Sent at once and not collected: whatever the next task does, this one has its outcome.
+        self.answer(outcome, brought);
+    }
+
+    /// Takes down how long the task took, which goes with its outcome.
+    pub(super) fn note_time(&mut self) {
         let time = coarse();
         let took = (time - self.time) / 1_000_000;
         self.time = time;
         self.milliseconds = u32::try_from(took).unwrap_or(u32::MAX);
-        // Sent at once and not collected: whatever the next task does, this one has its outcome.
-        self.answer(outcome, brought);
     }
 
     /// Whether this process has more memory; asked not more often than it matters.

@@ -241,6 +241,10 @@ impl Core {
             slot.pinned.retain(|waiting| waiting.batch() != batch);
         }
         self.waiting_count = self.waiting.iter().map(Waiting::count).sum();
+        if !self.retried.is_empty() {
+            // Those that waited to be begun again get no outcome, with which that would be forgotten.
+            self.retried.retain(|(of, _), _| *of != batch);
+        }
     }
 
     /// How many more tasks the workers could take now.

@@ -285,6 +285,30 @@ fn per_task_with_deaths(context: Context) -> Outcome {
     Ok(())
 }
 
+/// Also what the copy did that could not tell it itself.
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn per_task_one_that_died_has_its_time(context: Context) -> Outcome {
+    const LONG: Duration = Duration::from_millis(200);
+    if lifeline::IS_A_THREAD {
+        println!("not tested: there are no copies on this system");
+        return Ok(());
+    }
+    let pool = pool(context, 1, Reuse::PerTask)?;
+    let results = pool.map(0..20u64, |_, n| {
+        if n == 7 {
+            std::thread::sleep(LONG);
+            std::process::abort();
+        }
+        n
+    });
+    assert_eq!(results.filter(Result::is_err).count(), 1);
+    let report = pool.shutdown()?;
+    let slow = report.slowest().iter().find(|task| task.index == 7);
+    let slow = slow.unwrap_or_else(|| panic!("not among the slowest: {report:?}"));
+    assert!(slow.took >= LONG / 2, "{slow:?}");
+    Ok(())
+}
+
 #[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn per_task_each_has_its_own_time(context: Context) -> Outcome {
     let begun = Instant::now();
