@@ -16,7 +16,8 @@ use crate::supervisor::protocol::Exited;
 const REPORT: Duration = Duration::from_secs(1);
 
 /// What the fork server says about the end of a child. When the watch shows that it has ended, the
-/// report is on its way, and waited for: whoever was woken by the sentinel finds the child ended.
+/// report is on its way, and waited for: whoever was woken by the sentinel finds the child ended. If it does not come,
+/// then the watch says how the child ended, where the system tells.
 pub(super) fn reported_or_soon(
     report: &mut Link,
     watch: Option<&Watch>,
@@ -44,8 +45,12 @@ pub(super) fn reported_or_soon(
         let left = until.saturating_duration_since(Instant::now());
         poll::wait(&mut [report.interest()?], Some(left))?;
         let exit = reported(report);
-        if exit.is_some() || left.is_zero() {
+        if exit.is_some() {
             return Ok(exit);
+        }
+        if left.is_zero() {
+            // Somebody has stopped the fork server, say. It may know more, but nobody has to wait for it.
+            return Ok(watch.exit_of_other());
         }
     }
 }

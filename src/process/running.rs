@@ -244,7 +244,11 @@ impl Running {
             Ending::Own { watch: None } => {
                 *timeout = Some(timeout.map_or(TICK, |limit| limit.min(TICK)));
             }
-            Ending::Reported { report, .. } => into.push(report.interest()?),
+            Ending::Reported { report, watch, .. } => {
+                into.push(report.interest()?);
+                // The fork server may have been stopped, and report nothing.
+                into.extend(watch.as_ref().map(|watch| Interest::readable(watch.as_fd())));
+            }
         }
         Ok(())
     }

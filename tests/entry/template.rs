@@ -3,11 +3,15 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
+use offspring::Exit;
 use offspring::{Context, ErrorKind, Process};
 
 use crate::cases;
 use crate::harness::leaks::{Snapshot, children_of, descendants_of, is_alive};
 use crate::harness::programs::command;
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
+use crate::harness::props::{Scratch, wait_for};
 use crate::harness::{Case, Outcome, eventually, sleep_for_ever};
 use crate::tools::{run, send_signal};
 
@@ -18,6 +22,9 @@ pub(crate) const CASES: &[Case] = cases![on &[Context::ForkServer] =>
     // Nothing in the kernel continues it elsewhere.
     #[cfg(not(offspring_force_portable))]
     template_left_stopped,
+    // Elsewhere only the template knows when a child has ended.
+    #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
+    children_that_end_while_it_is_stopped,
     a_child_is_ready,
     a_ready_child_is_killed,
     a_ready_child_gets_signals_of_the_group,
@@ -161,6 +168,37 @@ pub(crate) fn left_stopped() -> ExitCode {
 fn template_left_stopped(_: Context) -> Outcome {
     // That nothing survives is checked for every case.
     run(&mut command("template_left_stopped")).expect_success("template_left_stopped");
+    Ok(())
+}
+
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
+fn children_that_end_while_it_is_stopped(context: Context) -> Outcome {
+    let go = Scratch::new("go");
+    let answers = context.process().start(go.path(), |go| {
+        wait_for(&go);
+        7u8
+    })?;
+    #[expect(clippy::exit, reason = "it is about that")]
+    let exits = context.process().start(go.path(), |go| -> () {
+        wait_for(&go);
+        std::process::exit(3)
+    })?;
+    let mut killed = context.process().start((), sleep)?;
+    let mut stopped = context.process().start((), sleep)?;
+    let template = template();
+    stop(template);
+    go.open();
+    assert_eq!(answers.join()?, 7);
+    let error = exits.join().unwrap_err();
+    assert_eq!((error.kind(), error.exit()), (ErrorKind::Died, Some(Exit::Code(3))), "{error}");
+    assert!(killed.is_alive());
+    killed.kill()?;
+    let error = killed.join().unwrap_err();
+    assert_eq!((error.kind(), error.signal()), (ErrorKind::Died, Some(libc::SIGKILL)), "{error}");
+    let exit = stopped.stop(Duration::from_secs(3600))?;
+    assert!(matches!(exit, Exit::Signal { signal: libc::SIGTERM, .. }), "{exit}");
+    send_signal(template, libc::SIGCONT);
+    assert_eq!(add_one()?, 2);
     Ok(())
 }
 

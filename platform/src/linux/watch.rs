@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use crate::unix::fd::lift;
@@ -99,6 +100,23 @@ impl Watch {
         }))
     }
 
+    /// How a process ended that is no child of this one. `None`: it runs, or the system does not say.
+    #[must_use]
+    pub fn exit_of_other(&self) -> Option<Exit> {
+        let Some(number) = self.number() else { return self.kept_exit() };
+        let exit = exit_of(number);
+        // Not collected meanwhile either, so the number was its own.
+        if self.number() == Some(number) { exit } else { self.kept_exit() }
+    }
+
+    /// Its number in `/proc`, until it is collected.
+    fn number(&self) -> Option<Pid> {
+        let path = format!("/proc/self/fdinfo/{}", self.0.as_raw_fd());
+        let text = std::fs::read_to_string(path).ok()?;
+        let number = text.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+        number.trim().parse().ok().filter(|number| *number > 0)
+    }
+
     /// How a process ended that somebody else has collected: the system keeps that for a pidfd since Linux 6.15.
     fn kept_exit(&self) -> Option<Exit> {
         // It is collected before that is written down, some microseconds.
@@ -117,6 +135,22 @@ impl Watch {
         }
         None
     }
+}
+
+/// How a process ended that nobody has collected yet. `None`: it runs, or this process may not know.
+fn exit_of(pid: Pid) -> Option<Exit> {
+    // SAFETY: no memory is involved.
+    let own = unsafe { libc::geteuid() };
+    // Who may not know is told 0.
+    if std::fs::metadata(format!("/proc/{pid}")).ok()?.uid() != own {
+        return None;
+    }
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // proc_pid_stat(5): the name, in parentheses, may hold anything. The status is the last field there is, the 50th behind the name.
+    let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
+    let has_ended = matches!(fields.next(), Some("Z" | "X" | "x"));
+    let status = fields.nth(48)?.parse().ok()?;
+    has_ended.then(|| Exit::from_status(status))
 }
 
 /// How often, and how far apart, to look for the status of a process that was just collected.

@@ -64,6 +64,12 @@ impl Watch {
         }
     }
 
+    /// How a process ended that is no child of this one. The system does not say that here.
+    #[must_use]
+    pub fn exit_of_other(&self) -> Option<Exit> {
+        None
+    }
+
     /// Collects the process if it has ended, by its number: see `signal`.
     pub(crate) fn try_reap(&self, pid: Pid) -> io::Result<Option<Exit>> {
         wait::by_number(pid, libc::WNOHANG)
