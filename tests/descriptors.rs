@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         #[cfg(target_os = "linux")]
         ("noisy owner", noisy::owner),
         ("cold_template", limits::cold_template),
+        ("raised", limits::raised),
         ("unflushed", output::unflushed),
         ("exit_handlers", output::exit_handlers),
         ("guards", output::guards),

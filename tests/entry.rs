@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         ("privileged", forged::privileged),
         ("first_use", threads::first_use),
         ("first_use_by_a_thread_that_ends", threads::first_use_by_a_thread_that_ends),
+        ("slow_template", threads::slow_template),
         ("template_killed", template::killed),
         ("template_stopped", template::stopped),
         ("template_stopped_too_long", template::stopped_too_long),

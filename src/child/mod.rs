@@ -73,7 +73,7 @@ impl Refusal {
             }
             Self::Environment => "its environment could not be changed".to_owned(),
             Self::Directory => launch::no_directory(directory),
-            Self::Limits => "its memory could not be limited".to_owned(),
+            Self::Limits => "its limits could not be set".to_owned(),
             Self::Streams => "its standard streams could not be set up".to_owned(),
             Self::Logging => "it could not take over the way of its records".to_owned(),
             Self::Hook(text) => text,
@@ -216,10 +216,10 @@ pub(crate) fn live(birth: Birth<'_>) -> ! {
     if streams.and_then(|()| transcript::enter(launch.transcript)).is_err() {
         leave(&mut link, Refusal::Streams);
     }
-    drop(descriptors);
-    if let Err(refusal) = set_surroundings(&launch) {
+    if let Err(refusal) = set_surroundings(&launch, &descriptors) {
         leave(&mut link, refusal);
     }
+    drop(descriptors);
     hooks::take_over(std::mem::take(&mut launch.hooks));
     match launch.role {
         Role::Call { function } => {
@@ -272,12 +272,16 @@ fn set_streams(standard: [Standard; 3], sent: &[OwnedFd]) -> io::Result<()> {
     Ok(())
 }
 
-fn set_surroundings(launch: &Launch) -> Result<(), Refusal> {
+fn set_surroundings(launch: &Launch, sent: &[OwnedFd]) -> Result<(), Refusal> {
     if !launch.environment.is_empty() {
         let blocked = signal::Blocked::all().map_err(|_| Refusal::Environment)?;
         let witness = Alone::check(&blocked).map_err(|_| Refusal::Environment)?;
         let changes: Vec<Change> = launch.environment.iter().cloned().map(Into::into).collect();
         environment::apply(&changes, &witness);
+    }
+    if let Some(index) = launch.from {
+        let directory = sent.get(index as usize).ok_or(Refusal::Directory)?;
+        environment::enter_directory(directory.as_fd()).map_err(|_| Refusal::Directory)?;
     }
     if let Some(directory) = &launch.directory {
         let path = directory.clone().into_path();
@@ -285,6 +289,9 @@ fn set_surroundings(launch: &Launch) -> Result<(), Refusal> {
     }
     if let Some(bytes) = launch.memory_limit {
         limits::limit_memory(bytes).map_err(|_| Refusal::Limits)?;
+    }
+    if let Some(wanted) = launch.descriptors {
+        limits::allow_descriptors(wanted).map_err(|_| Refusal::Limits)?;
     }
     Ok(())
 }

@@ -32,7 +32,11 @@ pub(crate) struct Launch {
     pub(crate) transcript: Option<u32>,
     pub(crate) environment: Vec<EnvironmentChange>,
     pub(crate) directory: Option<Bytes>,
+    /// The descriptor, with this index among those sent along, of the directory from where that is to be found.
+    pub(crate) from: Option<u32>,
     pub(crate) memory_limit: Option<u64>,
+    /// How many descriptors its owner may have, if it is not from there that it has its limit.
+    pub(crate) descriptors: Option<u64>,
     /// What runs in what is forked.
     pub(crate) hooks: Vec<Hook>,
     /// Whether the last two descriptors are those by which its records reach its owner.

@@ -214,7 +214,7 @@ impl Link {
 
     /// Reads once; false when nothing is left for now. After an error nothing is read any more, for what was lost with
     /// it would make something else of what follows; except for want of memory, by which nothing is lost.
-    pub(super) fn fill_once(&mut self) -> Result<bool, Broken> {
+    pub(crate) fn fill_once(&mut self) -> Result<bool, Broken> {
         let read = self.read_once();
         self.ended |= read.as_ref().is_err_and(|error| !error.lacks_memory());
         read

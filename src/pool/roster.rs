@@ -63,7 +63,7 @@ impl Core {
             .then_some(Execute { nonce: told.nonce, environment: None });
         let deadlines = settings.deadlines;
         let mut request =
-            codec::encode(&Start { execute, deadlines, captured: transcript.is_some() })
+            codec::encode(&Start { execute, deadlines, captured: transcript.is_some(), room: 0 })
                 .map_err(|error| Error::system(DOING, std::io::Error::other(error)))?;
         for descriptor in [theirs, end] {
             request.descriptors.push(Arc::new(descriptor.into_owned().map_err(fail)?));

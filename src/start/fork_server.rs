@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use offspring_platform::fd;
+use offspring_platform::{environment, fd, limits};
 
 use super::{Ending, Message, Started, Wanted, tell_surroundings};
 use crate::codec::Encoded;
@@ -37,14 +37,25 @@ pub(super) fn start(
     let limit = specification.start_timeout;
     let (home, mut started) = find(specification, &globals)?;
     // The template is older than what changed here since: the child is told.
-    if let Ok(directory) = std::env::current_dir() {
-        told.directory = Some(Bytes::of_path(&directory));
+    let mut sent = Encoded::default();
+    match std::env::current_dir() {
+        Ok(directory) => told.directory = Some(Bytes::of_path(&directory)),
+        // It has been removed, say: the child works where no path leads to, like one by the other contexts.
+        Err(_) => {
+            let directory = environment::own_directory().map_err(|error| {
+                let what =
+                    "the working directory of this process has no path, and cannot be opened";
+                failed(Context::ForkServer, what, error)
+            })?;
+            sent.descriptors.push(Arc::new(directory));
+            told.from = Some(0);
+        }
     }
-    let (environment, moved) = template::changes_since_start(&home, limit)?;
-    told.environment = environment;
+    told.descriptors = limits::descriptors().ok();
+    let (changes, moved) = template::changes_since_start(&home, limit)?;
+    told.environment = changes;
     let specification = &with_streams_of_now(specification, moved);
     let wanted = Wanted { specification, ..wanted };
-    let mut sent = Encoded::default();
     let fail = |error| failed(Context::ForkServer, "the system refused", error);
     tell_surroundings(&mut told, wanted, &mut sent).map_err(fail)?;
     let logs = logging::attach(&mut told, &mut sent).map_err(fail)?;
@@ -84,7 +95,7 @@ fn with_streams_of_now(specification: &Specification, moved: [bool; 3]) -> Cow<'
 fn find(specification: &Specification, globals: &Mentions) -> Result<(Home, Started), Error> {
     let limit = specification.start_timeout;
     for _ in 0..ATTEMPTS {
-        let Some(prepared) = prepared::with_globals(globals, specification) else { break };
+        let Some(prepared) = prepared::with_globals(globals, specification)? else { break };
         let home = Home::Prepared(prepared.clone());
         match child(&home, limit)? {
             Some(started) => {

@@ -2,8 +2,9 @@
 
 use std::io;
 
+use offspring_platform::fd::{self, PrivateFd};
 use offspring_platform::transcript::Transcript;
-use offspring_platform::{signal, watch};
+use offspring_platform::{limits, signal, watch};
 
 use super::watchdog::Watchdog;
 use crate::link::Link;
@@ -35,6 +36,20 @@ impl Child {
             Report::Own(link) => Some(link),
             Report::Control | Report::Lost => None,
         }
+    }
+
+    /// Makes sure that the supervisor can keep a descriptor of this child, and has room for those that come with the next
+    /// one: what has no room is lost when it arrives, and the control socket with it, and with that all children. The
+    /// rest of what came with this one is closed when it was started or refused.
+    pub(super) fn check_room(&self, of_owner: u64, any: &PrivateFd) -> io::Result<()> {
+        if self.own_report().is_none() && self.transcript.is_none() {
+            return Ok(());
+        }
+        if limits::descriptors().is_ok_and(|own| own < of_owner) {
+            // Should it fail, then there is what there is.
+            let _ = limits::allow_descriptors(of_owner);
+        }
+        fd::check_room(any.borrow()?)
     }
 
     /// Sends what waits on its own socket. A failure there, want of memory say, is this child's and nobody

@@ -6,6 +6,7 @@ pub(crate) mod protocol;
 pub(crate) mod serve;
 pub(crate) mod template;
 mod tied;
+mod turn;
 pub(crate) mod watchdog;
 
 use std::time::{Duration, Instant};

@@ -9,8 +9,11 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use super::template::Template;
+use super::template::{DOING, Template};
+use super::turn::Turn;
+use crate::error::Error;
 use crate::launch::Specification;
 use crate::state::notice::Known;
 use crate::state::{Key, Mentions};
@@ -41,6 +44,9 @@ struct Place {
 
 static PLACE: Mutex<Place> = Mutex::new(Place { last: None, refused: BTreeSet::new() });
 
+/// Of starting one.
+static STARTING: Turn = Turn::new();
+
 fn lock() -> MutexGuard<'static, Place> {
     // Nothing under it panics half-way.
     PLACE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -48,36 +54,73 @@ fn lock() -> MutexGuard<'static, Place> {
 
 /// The template that has made these globals, or will have before it forks. `None` if there are none, or this
 /// child has to make its own: what makes them may look at the environment and the directory.
-pub(crate) fn with_globals(globals: &Mentions, specification: &Specification) -> Option<Prepared> {
+///
+/// # Errors
+///
+/// When another thread starts one, and that takes longer than this start may.
+pub(crate) fn with_globals(
+    globals: &Mentions,
+    specification: &Specification,
+) -> Result<Option<Prepared>, Error> {
     let own_surroundings =
         !specification.environment.is_empty() || specification.directory.is_some();
     if globals.is_empty() || own_surroundings {
-        return None;
+        return Ok(None);
     }
+    if let There::Ready(found) = there(globals) {
+        return Ok(found);
+    }
+    let (_turn, left) = STARTING.take(specification.start_timeout, DOING)?;
+    // Another thread may have started it meanwhile.
+    match there(globals) {
+        There::Ready(found) => Ok(found),
+        There::Missing(keys) => Ok(start(globals, keys, left)),
+    }
+}
+
+/// What there is already for some globals.
+enum There {
+    /// A template has made these; or none shall.
+    Ready(Option<Prepared>),
+    /// None has made these.
+    Missing(BTreeSet<Key>),
+}
+
+fn there(globals: &Mentions) -> There {
     let mut place = lock();
-    let wanted: Vec<_> =
-        globals.iter().filter(|recipe| !place.refused.contains(&recipe.key)).collect();
-    let keys: BTreeSet<Key> = wanted.iter().map(|recipe| recipe.key).collect();
+    let all = globals.iter().map(|recipe| recipe.key);
+    let keys: BTreeSet<Key> = all.filter(|key| !place.refused.contains(key)).collect();
     if keys.is_empty() {
-        return None;
+        return There::Ready(None);
     }
-    let usable = place.last.take_if(|last| !last.lock().is_usable());
-    drop(usable);
-    if let Some(last) = &place.last {
-        if last.0.keys.is_superset(&keys) {
-            return Some(last.clone());
-        }
-    }
+    let dead = place.last.take_if(|last| !last.lock().is_usable());
+    let last = place.last.as_ref().filter(|last| last.0.keys.is_superset(&keys));
+    let there = match last {
+        Some(last) => There::Ready(Some(last.clone())),
+        None => There::Missing(keys),
+    };
+    drop(place);
+    // It is waited for, if that was the last of it.
+    drop(dead);
+    there
+}
+
+/// Not under the lock: it may take long.
+fn start(globals: &Mentions, keys: BTreeSet<Key>, limit: Duration) -> Option<Prepared> {
     // Should it not start, then the plain one will not either, and says why.
-    let mut template = Template::start(specification.start_timeout, NAME).ok()?;
+    let mut template = Template::start(limit, NAME).ok()?;
     let link = template.supervisor.link.as_mut()?;
-    Known::default().tell(link, &wanted.into_iter().cloned().collect()).ok()?;
+    let wanted = globals.iter().filter(|recipe| keys.contains(&recipe.key));
+    Known::default().tell(link, &wanted.cloned().collect()).ok()?;
+    let mut place = lock();
     let before = place.last.as_ref().map(|last| last.0.keys.clone()).unwrap_or_default();
     let added = &keys - &before;
     let (template, proven) = (Mutex::new(template), AtomicBool::new(false));
     let prepared = Prepared(Arc::new(Inner { template, keys, added, proven }));
+    let old = place.last.replace(prepared.clone());
+    drop(place);
     // The one before ends, if it has no child.
-    place.last = Some(prepared.clone());
+    drop(old);
     Some(prepared)
 }
 

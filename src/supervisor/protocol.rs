@@ -18,6 +18,8 @@ pub(crate) struct Start {
     pub(crate) deadlines: Deadlines,
     /// What it writes is captured.
     pub(crate) captured: bool,
+    /// How many descriptors the owner may have now: the supervisor should have room for as many children.
+    pub(crate) room: u64,
 }
 
 /// Owner to supervisor, about a child.

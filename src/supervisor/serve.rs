@@ -34,6 +34,9 @@ use crate::link::{Frame, Kind, Link, lane};
 use crate::state::{build, notice};
 use crate::transcript;
 
+/// How many pieces of what the owner says are read before others have their turn.
+const PIECES: usize = 16;
+
 /// How this supervisor makes children.
 #[derive(Debug, Clone, Copy)]
 enum Way {
@@ -160,8 +163,14 @@ impl Supervisor<'_> {
             self.collect()?;
         }
         if control {
-            self.owner.fill()?;
-            self.obey_all()?;
+            // One piece at a time, which brings the descriptors of one child: they have gone to the child, or were
+            // refused, when the next arrive, so that there is room for those.
+            for _ in 0..PIECES {
+                if !self.owner.fill_once()? {
+                    break;
+                }
+                self.obey_all()?;
+            }
         }
         Ok(())
     }
@@ -246,12 +255,13 @@ impl Supervisor<'_> {
         channel: PrivateFd,
         end: PrivateFd,
     ) -> Result<(), Box<dyn std::error::Error>> {
-        let made = match self.way {
-            Way::Fork(_) if self.refusal.is_some() => {
+        let made = match (child.check_room(start.room, &channel), self.way) {
+            (Err(error), _) => Err(error),
+            (Ok(()), Way::Fork(_)) if self.refusal.is_some() => {
                 Err(io::Error::other(self.refusal.clone().unwrap_or_default()))
             }
-            Way::Fork(permission) => self.fork(permission, channel, end),
-            Way::Execute => Self::execute(start, &channel, &end),
+            (Ok(()), Way::Fork(permission)) => self.fork(permission, channel, end),
+            (Ok(()), Way::Execute) => Self::execute(start, &channel, &end),
         };
         let id = child.id;
         match made {

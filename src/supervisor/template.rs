@@ -10,15 +10,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use offspring_platform::descriptors;
 use offspring_platform::environment::Change;
-use offspring_platform::fd::Standards;
+use offspring_platform::fd::{self, Standards};
 use offspring_platform::lifeline::{self, Keeper};
 use offspring_platform::watch::Watch;
+use offspring_platform::{descriptors, limits};
 
 use super::Supervisor;
 use super::prepared::Prepared;
 use super::protocol::{NotStarted, Signal, Start, Started};
+use super::turn::Turn;
 use crate::codec;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind};
@@ -26,7 +27,7 @@ use crate::launch::Specification;
 use crate::launch::message::EnvironmentChange;
 use crate::link::{Frame, Kind, Link};
 
-const DOING: &str = "start a child process";
+pub(super) const DOING: &str = "start a child process";
 
 /// See the head of the file.
 #[derive(Debug)]
@@ -46,6 +47,9 @@ pub(super) struct Template {
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 static TEMPLATE: Mutex<Option<Template>> = Mutex::new(None);
+
+/// Of starting that one.
+static STARTING: Turn = Turn::new();
 
 fn lock() -> MutexGuard<'static, Option<Template>> {
     // A panic while it was held leaves it whole: the worst is a template that does not answer.
@@ -86,7 +90,8 @@ impl Template {
         let (keeper, end) = lifeline::new().map_err(fail)?;
         let (report, reporting) = descriptors::socket_pair().map_err(fail)?;
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let mut message = codec::encode(&Start::default())
+        let room = limits::descriptors().map_err(fail)?;
+        let mut message = codec::encode(&Start { room, ..Start::default() })
             .map_err(|error| Error::new(ErrorKind::Start, DOING).caused_by(error))?;
         for descriptor in [channel, end, reporting] {
             message.descriptors.push(Arc::new(descriptor.into_owned().map_err(fail)?));
@@ -94,6 +99,10 @@ impl Template {
         request(self, Kind::Start, id, message)?;
         Ok(Asked { id, link: Link::new(ours), keeper, report: Box::new(Link::new(report)) })
     }
+}
+
+fn usable(place: &mut Option<Template>) -> Option<&mut Template> {
+    if place.as_mut().is_some_and(Template::is_usable) { place.as_mut() } else { None }
 }
 
 /// Runs `use_it` with a template that is usable. If there is no plain one, one is started, which has to say
@@ -106,16 +115,22 @@ fn with<T>(
     if let Home::Prepared(prepared) = home {
         return use_it(&mut prepared.lock());
     }
+    if let Some(template) = usable(&mut lock()) {
+        return use_it(template);
+    }
+    // It may take long to start, and is not started under the lock, for which others would wait longer than they may.
+    let (_turn, left) = STARTING.take(limit, DOING)?;
     let mut place = lock();
-    if !place.as_mut().is_some_and(Template::is_usable) {
-        // Dropped first: an old one is collected before a new one starts.
-        *place = None;
-        *place = Some(Template::start(limit, "offspring-templ")?);
+    if let Some(template) = usable(&mut place) {
+        // Another thread has just started it.
+        return use_it(template);
     }
-    match &mut *place {
-        Some(template) => use_it(template),
-        None => Err(Error::new(ErrorKind::Start, DOING).in_context(Context::ForkServer)),
-    }
+    let old = place.take();
+    drop(place);
+    // Collected before a new one starts.
+    drop(old);
+    let template = Template::start(left, "offspring-templ")?;
+    use_it(lock().insert(template))
 }
 
 /// The template of this process, and whether it has been asked for the child of the next start.
@@ -247,10 +262,16 @@ pub(crate) fn read_started(frame: Option<Frame>) -> Result<(i32, Option<Watch>),
             let why = codec::decode_own::<NotStarted>(&frame.bytes)
                 .map_err(|error| fail(ErrorKind::Protocol).caused_by(error))?;
             let error = fail(ErrorKind::Start).detail(why.text);
-            Err(match why.number {
-                Some(number) => error.caused_by(std::io::Error::from_raw_os_error(number)),
-                None => error,
-            })
+            let Some(number) = why.number else { return Err(error) };
+            let cause = std::io::Error::from_raw_os_error(number);
+            let error = if fd::is_lack_of_room(&cause) {
+                fail(ErrorKind::Start)
+                    .detail("the fork server has no descriptor left for one more child")
+                    .advice("join some of its children first, or raise the limit of descriptors (`ulimit -n`)")
+            } else {
+                error
+            };
+            Err(error.caused_by(cause))
         }
         _ => Err(fail(ErrorKind::Protocol)),
     }

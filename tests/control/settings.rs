@@ -23,6 +23,9 @@ pub(crate) const ON_PROCESSES: &[Case] = cases![on PROCESSES =>
     directory,
     directory_after_a_move,
     missing_directory,
+    // Elsewhere a directory that was removed cannot be asked which it was.
+    #[cfg(target_os = "linux")]
+    removed_directory,
     memory_limit_is_reported,
     memory_limit_ends_the_child,
     memory_limit_below_any_use,
@@ -176,6 +179,36 @@ fn missing_directory(context: Context) -> Outcome {
         assert!(text.contains(missing.to_str().ok_or("a text")?), "{text}");
         assert_eq!(leaks::children_of(std::process::id()).len(), template_count(context));
     }
+    Ok(())
+}
+
+/// Who works in it works in no other: what has no path has none in the child.
+#[cfg(target_os = "linux")]
+fn removed_directory(context: Context) -> Outcome {
+    use std::os::unix::fs::MetadataExt;
+
+    let place = |()| {
+        let which = std::fs::metadata(".").map(|found| (found.dev(), found.ino()));
+        let path = std::env::current_dir().map_err(|error| error.raw_os_error());
+        (which.map_err(|error| error.raw_os_error()), path, std::fs::write("file", "text").is_ok())
+    };
+    let before = here(());
+    let gone = std::env::temp_dir().canonicalize()?.join("gone");
+    std::fs::create_dir(&gone)?;
+    std::env::set_current_dir(&gone)?;
+    std::fs::remove_dir(&gone)?;
+    let own = place(());
+    assert_eq!((&own.1, own.2), (&Err(Some(libc::ENOENT)), false), "it has been removed");
+    for _ in 0..2 {
+        assert_eq!(context.process().start((), place)?.join()?, own);
+    }
+    let error = context.process().current_dir("tests").start((), here).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Start, "{error}");
+    assert!(error.to_string().contains("`tests`"), "{error}");
+    // A path of its own leads there.
+    assert_eq!(context.process().current_dir(&before).start((), here)?.join()?, before);
+    std::env::set_current_dir(&before)?;
+    assert_eq!(context.process().start((), here)?.join()?, before);
     Ok(())
 }
 

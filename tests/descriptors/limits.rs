@@ -5,18 +5,24 @@ use std::process::ExitCode;
 use offspring::{Context, Error, ErrorKind, Process};
 
 use crate::cases;
+#[cfg(target_os = "linux")]
+use crate::harness::leaks::children_of;
 use crate::harness::leaks::{Snapshot, descendants_of, descriptors};
 use crate::harness::programs::command;
-use crate::harness::{self, Case, Outcome, eventually};
-use crate::tools::{argument, run};
+use crate::harness::{self, Case, Outcome, eventually, sleep_for_ever};
+use crate::tools::{argument, context_argument, run};
 
 pub(crate) const CASES: &[Case] = cases![on harness::PROCESSES =>
     processes_at_the_limit,
     pools_at_the_limit,
+    a_limit_that_is_raised_later,
 ];
 
 pub(crate) const CASES_OF_THE_FORK_SERVER: &[Case] = cases![on &[Context::ForkServer] =>
     a_template_at_the_limit,
+    // Elsewhere nobody can lower the limit of another process.
+    #[cfg(target_os = "linux")]
+    a_template_without_a_descriptor,
 ];
 
 /// Sets the soft limit of descriptors, and returns the one before.
@@ -130,5 +136,95 @@ fn a_template_at_the_limit(_: Context) -> Outcome {
     for room in 0..MOST {
         run(command("cold_template").arg(room.to_string())).expect_success("cold_template");
     }
+    Ok(())
+}
+
+/// How many descriptors this process may have.
+fn limit((): ()) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: there is room for the answer.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) }, 0);
+    as_number(limit.rlim_cur)
+}
+
+/// Out of the type that the system has for limits, which has a sign on FreeBSD.
+fn as_number<T: TryInto<u64>>(limit: T) -> u64 {
+    limit.try_into().unwrap_or(u64::MAX)
+}
+
+/// Program: starts more children than it could have descriptors for when it started the first.
+pub(crate) fn raised() -> ExitCode {
+    const FEW: usize = 48;
+    const MANY: usize = 512;
+    // SAFETY: nothing here must not exist twice.
+    unsafe { offspring::allow_fork() };
+    offspring::init();
+    let context = context_argument(1);
+    let wanted = |limit: usize| libc::rlim_t::try_from(limit).expect("a limit");
+    set_limit(wanted(FEW));
+    let first = context.process().start((), limit).and_then(Process::join);
+    assert_eq!(first.expect("it starts"), FEW as u64);
+    set_limit(wanted(MANY));
+    let mut children = Vec::new();
+    for n in 0..60 {
+        let child = context.process().start((), |()| -> () { sleep_for_ever() });
+        children.push(child.unwrap_or_else(|error| panic!("child {n}: {error:?}")));
+    }
+    for (n, child) in children.iter_mut().enumerate() {
+        assert!(child.is_alive(), "child {n}: {}", child.id());
+    }
+    drop(children);
+    // What the child has is what its owner has, also where another process is its parent.
+    for limit_now in [MANY, FEW] {
+        set_limit(wanted(limit_now));
+        let told = context.process().start((), limit).and_then(Process::join);
+        assert_eq!(told.expect("it starts"), limit_now as u64);
+    }
+    ExitCode::SUCCESS
+}
+
+fn a_limit_that_is_raised_later(context: Context) -> Outcome {
+    run(command("raised").arg(context.to_string())).expect_success("raised");
+    Ok(())
+}
+
+/// The start that finds none fails, and costs nobody else anything.
+#[cfg(target_os = "linux")]
+fn a_template_without_a_descriptor(context: Context) -> Outcome {
+    let add_one = || context.process().start(1u8, |n| n + 1).and_then(Process::join);
+    assert_eq!(add_one()?, 2);
+    let template = *children_of(std::process::id()).first().ok_or("a template")?;
+    let few = libc::rlimit { rlim_cur: 40, rlim_max: 40 };
+    let (pid, nowhere) = (i32::try_from(template)?, std::ptr::null_mut());
+    // SAFETY: the limit is valid, and the one before is not wanted.
+    assert_eq!(unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, &raw const few, nowhere) }, 0);
+    let mut children = Vec::new();
+    let error = loop {
+        assert!(children.len() < 100, "there is a limit");
+        match context.process().start((), |()| -> () { sleep_for_ever() }) {
+            Ok(child) => children.push(child),
+            Err(error) => break error,
+        }
+    };
+    assert!(children.len() > 10, "{}: {error:?}", children.len());
+    for _ in 0..3 {
+        let again = add_one().expect_err("there is none still");
+        for error in [&error, &again] {
+            assert_eq!(error.kind(), ErrorKind::Start, "{error}");
+            assert_eq!(error.context(), Some(context), "{error}");
+            assert!(error.to_string().contains("ulimit -n"), "{error}");
+        }
+        for child in &mut children {
+            assert!(child.is_alive(), "{}", child.id());
+        }
+    }
+    // Room for the one that is kept ready, too.
+    for child in children.drain(..2) {
+        child.kill()?;
+        assert_eq!(child.join().unwrap_err().signal(), Some(libc::SIGKILL));
+    }
+    assert_eq!(add_one()?, 2);
+    drop(children);
+    assert_eq!(children_of(std::process::id()), [template].into());
     Ok(())
 }

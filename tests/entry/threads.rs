@@ -4,13 +4,15 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use offspring::{Context, Process};
+use offspring::{Context, ErrorKind, Global, Phase, Process};
 
 use crate::harness::leaks::children_of;
 use crate::harness::programs::command;
+use crate::harness::props::{note, wait_for};
 use crate::harness::{Case, Outcome, eventually};
-use crate::tools::{Gate, run, wait_at_gate};
+use crate::tools::{Gate, run, temporary, wait_at_gate};
 use crate::{BY_EXEC, cases};
 
 pub(crate) const CASES_BY_EXEC: &[Case] = cases![on BY_EXEC =>
@@ -22,6 +24,7 @@ pub(crate) const CASES_BY_EXEC: &[Case] = cases![on BY_EXEC =>
 pub(crate) const CASES: &[Case] = cases![on &[Context::ForkServer] =>
     first_use_raced,
     first_use_on_a_short_lived_thread,
+    a_limit_while_another_thread_starts,
 ];
 
 fn beside_busy_threads(context: Context) -> Outcome {
@@ -168,5 +171,50 @@ pub(crate) fn first_use_by_a_thread_that_ends() -> ExitCode {
 
 fn first_use_on_a_short_lived_thread(_: Context) -> Outcome {
     run(&mut command("first_use_by_a_thread_that_ends")).expect_success("short");
+    Ok(())
+}
+
+static SETTING: Global<u8> = Global::new();
+
+/// Program: its template takes long to come up, and who waits for another thread that starts it waits as long as it
+/// said, and not as long as that one does.
+pub(crate) fn slow_template() -> ExitCode {
+    let go = temporary("go");
+    if std::env::var_os("OFFSPRING_CHILD").is_some() {
+        wait_for(&go);
+    }
+    offspring::init();
+    // The plain one, and then the one that makes the globals.
+    for round in 0..2 {
+        let (own, before) = (std::process::id(), children_of(std::process::id()));
+        let add_one = |limit| {
+            let builder = Context::ForkServer.process().start_timeout(limit);
+            builder.start(1u8, |n| n + 1).and_then(Process::join)
+        };
+        let first = std::thread::spawn(move || add_one(Duration::from_secs(300)));
+        eventually("a template comes up", || children_of(own) != before);
+        for limit in [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(50)] {
+            let error = add_one(limit).expect_err("there is none yet");
+            assert_eq!(error.kind(), ErrorKind::TimedOut, "round {round}: {error}");
+            assert_eq!(error.phase(), Phase::NotStarted, "round {round}: {error}");
+            assert!(error.to_string().contains("start_timeout"), "round {round}: {error}");
+        }
+        assert!(!first.is_finished(), "it waits still");
+        let second = std::thread::spawn(move || add_one(Duration::from_secs(300)));
+        note(&go, "go");
+        for thread in [first, second] {
+            assert_eq!(thread.join().expect("no panic").expect("it starts"), 2, "round {round}");
+        }
+        assert_eq!(children_of(own).len(), before.len() + 1, "one was started");
+        std::fs::remove_file(&go).expect("it was there");
+        if round == 0 {
+            SETTING.set((), |()| 1).expect("it is set once");
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn a_limit_while_another_thread_starts(_: Context) -> Outcome {
+    run(&mut command("slow_template")).expect_success("slow_template");
     Ok(())
 }

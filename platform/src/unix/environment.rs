@@ -5,6 +5,10 @@
 //! The environment may only be changed while nobody else reads it: in a process that has one thread.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 
 use super::alone::Alone;
 
@@ -30,6 +34,31 @@ pub fn is_name(name: &OsStr) -> bool {
 #[must_use]
 pub fn is_value(value: &OsStr) -> bool {
     !value.as_encoded_bytes().contains(&0)
+}
+
+/// To look at no file in it, as it takes to go there, is allowed where reading it is not.
+#[cfg(target_os = "linux")]
+const TO_GO_THERE: i32 = libc::O_PATH | libc::O_DIRECTORY;
+#[cfg(not(target_os = "linux"))]
+const TO_GO_THERE: i32 = libc::O_DIRECTORY;
+
+/// The directory in which this process works, also if it has no path any more.
+///
+/// # Errors
+///
+/// What `open(2)` reports; where the system does not open a directory that was removed, `NotFound` for one.
+pub fn own_directory() -> io::Result<OwnedFd> {
+    let file = File::options().read(true).custom_flags(TO_GO_THERE).open(".")?;
+    super::fd::lift(file.into())
+}
+
+/// Works in that directory from now on.
+///
+/// # Errors
+///
+/// What `fchdir(2)` reports.
+pub fn enter_directory(directory: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(nix::unistd::fchdir(directory)?)
 }
 
 /// Makes the changes, in order; those with an impossible name or value are left out.

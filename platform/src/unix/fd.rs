@@ -79,6 +79,21 @@ pub fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
+/// Makes sure that this process has room for one descriptor more.
+///
+/// # Errors
+///
+/// When it has none.
+pub fn check_room(any: BorrowedFd<'_>) -> io::Result<()> {
+    duplicate(any).map(drop)
+}
+
+/// Whether this is what is said where a process has as many descriptors as it may have.
+#[must_use]
+pub fn is_lack_of_room(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EMFILE)
+}
+
 /// A descriptor of offspring's own.
 ///
 /// Forked children close it, unless they were told to keep it.
