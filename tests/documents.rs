@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "documents/listed.rs"]
+mod listed;
 #[path = "documents/python.rs"]
 mod python;
 #[path = "documents/snippets.rs"]
@@ -102,19 +104,6 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Whether a test program has a test or case of this name.
-fn has_test(program: &str, name: &str) -> bool {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let mut files = sources(&tests.join(program));
-    files.push(tests.join(program).with_extension("rs"));
-    files.iter().filter_map(|file| fs::read_to_string(file).ok()).any(|text| {
-        // A function; or a name in a list from which a macro makes functions.
-        let listed = format!("{name}: ");
-        text.contains(&format!("fn {name}("))
-            || text.lines().any(|line| line.trim_start().starts_with(&listed))
-    })
-}
-
 #[test]
 fn every_test_that_the_acceptance_page_names_exists() {
     let page = read("docs/acceptance.md");
@@ -129,7 +118,7 @@ fn every_test_that_the_acceptance_page_names_exists() {
         assert!(nothing || !named.is_empty(), "{row} names no test");
         check_tests(row, &named);
     }
-    let claims = [(1, 23), (30, 38), (40, 49), (50, 56), (70, 75), (80, 85), (90, 93)];
+    let claims = [(1, 23), (30, 38), (40, 49), (50, 56), (60, 63), (70, 75), (80, 85), (90, 93)];
     let claims = claims.into_iter().chain([(100, 110), (120, 128)]);
     let claims = claims.flat_map(|(first, last)| first..=last).map(|number| format!("AC{number}"));
     for row in claims.chain((1..=24).map(|number| format!("E{number}"))) {
@@ -148,7 +137,8 @@ fn tests_named_in(line: &str) -> Vec<(&str, &str)> {
 
 fn check_tests(row: &str, named: &[(&str, &str)]) {
     for (program, name) in named {
-        assert!(has_test(program, name), "{row} names {program}::{name}, which is not there");
+        let is_test = listed::is_test(program, name);
+        assert!(is_test, "{row} names {program}::{name}, which is no test");
     }
 }
 
@@ -206,6 +196,31 @@ fn no_bug_of_others_is_left_out() {
         lists.into_iter().flat_map(|(letter, list)| list.map(move |n| format!("{letter}{n}")));
     let missing: Vec<_> = named.filter(|name| !rows.contains(name)).collect();
     assert!(missing.is_empty(), "docs/prior-bugs.md lacks {missing:?}");
+}
+
+/// What is required of others, and whether it leaves out what they will publish one day. Row 34 of docs/prior-bugs.md.
+#[test]
+fn no_dependency_without_an_upper_version() {
+    let mut seen = 0;
+    for manifest in ["Cargo.toml", "platform/Cargo.toml", "macros/Cargo.toml"] {
+        let mut dependencies = false;
+        for line in read(manifest).lines() {
+            if let Some(heading) = line.strip_prefix('[') {
+                dependencies = heading.trim_end().ends_with("dependencies]");
+            }
+            // `name = "1.2"`, or `name = { version = "1.2", … }`; others are ours, or those of the workspace.
+            let (_, value) = line.split_once(" = ").unwrap_or_default();
+            let version = value.split_once("version = ").map_or(value, |(_, version)| version);
+            let Some(version) = version.strip_prefix('"').filter(|_| dependencies) else {
+                continue;
+            };
+            let bounded = version.starts_with(|c: char| c.is_ascii_digit() || "^~=".contains(c));
+            assert!(bounded || version.contains('<'), "{manifest}: {line}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 15, "only {seen} were seen");
+    assert!(read("Cargo.lock").contains("name = \"offspring\""), "there is a lock file");
 }
 
 /// A name that begins in lower case is that of a program; one that is not there is an error in the page.
