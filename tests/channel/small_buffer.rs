@@ -112,7 +112,7 @@ fn more_messages_than_fit(context: Context) -> Outcome {
 fn more_on_their_way_than_a_user_may_have(context: Context) -> Outcome {
     // SAFETY: asks for a number.
     if unsafe { libc::geteuid() } != 0 {
-        println!("skipped: only root can become a user who has nothing else on its way");
+        crate::harness::not_tested("only root can become a user who has nothing else on its way");
         return Ok(());
     }
     let child = context.process().start((), |()| {

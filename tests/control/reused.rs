@@ -16,7 +16,7 @@ use offspring::{Context, ErrorKind, Exit, Process};
 use super::hostile::{Thief, sigchld};
 use super::stage::is_gone;
 use crate::harness::leaks::children_of;
-use crate::harness::{Case, Outcome, PROCESSES, programs, sleep_for_ever};
+use crate::harness::{self, Case, Outcome, PROCESSES, programs, sleep_for_ever};
 use crate::torture;
 
 pub(crate) const CASES: &[Case] = crate::cases![on PROCESSES =>
@@ -60,7 +60,8 @@ fn run(context: Context, way: &str) -> Outcome {
     let tried = shell(&format!("echo 1000 > {LAST}")).output()?;
     if !tried.status.success() {
         let reason = String::from_utf8_lossy(&tried.stderr).into_owned();
-        println!("not tested, this user cannot choose the numbers of processes: {reason}");
+        let why = format!("this user cannot choose the numbers of processes: {reason}");
+        harness::not_tested(why);
         return Ok(());
     }
     // The shell stays the first process of the namespace, and collects what nobody else does.

@@ -303,11 +303,10 @@ pub(crate) fn privileged() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-#[expect(clippy::print_stdout, reason = "says why it is skipped")]
 fn note_in_a_privileged_program(_: Context) -> Outcome {
     // SAFETY: no memory is involved.
     if unsafe { libc::geteuid() } != 0 {
-        println!("skipped: only root can make a program that runs as root");
+        crate::harness::not_tested("only root can make a program that runs as root");
         return Ok(());
     }
     let path = temporary("privileged program");
@@ -323,7 +322,8 @@ fn note_in_a_privileged_program(_: Context) -> Outcome {
     drop((ours, keeper));
     if ended.output.contains("secure false") || ended.status.code() == Some(112) {
         // A file system that ignores the bit: the note was believed by an ordinary program.
-        println!("skipped: {} is mounted nosuid", std::env::temp_dir().display());
+        let directory = std::env::temp_dir();
+        crate::harness::not_tested(format_args!("{} is mounted nosuid", directory.display()));
         return Ok(());
     }
     assert_eq!(ended.expect_success("privileged"), format!("{ORDINARY}, secure true\n"));

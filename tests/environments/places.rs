@@ -5,7 +5,7 @@ use std::process::Command;
 use offspring::Context;
 
 use super::everyday::{CONTEXT, TOLD};
-use crate::harness::{Case, Outcome, PROCESSES, programs};
+use crate::harness::{self, Case, Outcome, PROCESSES, programs};
 
 pub(crate) const CASES: &[Case] = crate::cases![on PROCESSES =>
     // The portable way knows the path of the program from there.
@@ -45,7 +45,7 @@ fn run(context: Context, wrapper: &[&str], setup: &str, expected: Expected) -> O
     let tried = shell(&format!("{setup} true")).output()?;
     if !tried.status.success() {
         let reason = String::from_utf8_lossy(&tried.stderr).into_owned();
-        println!("not tested, this user cannot set it up: {reason}");
+        harness::not_tested(format_args!("this user cannot set it up: {reason}"));
         return Ok(());
     }
     let mut command = shell(&format!("{setup} \"$0\""));

@@ -11,7 +11,7 @@ use offspring::{Context, ErrorKind, Pool};
 
 use super::everyday::{CONTEXT, TOLD};
 use crate::harness::programs::{self, Program};
-use crate::harness::{Case, Outcome, PROCESSES, eventually};
+use crate::harness::{self, Case, Outcome, PROCESSES, eventually};
 use crate::torture;
 
 pub(crate) const PROGRAM: Program = ("crew", crew);
@@ -31,7 +31,9 @@ impl Group {
     /// `None`, and a word about it, for users who cannot make one.
     fn new_or_say() -> Option<Self> {
         let made = Self::make();
-        made.inspect_err(|error| println!("not tested: no cgroup for processes ({error})")).ok()
+        let say =
+            |error: &_| harness::not_tested(format_args!("no cgroup for processes ({error})"));
+        made.inspect_err(say).ok()
     }
 
     fn make() -> std::io::Result<Self> {

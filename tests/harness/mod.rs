@@ -2,9 +2,24 @@
 //! context, alone in a fresh process with one thread, and looks for leaks.
 //!
 //! Where they can, our test programs use `#[offspring::test]`, like those of users: such tests enter before `main`.
-//! Others have a `main` of their own (`harness = false`): because their cases are about `main`, `init` or
-//! `allow_fork`; because they start the test program as another program ([`programs`]); because what they do takes
-//! hours ([`main_within`]); or because nobody has moved them yet. A new program uses the attribute if it can.
+//! Others have a `main` of their own (`harness = false`):
+//!
+//! * `control`, `descriptors`, `endings`, `entry`, `environments`, `failing_calls`, `fork_guard`, `fork_map`, `kills`,
+//!   `nested`, `orphans`, `pool`, `resources`, `soak`, `state`, `stop_storm`, `sync`, `terminal` start the test program
+//!   as another program ([`programs`]), which has a `main` that is to be killed, forgets `init`, or lives in another
+//!   place. (What `soak` does takes hours besides: [`main_within`].)
+//! * In `crash_matrix`, children do something before `init`.
+//! * `crashes` and `last_words` see what std's runtime does when a stack overflows, on other threads too; before `main`
+//!   it has not started.
+//! * `bulk`, `channel`, `hostile`, `logging`, `random_pool` could use the attribute. They are older than it, and nothing but
+//!   their lists of cases keeps them here.
+//!
+//! A new program uses the attribute if it can.
+//!
+//! What a case cannot try here, because this user may not or the system has not, it leaves out with [`not_tested`], which
+//! nobody sees of a case that passes. With `OFFSPRING_REQUIRE_ALL=1` such a case fails: as root with all capabilities,
+//! where cgroups can be made, there should be none. (`OFFSPRING_REQUIRE_NEXTEST` is the same for tests/user.rs, where
+//! cargo-nextest is missing.)
 //!
 //! libtest runs tests on threads, where Fork is rightly refused. So that `main` lists cases × contexts to
 //! `libtest-mimic`, and runs each by starting itself again with the name of the case in the environment. That
@@ -99,12 +114,16 @@ pub fn main_within(deadline: Duration, groups: &[&'static [Case]]) -> ExitCode {
     if let Ok(label) = std::env::var(CASE) {
         return alone(groups, &label);
     }
-    let (mut trials, mut labels) = (Vec::new(), BTreeSet::new());
+    let (mut trials, mut labels, mut without) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     for case in groups.iter().copied().flatten() {
         for context in case.contexts {
             let label = label(case, *context);
             assert!(labels.insert(label.clone()), "two cases are called {label}");
             let missing = !Context::available().contains(context);
+            if missing && without.insert(context.to_string()) {
+                // libtest has no word for why; its list of tests is on the other stream.
+                eprintln!("cases on {context} are ignored: this system has no such processes");
+            }
             let trial = Trial::test(label.clone(), move || in_own_process(&label, deadline));
             trials.push(trial.with_ignored_flag(missing));
         }
@@ -193,6 +212,14 @@ fn alone(groups: &[&'static [Case]], wanted: &str) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says that something is not tested here, and why; then the case returns. See the head of the file.
+#[track_caller]
+pub fn not_tested(why: impl std::fmt::Display) {
+    let required = std::env::var_os("OFFSPRING_REQUIRE_ALL").is_some();
+    assert!(!required, "OFFSPRING_REQUIRE_ALL is set, and this is not tested: {why}");
+    println!("not tested: {why}");
 }
 
 /// Repeats a check until it holds; for what the system does in its own time. The limit only keeps a

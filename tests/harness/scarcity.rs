@@ -1,4 +1,4 @@
-//! Less of something than there is: limits of this process, and a memory cgroup of its own.
+//! Less of something than there is: limits of this process, and a cgroup of its own, with less memory or processors.
 
 /// Runs something under a soft limit.
 pub fn limited<T>(resource: Resource, limit: u64, run: impl FnOnce() -> T) -> T {
@@ -24,10 +24,10 @@ pub type Resource = libc::__rlimit_resource_t;
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub type Resource = libc::c_int;
 
-/// A memory cgroup of the case's own, of which it is a member.
+/// A cgroup of the case's own, of which it is a member.
 ///
-/// Who is killed there is a task that says [`to_be_killed`], and nobody else: a process that was killed still has its
-/// memory for a moment, in which Linux looks for the next one.
+/// Where memory runs out, others have to be protected from what shall become of one: a process that was killed still has
+/// its memory for a moment, in which Linux looks for the next one.
 #[cfg(target_os = "linux")]
 pub struct Group {
     path: std::path::PathBuf,
@@ -49,16 +49,68 @@ pub fn to_be_killed() {
 
 #[cfg(target_os = "linux")]
 impl Group {
-    /// One with this limit; or says that this user cannot make one, which leaves the case untested.
+    /// One with so much memory; or says that this user cannot make one, which leaves the case untested.
+    ///
+    /// Its members are protected if this user may do that (`CAP_SYS_RESOURCE`).
     pub fn enter_or_say(limit: u64) -> Option<Self> {
-        Self::enter(limit)
-            .inspect_err(|error| {
-                println!("not tested: this user cannot make a memory cgroup ({error})");
-            })
-            .ok()
+        let made = Self::with_memory(limit).and_then(|this| match Self::protect() {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(this),
+            other => other.map(|()| this),
+        });
+        or_say("memory", made)
     }
 
-    fn enter(limit: u64) -> std::io::Result<Self> {
+    /// As before, for those who take memory again and again: nobody else is killed, or there is no group.
+    pub fn protected_or_say(limit: u64) -> Option<Self> {
+        let made = Self::with_memory(limit).and_then(|this| {
+            let why = |error| std::io::Error::other(format!("nobody can be protected: {error}"));
+            Self::protect().map_err(why).map(|()| this)
+        });
+        or_say("memory", made)
+    }
+
+    /// One whose processes may use so many processors at once; or says that this user cannot make one.
+    pub fn with_processors_or_say(count: u32) -> Option<Self> {
+        or_say("processor", Self::with_processors(count))
+    }
+
+    fn with_memory(limit: u64) -> std::io::Result<Self> {
+        let (this, first) = Self::make("memory")?;
+        // With what is swapped: in version 1 that is one sum with memory.
+        let (file, swap) = if first {
+            ("memory.limit_in_bytes", ("memory.memsw.limit_in_bytes", limit))
+        } else {
+            ("memory.max", ("memory.swap.max", 0))
+        };
+        std::fs::write(this.path.join(file), limit.to_string())?;
+        if this.path.join(swap.0).exists() {
+            std::fs::write(this.path.join(swap.0), swap.1.to_string())?;
+        }
+        this.enter()
+    }
+
+    /// From being killed when memory runs out: the calling process, and what it starts.
+    fn protect() -> std::io::Result<()> {
+        std::fs::write(CHOICE, "-1000")
+    }
+
+    fn with_processors(count: u32) -> std::io::Result<Self> {
+        // In microseconds: of each tenth of a second, so many tenths.
+        const PERIOD: u32 = 100_000;
+        let (this, first) = Self::make("cpu")?;
+        let quota = count * PERIOD;
+        if first {
+            std::fs::write(this.path.join("cpu.cfs_period_us"), PERIOD.to_string())?;
+            std::fs::write(this.path.join("cpu.cfs_quota_us"), quota.to_string())?;
+        } else {
+            std::fs::write(this.path.join("cpu.max"), format!("{quota} {PERIOD}"))?;
+        }
+        this.enter()
+    }
+
+    /// One below the group that this process is in; and whether it is one of version 1, where each controller has its
+    /// own tree of groups.
+    fn make(controller: &str) -> std::io::Result<(Self, bool)> {
         use std::path::{Path, PathBuf};
         let groups = std::fs::read_to_string("/proc/self/cgroup")?;
         let line = |wanted: &str| {
@@ -69,34 +121,36 @@ impl Group {
                 found.then(|| path.trim_start_matches('/').to_owned())
             })
         };
-        // With what is swapped: in version 1 that is one sum with memory.
-        let (before, file, swap) = match line("memory") {
-            Some(path) => (
-                Path::new("/sys/fs/cgroup/memory").join(path),
-                "memory.limit_in_bytes",
-                ("memory.memsw.limit_in_bytes", limit),
-            ),
+        let (before, first) = match line(controller) {
+            Some(path) => (Path::new("/sys/fs/cgroup").join(controller).join(path), true),
             None => {
                 let path: PathBuf = line("").unwrap_or_default().into();
-                (Path::new("/sys/fs/cgroup").join(path), "memory.max", ("memory.swap.max", 0))
+                (Path::new("/sys/fs/cgroup").join(path), false)
             }
         };
         let path = before.join(format!("offspring-test-{}", std::process::id()));
         std::fs::create_dir(&path)?;
-        let this = Self { path, before, choice: std::fs::read_to_string(CHOICE)? };
-        std::fs::write(this.path.join(file), limit.to_string())?;
-        if this.path.join(swap.0).exists() {
-            std::fs::write(this.path.join(swap.0), swap.1.to_string())?;
-        }
-        std::fs::write(CHOICE, "-1000")?;
-        std::fs::write(this.members(), std::process::id().to_string())?;
-        Ok(this)
+        Ok((Self { path, before, choice: std::fs::read_to_string(CHOICE)? }, first))
+    }
+
+    fn enter(self) -> std::io::Result<Self> {
+        std::fs::write(self.members(), std::process::id().to_string())?;
+        Ok(self)
     }
 
     /// What a process has to write its number to, to be a member.
     pub fn members(&self) -> std::path::PathBuf {
         self.path.join("cgroup.procs")
     }
+}
+
+/// Says so if there is none.
+#[cfg(target_os = "linux")]
+fn or_say(what: &str, made: std::io::Result<Group>) -> Option<Group> {
+    let say = |error: &std::io::Error| {
+        super::not_tested(format_args!("this user cannot make a {what} cgroup ({error})"));
+    };
+    made.inspect_err(say).ok()
 }
 
 #[cfg(target_os = "linux")]

@@ -102,6 +102,7 @@ fn an_argument_that_does_not_decode(context: Context) -> Outcome {
         assert_eq!(error.kind(), ErrorKind::DecodeArguments, "{error}");
         assert_eq!(error.phase(), Phase::NotStarted);
         assert!(error.to_string().contains("it will not arrive"), "{error}");
+        assert!(error.to_string().contains("Traveller"), "{error}");
     })
 }
 
@@ -118,6 +119,7 @@ fn a_result_that_does_not_encode(context: Context) -> Outcome {
         assert_eq!(error.kind(), ErrorKind::EncodeResult, "{error}");
         assert_eq!(error.phase(), Phase::Started);
         assert!(error.to_string().contains("it will not leave"), "{error}");
+        assert!(error.to_string().contains("Traveller"), "{error}");
     })
 }
 
@@ -128,6 +130,7 @@ fn a_result_that_does_not_decode(context: Context) -> Outcome {
         assert_eq!(error.kind(), ErrorKind::DecodeResult, "{error}");
         assert_eq!(error.phase(), Phase::Started);
         assert!(error.to_string().contains("it will not arrive"), "{error}");
+        assert!(error.to_string().contains("Traveller"), "{error}");
     })
 }
 

@@ -157,6 +157,7 @@ fn a_state_that_is_made_by_the_first_task_that_needs_it(context: Context) -> Out
     let log = Scratch::new("log");
     let pool = context.pool().workers(3).init(log.path(), |log| (log, OnceCell::new())).build()?;
     pool.ready(Duration::from_secs(60))?;
+    assert_eq!(log.lines(), [""; 0], "no worker has made it before its first task");
     for _ in 0..3 {
         let value = pool.submit((), |(log, cell): &mut (PathBuf, OnceCell<u64>), ()| {
             *cell.get_or_init(|| {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use offspring::{Context, ErrorKind, Stdio};
 
 use crate::harness::Outcome;
+#[cfg(target_os = "linux")]
+use crate::harness::scarcity::Group;
 use crate::{Death, Scratch};
 
 /// Replaces each worker, so that what holds for the first also has to hold for those that follow.
@@ -364,5 +366,23 @@ fn the_number_of_workers_by_environment(context: Context) -> Outcome {
     }
     let processors = std::thread::available_parallelism()?.get();
     assert_eq!(workers(None)?, expect(processors));
+    Ok(())
+}
+
+/// AC122.
+#[cfg(target_os = "linux")]
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn a_quota_of_processors_counts(context: Context) -> Outcome {
+    let Some(group) = Group::with_processors_or_say(1) else { return Ok(()) };
+    let pool = context.pool().build()?;
+    assert_eq!(pool.workers(), 1, "the group may use one processor");
+    // Those in workers have that one between them, too.
+    let task = pool.submit(context, |(), context: Context| {
+        let pool = crate::harness::in_a_child(context).pool().build();
+        pool.map(|pool| pool.workers()).map_err(|error| error.to_string())
+    });
+    assert_eq!(task?.join()?, Ok(1));
+    pool.shutdown()?;
+    drop(group);
     Ok(())
 }

@@ -65,7 +65,7 @@ fn soak() -> ExitCode {
     }
     let before = Snapshot::take();
     // What exceeds it is a task, and that says so.
-    let group = Group::enter_or_say(GROUP);
+    let group = Group::protected_or_say(GROUP);
     load::run(context, Times::from_env(), group.is_some()).expect("the pool works to its end");
     drop(group);
     if let Err(leak) = before.compare() {

@@ -132,7 +132,9 @@ enum Choice {
     Start(PathBuf),
 }
 
-static CLASSIFIER: Global<Box<dyn Classifier>> = Global::new();
+/// One for each choice, because a global is set once.
+static FIRST: Global<Box<dyn Classifier>> = Global::new();
+static SECOND: Global<Box<dyn Classifier>> = Global::new();
 
 fn choose(choice: Choice) -> Box<dyn Classifier> {
     match choice {
@@ -143,17 +145,22 @@ fn choose(choice: Choice) -> Box<dyn Classifier> {
 
 /// AC12, AC13.
 fn an_implementation_is_chosen_at_run_time(context: Context) -> Outcome {
-    let classify = |text: String| told(CLASSIFIER.get()).map(|it| it.classify(&text));
-    // As if it were read from a file.
-    let (choice, expected) = if std::env::args().count() > 100 {
-        (Choice::Length(3), "short")
-    } else {
-        (Choice::Start("/usr".into()), "true")
+    FIRST.set(Choice::Length(4), choose)?;
+    SECOND.set(Choice::Start("/usr".into()), choose)?;
+    // The same task for both.
+    let classify = |(first, text): (bool, String)| {
+        let classifier = told(if first { FIRST.get() } else { SECOND.get() })?;
+        Ok::<_, String>(classifier.classify(&text))
     };
-    CLASSIFIER.set(choice, choose)?;
-    let answers = context.map(vec!["/usr/lib".to_owned(); 3], classify)?;
-    for answer in answers {
-        assert_eq!(answer??, expected);
+    for (first, text, expected) in [
+        (true, "/usr/lib", "long"),
+        (true, "/usr", "short"),
+        (false, "/usr/lib", "true"),
+        (false, "/etc", "false"),
+    ] {
+        for answer in context.map(vec![(first, text.to_owned()); 3], classify)? {
+            assert_eq!(answer??, expected, "{text}, by the first: {first}");
+        }
     }
     Ok(())
 }
