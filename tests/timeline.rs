@@ -1,4 +1,7 @@
 //! The timeline of a pool, as a picture and as a trace: every task is there once, in order, with how it ended.
+//!
+//! `OFFSPRING_TIMELINE_TASKS` says how many tasks there are where there are many, a multiple of a thousand; 1,000,000 for the
+//! full run. With `OFFSPRING_TIMELINE_KEEP`, their pictures are written to that directory, for somebody to look at.
 
 mod harness;
 
@@ -167,13 +170,19 @@ fn every_task_is_in_one_interval(context: Context) -> Outcome {
 
 #[offspring::test]
 fn many_tasks_are_joined(context: Context) -> Outcome {
-    const TASKS: u64 = 20_000;
     const MOST: usize = 64;
+    let tasks = std::env::var("OFFSPRING_TIMELINE_TASKS").unwrap_or_else(|_| "20000".into());
+    let thousands: u64 = tasks.parse::<u64>()? / 1000;
+    let tasks = thousands * 1000;
     let pool = context.pool().workers(2).timeline(MOST).build()?;
     let task = |_: &mut (), n: u64| assert!(n % 1000 != 1, "on purpose");
-    let failed = pool.map(0..TASKS, task).filter(Result::is_err).count();
-    assert_eq!(failed, 20);
+    let failed = pool.map(0..tasks, task).filter(Result::is_err).count();
+    assert_eq!(failed as u64, thousands);
     let report = pool.shutdown()?;
+    if let Some(directory) = std::env::var_os("OFFSPRING_TIMELINE_KEEP") {
+        let directory = std::path::Path::new(&directory);
+        report.write_svg(directory.join(format!("{context}.svg")))?;
+    }
     let trace = Trace::of(&report)?;
     let sum = |key: &str| -> u64 {
         let joined = trace.events("several").into_iter();
@@ -181,14 +190,18 @@ fn many_tasks_are_joined(context: Context) -> Outcome {
     };
     let alone = trace.outcomes();
     let alone = |outcome: &str| alone.get(outcome).copied().unwrap_or(0) as u64;
-    assert_eq!(sum("tasks") + alone("done") + alone("panicked"), TASKS);
-    assert_eq!(sum("panicked") + alone("panicked"), 20);
+    assert_eq!(sum("tasks") + alone("done") + alone("panicked"), tasks);
+    assert_eq!(sum("panicked") + alone("panicked"), thousands);
     for (lane, events) in &trace.lanes {
         let kept = events.iter().filter(|event| event.kind != "waiting").count();
         assert!(kept <= MOST, "{kept} intervals in {lane}");
     }
     let texts = picture(&report)?;
-    assert!(texts.iter().any(|text| text.contains("20,000 tasks on")), "{texts:?}");
+    let shown = match thousands {
+        0..1000 => format!("{thousands},000 tasks on"),
+        _ => format!("{},{:03},000 tasks on", thousands / 1000, thousands % 1000),
+    };
+    assert!(texts.iter().any(|text| text.contains(&shown)), "{texts:?}");
     Ok(())
 }
 
