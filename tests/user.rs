@@ -216,6 +216,17 @@ fn offspring_may_be_called_otherwise() {
     user.assert_nothing_is_left();
 }
 
+/// In an edition in which each example is a program, and in one in which all of a crate are one.
+#[test]
+fn examples_in_documentation_start_children() {
+    let user = User::new("examples");
+    let output = user.cargo(&["test", "--workspace", "--doc"], &[]);
+    assert!(output.status.success(), "{}", all_of(&output));
+    let verdicts = verdicts(&output);
+    assert_eq!(verdicts.values().collect::<Vec<_>>(), ["ok"; 3], "{}", all_of(&output));
+    user.assert_nothing_is_left();
+}
+
 #[test]
 fn the_arguments_of_test_programs_work() {
     let user = User::new("arguments");

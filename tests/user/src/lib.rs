@@ -10,6 +10,16 @@ use offspring::{Context, Result};
 /// # Errors
 ///
 /// When the pool does not start, or a worker ends.
+///
+/// # Examples
+///
+/// ```
+/// # offspring::testing::enable!();
+/// use offspring::Context;
+///
+/// assert_eq!(user::sum_of_squares(Context::Spawn, 10)?, 385);
+/// # Ok::<(), offspring::Error>(())
+/// ```
 pub fn sum_of_squares(context: Context, last: u64) -> Result<u64> {
     let pool = context.pool().workers(2).build()?;
     let mut sum = 0;
