@@ -208,8 +208,12 @@ fn a_template_without_a_descriptor(context: Context) -> Outcome {
     };
     assert!(children.len() > 10, "{}: {error:?}", children.len());
     for _ in 0..3 {
-        let again = add_one().expect_err("there is none still");
-        for error in [&error, &again] {
+        let again = match add_one() {
+            // What a message takes more on its way than afterwards is free again there (`portable/receipt.rs`).
+            Ok(2) if cfg!(offspring_force_portable) => None,
+            other => Some(other.expect_err("there is none still")),
+        };
+        for error in again.iter().chain([&error]) {
             assert_eq!(error.kind(), ErrorKind::Start, "{error}");
             assert_eq!(error.context(), Some(context), "{error}");
             assert!(error.to_string().contains("ulimit -n"), "{error}");
