@@ -74,7 +74,7 @@ pub(crate) unsafe fn poll(
     if ready < 0 {
         return ready;
     }
-    all.iter().filter(|one| one.revents != 0).count() as libc::c_int
+    all.iter().map(|one| libc::c_int::from(one.revents != 0)).sum()
 }
 
 /// Gives back whole blocks of a file, which read as zeroes then.
