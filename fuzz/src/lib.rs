@@ -1,5 +1,7 @@
-//! How targets read their input: as choices, so that most inputs get past the first check, and as edits of
-//! something valid.
+//! The fuzz targets, and how they read their input: as choices, so that most inputs get past the first check, and as
+//! edits of something valid.
+
+pub mod targets;
 
 use std::collections::BTreeSet;
 
