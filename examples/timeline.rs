@@ -4,7 +4,7 @@
 //! cargo run --release --example timeline -- [context] [tasks] [workers]   # spawn, 300 tasks and 4 workers
 //! ```
 //!
-//! You will see where the two files are. Open `timeline.svg` with a browser, and `timeline.json` on
+//! You will see where the two files are: in a fresh folder of the temporary directory, which stays. Open `timeline.svg` with a browser, and `timeline.json` on
 //! ui.perfetto.dev. In them: workers that start and make their state, tasks of all lengths, three that panic, one
 //! whose worker dies (but on inline), and the worker that takes its place.
 

@@ -59,7 +59,7 @@ impl Context {
     /// Every context there is, on any system.
     pub const ALL: [Self; 4] = [Self::Inline, Self::Fork, Self::Spawn, Self::ForkServer];
 
-    /// The contexts that work on this system: all four on Linux and on macOS.
+    /// The contexts that this system has: all four, on Linux and on macOS (where nothing was run yet).
     ///
     /// Whether a fork is *permitted* is another question, answered at each start: see
     /// [`Context::Fork`].

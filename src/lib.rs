@@ -17,7 +17,7 @@
 //! | statics hold | the live value | the parent's value at the start | their initial value | their initial value |
 //! | may the parent have threads? | yes | no: refused, always | yes | yes |
 //! | safe Rust? | yes | after one `unsafe` promise, [`allow_fork`] | yes | yes |
-//! | cost of a start | none | grows with the parent's memory | one exec | one small fork |
+//! | cost of a start | none | grows with the parent's memory | one exec | one small fork; the first of a program or a pool, one exec more |
 //! | for | debugging | inheriting big or unserializable state | the default | many cheap, isolated children |
 //!
 //! # What crosses to a child

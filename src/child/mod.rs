@@ -319,10 +319,11 @@ fn send(link: &mut Link, kind: Kind, id: u64, message: Encoded) {
     flush(link);
 }
 
-/// Sends all that waits; see [`send`]. After that the child may end.
+/// Sends all that waits; see [`send`].
 fn flush(link: &mut Link) {
-    let mark = socket::sent_so_far();
-    if link.flush_all().is_err() || socket::wait_until_arrived(mark).is_err() {
+    let before = socket::sent_so_far();
+    if link.flush_all().is_err() {
         exit::now(exit::FELL_OUT);
     }
+    end::wait_for(before..socket::sent_so_far());
 }

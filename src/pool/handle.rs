@@ -154,7 +154,7 @@ impl<R> Task<R> {
     ///
     /// A task that has not begun never will. One that runs is ended with its worker, which is replaced;
     /// other tasks are not touched. One that has its outcome keeps it. [`join`](Task::join) then tells:
-    /// [`ErrorKind::Cancelled`], and by its [`Phase`] whether the task had begun.
+    /// [`ErrorKind::Cancelled`], and by its [`Phase`](crate::Phase) whether the task had begun.
     pub fn cancel(&self) {
         if let Place::Pool { shared, batch } = &self.place {
             shared.cancel(*batch);

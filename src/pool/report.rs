@@ -260,8 +260,8 @@ impl<X> Report<X> {
     ///
     /// # Errors
     ///
-    /// * [`ErrorKind::Invalid`]: no timeline was kept.
-    /// * [`ErrorKind::System`]: the file could not be written; what was there before is gone.
+    /// * [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): no timeline was kept.
+    /// * [`ErrorKind::System`](crate::ErrorKind::System): the file could not be written; what was there before is gone.
     ///
     /// # Examples
     ///

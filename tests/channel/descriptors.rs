@@ -264,12 +264,12 @@ fn the_text_says_what_there_was_no_room_for(_: Context) -> Outcome {
     let refused = refused.ok_or("as many descriptors as that are on their way nowhere")?;
     assert_eq!(refused.kind(), ErrorKind::Busy, "{refused}");
     let text = refused.to_string();
-    assert!(text.contains("not for their 1 descriptors"), "{text}");
+    assert!(text.contains("not for its descriptors (1)"), "{text}");
     // Of bytes, where there is none for them.
     let (full, _receiver) = queue::<u8>(1)?;
     full.send(1)?;
     let text = full.try_send(2).unwrap_err().to_string();
-    assert!(text.contains("no room for 1 bytes") && !text.contains("descriptors"), "{text}");
+    assert!(text.contains("no room for its bytes (1)") && !text.contains("descriptors"), "{text}");
     drop(receiver.recv()?);
     Ok(())
 }

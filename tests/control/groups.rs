@@ -225,6 +225,7 @@ fn members_are_stopped_at_once(context: Context) -> Outcome {
             }
             rounds += 1;
             eprintln!("not in round {rounds}");
+            assert!(rounds < 100, "they are never all asked before the first is killed");
         }
     }
     Ok(())

@@ -304,7 +304,7 @@ pub(crate) fn stopping_program() -> ExitCode {
     offspring::init();
     offspring::after_fork("stop", || stop_at(libc::SIGUSR1)).expect("it is the program's");
     let context = Context::from_env_or(Context::Spawn).expect("the case names a context");
-    let builder = context.process().start_timeout(Duration::from_secs(3));
+    let builder = context.process().start_timeout(Duration::from_secs(10));
     let large = vec![7u8; 64 << 20];
     let error = builder.start(large, |bytes: Vec<u8>| bytes.len()).expect_err("nobody takes them");
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");

@@ -18,7 +18,7 @@
 //!
 //! What a case cannot try here, because this user may not or the system has not, it leaves out with [`not_tested`], which
 //! nobody sees of a case that passes. With `OFFSPRING_REQUIRE_ALL=1` such a case fails: as root with all capabilities,
-//! where cgroups can be made, there should be none. (`OFFSPRING_REQUIRE_NEXTEST` is the same for tests/user.rs, where
+//! where cgroups of version 1 can be made, there should be none. (`OFFSPRING_REQUIRE_NEXTEST` is the same for tests/user.rs, where
 //! cargo-nextest is missing.)
 //!
 //! libtest runs tests on threads, where Fork is rightly refused. So that `main` lists cases × contexts to

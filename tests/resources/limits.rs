@@ -25,7 +25,7 @@ pub(crate) const HERE: &[Case] = crate::cases![on &[Context::Inline] =>
     // The portable way asks nobody how much memory there is, and cannot reserve it.
     #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
     far_more_than_there_is,
-    // macOS accepts the limit, and does not enforce it.
+    // On macOS there is no such limit (docs/platforms.md).
     #[cfg(target_os = "linux")]
     no_room_in_the_address_space,
     #[cfg(all(target_os = "linux", not(offspring_force_portable)))]

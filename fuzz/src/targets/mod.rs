@@ -11,7 +11,7 @@ pub mod tables;
 /// What a target does with one input. It panics when a promise is broken.
 pub type Run = fn(&[u8]);
 
-/// All of them, by the names of their programs and of their folders in `corpus/`.
+/// All of them, by the names of their programs and of their files in `corpus/`.
 pub const ALL: [(&str, Run); 7] = [
     ("codec", codec::run),
     ("descriptors", descriptors::run),

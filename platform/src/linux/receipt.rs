@@ -1,6 +1,7 @@
 //! Descriptors on their way: the kernel keeps what is in a message, so nothing is to be done.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -36,6 +37,6 @@ pub(crate) fn mark() -> u64 {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "macOS has something to do, and it can fail")]
-pub(crate) fn settle(_mark: u64) -> io::Result<()> {
+pub(crate) fn settle(_messages: &Range<u64>, _limit: Duration) -> io::Result<()> {
     Ok(())
 }

@@ -11,10 +11,11 @@
 //! process are short. Forked children have neither.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::stat::{SFlag, fstat};
 
@@ -122,10 +123,15 @@ pub(crate) fn mark() -> u64 {
     NUMBERS.load(Ordering::Relaxed)
 }
 
-/// Waits until the sockets have arrived that this process has sent since `mark`, or their messages are lost.
-pub(crate) fn settle(mark: u64) -> io::Result<()> {
-    while limited(None).is_some() && kept().iter().any(|one| one.number >= mark) {
-        poll::wait(&mut [], None)?;
+/// Waits until the sockets of these messages have arrived, or were lost with them; for `limit` at most.
+pub(crate) fn settle(messages: &Range<u64>, limit: Duration) -> io::Result<()> {
+    let deadline = Instant::now().checked_add(limit);
+    while limited(None).is_some() && kept().iter().any(|one| messages.contains(&one.number)) {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            break;
+        }
+        poll::wait(&mut [], left)?;
     }
     Ok(())
 }
@@ -151,7 +157,7 @@ mod tests {
         let mut arrived = Vec::new();
         let read = socket::receive(to.borrow().unwrap(), &mut [0; 8], &mut arrived).unwrap();
         assert_eq!((read, arrived.len()), (1, 1), "the slip is not among them");
-        settle(since).unwrap();
+        settle(&(since..u64::MAX), Duration::MAX).unwrap();
         assert_eq!(on_their_way(), 0, "it has arrived");
         drop(arrived);
         assert!(poll::has_hung_up(peer.borrow().unwrap()).unwrap(), "nobody has it any more");
@@ -159,7 +165,7 @@ mod tests {
         let (lost, peer) = descriptors::socket_pair().unwrap();
         socket::send(from.borrow().unwrap(), b"x", &[lost.borrow().unwrap()]).unwrap();
         drop((lost, to));
-        settle(since).unwrap();
+        settle(&(since..u64::MAX), Duration::MAX).unwrap();
         assert!(poll::has_hung_up(peer.borrow().unwrap()).unwrap());
     }
 }

@@ -7,7 +7,9 @@
 //! into `OwnedFd` at once, so that every way out of the function closes them.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use crate::os::descriptors::{RECEIVE_FLAGS, SEND_FLAGS, after_receive};
 use crate::os::receipt;
@@ -66,14 +68,14 @@ pub fn sent_so_far() -> u64 {
     receipt::mark()
 }
 
-/// Waits until descriptors that were sent since `mark` cannot be lost any more when this process ends. On Linux they
-/// never can; on macOS sockets can, until they are received.
+/// Waits until the descriptors of these messages, as [`sent_so_far`] counts them, cannot be lost any more when this process
+/// ends; for `limit` at most. On Linux they never can; on macOS sockets can, until they are received.
 ///
 /// # Errors
 ///
 /// What `poll(2)` reports.
-pub fn wait_until_arrived(mark: u64) -> io::Result<()> {
-    receipt::settle(mark)
+pub fn wait_until_arrived(messages: &Range<u64>, limit: Duration) -> io::Result<()> {
+    receipt::settle(messages, limit)
 }
 
 /// Like [`send`], a whole message through one of a [`message_pair`](crate::descriptors::message_pair).

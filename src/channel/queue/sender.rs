@@ -234,7 +234,7 @@ impl<T: Serialize + 'static> Sender<T> {
             None | Some(Ok(Attempt::Full(_))) if lack.is_some_and(Lack::is_of_descriptors) => {
                 Error::new(late, DOING)
                     .detail(format!(
-                        "there was room for {} bytes, but not for their {} descriptors: as many are on their way in \
+                        "there was room for its bytes ({}), but not for its descriptors ({}): as many are on their way in \
                          this queue, or from all programs of this user, as may be",
                         encoded.bytes.len(),
                         encoded.descriptors.len()
@@ -244,7 +244,7 @@ impl<T: Serialize + 'static> Sender<T> {
             None | Some(Ok(Attempt::Full(_))) => {
                 let state = self.core.state();
                 Error::new(late, DOING).detail(format!(
-                    "there was no room for {} bytes: {} of at most {} messages wait, {} of at most {} bytes",
+                    "there was no room for its bytes ({}): {} of at most {} messages wait, {} of at most {} bytes",
                     encoded.bytes.len(),
                     state.messages,
                     self.core.capacity(),

@@ -66,7 +66,7 @@ pub fn description(plan: &Plan, programs: &Programs) -> String {
             std::env::consts::OS,
             std::env::consts::ARCH
         ),
-        format!("kernel {}", read("/proc/sys/kernel/osrelease")),
+        format!("kernel {}", read("/proc/sys/kernel/osrelease").split('-').next().unwrap_or_default()),
         format!("huge pages: {}", read("/sys/kernel/mm/transparent_hugepage/enabled")),
         format!("load at the start: {}", read("/proc/loadavg")),
         said(Path::new("rustc"), &["--version"]),
