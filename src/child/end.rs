@@ -1,38 +1,22 @@
 //! The ordinary end of a child: what is buffered is written, and whatever its threads hold, it ends.
 
 use std::io::{self, Write};
-use std::ops::Range;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
-use offspring_platform::{exit, fork, lifeline, socket, threads};
+use offspring_platform::{exit, fork, lifeline, threads};
 
-/// How long a child waits at its end for its owner, and for a lock that a thread of it has.
+/// How long a child waits at its end for a lock that a thread of it has.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// For a thread that only writes.
 const STACK: usize = 64 << 10;
-
-/// What the owner was sent last with descriptors. All before that arrives before.
-static LAST: Mutex<Range<u64>> = Mutex::new(0..0);
-
-/// When this child ends, its owner has to have received these messages, if it receives them soon: see
-/// [`socket::wait_until_arrived`].
-pub(super) fn wait_for(messages: Range<u64>) {
-    if !messages.is_empty() {
-        *LAST.lock().unwrap_or_else(PoisonError::into_inner) = messages;
-    }
-}
 
 pub(super) fn end() -> ! {
     end_with(0)
 }
 
 pub(super) fn end_with(status: i32) -> ! {
-    let last = LAST.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    // An owner that does not receive them, but waits for this end, is not waited for. Nor is one if this fails.
-    let _ = socket::wait_until_arrived(&last, PATIENCE);
     let own = if lifeline::IS_A_THREAD { 2 } else { 1 };
     // One that was just joined may still be counted. That costs a little.
     if threads::count().is_some_and(|count| count <= own) {

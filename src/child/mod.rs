@@ -44,6 +44,9 @@ use crate::transcript;
 /// How often a child that waits to be told what to be may be refused memory by the system, a millisecond apart.
 const PATIENCE: u32 = 1_000;
 
+/// How long a child waits for its owner to receive a result with sockets, where they are lost otherwise.
+const ARRIVAL: Duration = Duration::from_secs(1);
+
 /// Why a child does not run what it was asked to.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Refusal {
@@ -325,5 +328,8 @@ fn flush(link: &mut Link) {
     if link.flush_all().is_err() {
         exit::now(exit::FELL_OUT);
     }
-    end::wait_for(before..socket::sent_so_far());
+    // This child may end next. An owner that waits for something else is not waited for.
+    if socket::wait_until_arrived(&(before..socket::sent_so_far()), ARRIVAL).is_err() {
+        exit::now(exit::FELL_OUT);
+    }
 }

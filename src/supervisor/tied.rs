@@ -17,16 +17,21 @@ use offspring_platform::{descriptors, exit};
 
 type Failed = Box<dyn std::error::Error>;
 
-/// Runs `work`, and ends this process if its owner ends meanwhile, if it has this end of its lifeline.
-pub(super) fn run<T>(
+/// Runs `work`, and ends this process if its owner ends meanwhile, if it has this end of its lifeline. Where it cannot be
+/// run for lack of something, the text says of what.
+pub(super) fn run(
     by: Option<(&PrivateFd, Permission)>,
-    work: impl FnOnce() -> T,
-) -> Result<T, Failed> {
+    work: impl FnOnce() -> Result<(), String>,
+) -> Result<Result<(), String>, Failed> {
     let Some((end, permission)) = by else { return Ok(work()) };
     let own = Pid::try_from(std::process::id())?;
-    let warden = match lifeline::IS_A_THREAD {
-        true => Some(Warden::start(end, own, permission)?),
-        false => None,
+    let warden = match lifeline::IS_A_THREAD.then(|| Warden::start(end, own, permission)) {
+        Some(Err(error)) => {
+            let text = "the process that ends it with its owner could not be started";
+            return Ok(Err(format!("{text}: {error}")));
+        }
+        Some(Ok(warden)) => Some(warden),
+        None => None,
     };
     // Nothing where the warden does it.
     lifeline::tie(end.borrow()?, own, Consequence::Kill)?;

@@ -62,7 +62,7 @@ pub(crate) unsafe fn poll(
         one.events |= libc::POLLIN;
     }
     // SAFETY: the caller's promise.
-    let ready = unsafe { libc::poll(first, count, milliseconds) };
+    let ready = unsafe { libc::poll(all.as_mut_ptr(), count, milliseconds) };
     for (one, events) in all.iter_mut().zip(asked) {
         let unasked = libc::POLLHUP | libc::POLLERR | libc::POLLNVAL;
         one.events = events;

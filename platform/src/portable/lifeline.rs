@@ -88,13 +88,14 @@ pub fn arm(end: PrivateFd) -> io::Result<()> {
         exit::now(0);
     }
     let end = File::from(end.into_owned()?);
+    let before = what_it_is(&end);
     // The thread inherits the mask: signals are for the threads of the program.
     let blocked = Blocked::all()?;
     RUNNING.store(generation() + 1, Ordering::SeqCst);
     let started = std::thread::Builder::new()
         .name("offspring-lifeline".into())
         .stack_size(STACK)
-        .spawn(move || end_with_owner(end));
+        .spawn(move || end_with_owner(end, before));
     drop(blocked);
     if started.is_err() {
         RUNNING.store(0, Ordering::SeqCst);
@@ -116,8 +117,7 @@ pub fn arm_to_wake(end: PrivateFd) -> io::Result<()> {
     Ok(())
 }
 
-fn end_with_owner(mut end: File) {
-    let before = what_it_is(&end);
+fn end_with_owner(mut end: File, before: Option<Kind>) {
     loop {
         match end.read(&mut [0]) {
             // On macOS a read also ends like this when another thread closes the descriptor (xnu, `pipe_read`,
@@ -141,8 +141,11 @@ fn end_with_owner(mut end: File) {
     exit::now(exit::FELL_OUT);
 }
 
+/// See [`what_it_is`].
+type Kind = (libc::mode_t, libc::dev_t, libc::ino_t);
+
 /// What tells the pipe from whatever has its number after it was closed. `None` if nothing has.
-fn what_it_is(end: &File) -> Option<(libc::mode_t, libc::dev_t, libc::ino_t)> {
+fn what_it_is(end: &File) -> Option<Kind> {
     fstat(end).ok().map(|stat| (stat.st_mode, stat.st_dev, stat.st_ino))
 }
 

@@ -28,6 +28,8 @@ pub(crate) const EXTRA: usize = 1;
 
 /// How long a process waits without a look at what has arrived.
 const SLICE: Duration = Duration::from_millis(20);
+/// How long a thread waits where nothing is on its way: another thread may send something meanwhile.
+const LONG_SLICE: Duration = Duration::from_secs(1);
 
 /// What is kept for one message.
 #[derive(Debug)]
@@ -36,16 +38,6 @@ struct Kept {
     end: PrivateFd,
     #[expect(dead_code, reason = "held, never used")]
     sockets: Vec<PrivateFd>,
-}
-
-impl Kept {
-    /// Also of one that belongs to the process of which this one is a fork: it has nothing here.
-    fn has_arrived(&self) -> bool {
-        let Ok(end) = self.end.borrow() else { return true };
-        let mut interest = [Interest::hang_up(end)];
-        // An error says nothing; the next look will.
-        poll::look(&mut interest).is_ok() && interest[0].has_hung_up()
-    }
 }
 
 static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
@@ -68,6 +60,7 @@ pub(crate) fn for_message(fds: &[BorrowedFd<'_>]) -> Option<Receipt> {
     if sockets.is_empty() {
         return None;
     }
+    let_go();
     let make = || {
         let keep = |fd: &&BorrowedFd<'_>| PrivateFd::new(duplicate(**fd)?);
         let sockets = sockets.iter().map(keep).collect::<io::Result<_>>()?;
@@ -107,15 +100,29 @@ fn is_socket(fd: BorrowedFd<'_>) -> bool {
     fstat(fd).is_ok_and(|stat| kind(stat.st_mode) == SFlag::S_IFSOCK)
 }
 
-/// Closes what has arrived. Returns how long this process may wait, which wanted to wait for `timeout`.
+/// Closes what has arrived. Returns how long this thread may wait, which wanted to wait for `timeout`.
 pub(crate) fn limited(timeout: Option<Duration>) -> Option<Duration> {
+    let limit = if let_go() == 0 { LONG_SLICE } else { SLICE };
+    Some(timeout.map_or(limit, |timeout| timeout.min(limit)))
+}
+
+/// Closes what has arrived, and returns for how many messages something is kept still.
+fn let_go() -> usize {
     if COUNT.load(Ordering::Relaxed) == 0 {
-        return timeout;
+        return 0;
     }
     let mut list = kept();
-    list.retain(|one| !one.has_arrived());
+    // In a process that is a fork of the one that sent them, there is nothing to watch.
+    list.retain(|one| one.end.borrow().is_ok());
+    let ends = list.iter().filter_map(|one| one.end.borrow().ok());
+    let mut interests: Vec<_> = ends.map(Interest::hang_up).collect();
+    // An error says nothing; the next look will.
+    if poll::look(&mut interests).is_ok() {
+        let mut gone = interests.iter().map(Interest::has_hung_up).collect::<Vec<_>>().into_iter();
+        list.retain(|_| !gone.next().unwrap_or(false));
+    }
     COUNT.store(list.len(), Ordering::Relaxed);
-    if list.is_empty() { timeout } else { Some(timeout.map_or(SLICE, |limit| limit.min(SLICE))) }
+    list.len()
 }
 
 /// What was sent before this, for [`settle`].
@@ -126,12 +133,13 @@ pub(crate) fn mark() -> u64 {
 /// Waits until the sockets of these messages have arrived, or were lost with them; for `limit` at most.
 pub(crate) fn settle(messages: &Range<u64>, limit: Duration) -> io::Result<()> {
     let deadline = Instant::now().checked_add(limit);
-    while limited(None).is_some() && kept().iter().any(|one| messages.contains(&one.number)) {
+    while let_go() > 0 && kept().iter().any(|one| messages.contains(&one.number)) {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
             break;
         }
-        poll::wait(&mut [], left)?;
+        // Never without a limit: it may have arrived by now.
+        poll::wait(&mut [], Some(left.map_or(SLICE, |left| left.min(SLICE))))?;
     }
     Ok(())
 }

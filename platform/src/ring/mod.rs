@@ -30,7 +30,7 @@ pub use index::Corrupt;
 use index::{ConsumerIndex, ProducerIndex};
 use map::{Map, Side, Stretch};
 
-use crate::os::park;
+use crate::os::{park, receipt};
 
 /// Words for the users of a pair of rings, beside those of the rings themselves.
 pub const USER_WORDS: usize = 64;
@@ -139,7 +139,7 @@ impl Words {
     /// Sleeps until [`Words::wake`] is called, if it was not since `before`; for at most `limit`. May
     /// return early.
     pub fn sleep(&self, before: u32, limit: Duration) {
-        park::wait(self.bed(), before, limit);
+        park::wait(self.bed(), before, receipt::limited(Some(limit)).unwrap_or(limit));
     }
 
     /// Wakes the one that sleeps.
