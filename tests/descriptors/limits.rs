@@ -26,6 +26,10 @@ pub(crate) const CASES_OF_THE_FORK_SERVER: &[Case] = cases![on &[Context::ForkSe
     a_template_without_a_descriptor,
 ];
 
+fn stay((): ()) {
+    sleep_for_ever()
+}
+
 /// Sets the soft limit of descriptors, and returns the one before.
 fn set_limit(wanted: libc::rlim_t) -> libc::rlim_t {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -168,7 +172,7 @@ pub(crate) fn raised() -> ExitCode {
     set_limit(wanted(MANY));
     let mut children = Vec::new();
     for n in 0..60 {
-        let child = context.process().start((), |()| -> () { sleep_for_ever() });
+        let child = context.process().start((), stay);
         children.push(child.unwrap_or_else(|error| panic!("child {n}: {error:?}")));
     }
     for (n, child) in children.iter_mut().enumerate() {
@@ -202,7 +206,7 @@ fn a_template_without_a_descriptor(context: Context) -> Outcome {
     let mut children = Vec::new();
     let error = loop {
         assert!(children.len() < 100, "there is a limit");
-        match context.process().start((), |()| -> () { sleep_for_ever() }) {
+        match context.process().start((), stay) {
             Ok(child) => children.push(child),
             Err(error) => break error,
         }
