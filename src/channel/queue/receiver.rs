@@ -21,6 +21,7 @@ use super::core::{
 use super::sender::{End, arrived, ticket};
 use crate::codec;
 use crate::error::{Error, ErrorKind};
+use crate::woken::after;
 
 /// An end of a [queue](super::queue()) that receives.
 ///
@@ -140,7 +141,7 @@ impl<T: DeserializeOwned + 'static> Receiver<T> {
     /// As [`Receiver::recv`].
     pub fn recv_timeout(&self, limit: Duration) -> Result<Option<T>, Error> {
         // A limit beyond all clocks is none.
-        self.recv_until(Instant::now().checked_add(limit))
+        self.recv_until(after(limit))
     }
 
     /// Messages, until the queue is closed. One that could not be received is an `Err` among them.
