@@ -139,11 +139,18 @@ impl Running {
             if let Some(Broken::System(error)) = self.broken.take() {
                 return Err(self.error(ErrorKind::System, doing).caused_by(error));
             }
-            let error = self
-                .error(ErrorKind::Start, doing)
-                .detail("it ended before it said hello")
-                .advice("is `offspring::init()` the first call in `main`?");
-            return Err(error.ended(self.exit.unwrap_or(Exit::Unknown)));
+            let exit = self.exit.unwrap_or(Exit::Unknown);
+            let error = self.error(ErrorKind::Start, doing);
+            let error = if self.context == Context::ForkServer && exit == Exit::Unknown {
+                error
+                    .detail("the fork server was ended, and its children with it")
+                    .advice("try again: a new one is started")
+            } else {
+                error
+                    .detail("it ended before it said hello")
+                    .advice("is `offspring::init()` the first call in `main`?")
+            };
+            return Err(error.ended(exit));
         }
         self.send_arguments(doing, limit)
     }

@@ -175,6 +175,15 @@ impl Supervisor {
         self.generation == fd::generation()
     }
 
+    /// Whether it has ended, for what reason ever. It is collected then.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        // A wait that fails says nothing: it is asked again.
+        if self.pid != 0 && matches!(wait::try_reap(self.pid, self.watch.as_ref()), Ok(Some(_))) {
+            self.pid = 0;
+        }
+        self.pid == 0
+    }
+
     /// Ends it without a word, because it does not listen. Its children end with it.
     pub(crate) fn kill(&self) {
         if self.is_ours() && self.pid != 0 {

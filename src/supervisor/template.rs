@@ -77,7 +77,9 @@ impl Template {
 
     /// Whether it is alive, as far as anybody can tell.
     pub(super) fn is_usable(&mut self) -> bool {
+        // Its socket alone does not tell: a child that it was just forking holds that, too, for a moment.
         self.supervisor.is_ours()
+            && !self.supervisor.has_ended()
             && self.supervisor.link.as_mut().is_some_and(|link| {
                 // It never says anything here; what can be read is its end.
                 link.fill().is_ok() && !link.is_at_end()

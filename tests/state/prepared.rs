@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use offspring::{Context, Global};
@@ -17,6 +18,7 @@ pub(super) const CASES: &[Case] = cases![on &[Context::ForkServer] =>
     the_child_that_waits_has_it_too,
     children_with_surroundings_of_their_own_make_their_own,
     a_template_that_is_killed,
+    one_that_is_killed_while_it_forks,
     what_is_made_first_is_not_the_time_of_a_worker,
     a_pool_with_a_relative_directory,
 ];
@@ -141,6 +143,57 @@ fn a_template_that_is_killed(context: Context) -> Outcome {
         eventually("it is gone", || !leaks::is_alive(template));
     }
     assert!(Path::new(&log()).exists());
+    forget()
+}
+
+/// What a template's newborn children wait for: that this is no more.
+static HELD: OnceLock<PathBuf> = OnceLock::new();
+
+fn held(template: u32) -> PathBuf {
+    std::env::temp_dir().join(format!("held-{template}"))
+}
+
+/// Where they write down that they wait, or that they need not.
+fn births() -> PathBuf {
+    std::env::temp_dir().join("births")
+}
+
+extern "C" fn hold() {
+    let Some(held) = HELD.get() else { return };
+    let (path, is_held) = (births(), held.exists());
+    let mut births = std::fs::File::options().create(true).append(true).open(path).expect("a file");
+    births.write_all(if is_held { b"h" } else { b"-" }).expect("there is room");
+    while is_held && held.exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn held_at_birth(n: u64) -> u64 {
+    let held = HELD.get_or_init(|| held(std::process::id()));
+    // SAFETY: the handler runs in a process with one thread, where it may do what any code may.
+    assert_eq!(unsafe { libc::pthread_atfork(None, None, Some(hold)) }, 0, "{}", held.display());
+    number(n)
+}
+
+/// A child that was just forked holds the sockets of its template, which is gone: they do not show that.
+fn one_that_is_killed_while_it_forks(context: Context) -> Outcome {
+    NUMBER.set(7, held_at_birth)?;
+    let (_, template) = context.process().start((), look)?.join()??;
+    let births_are = |wanted| std::fs::read_to_string(births()).is_ok_and(|all| all == wanted);
+    eventually("the one of the next start is there", || births_are("--"));
+    std::fs::write(held(template), "")?;
+    // Takes the one that was forked before, and has another forked.
+    assert_eq!(context.process().start((), look)?.join()??, (7, template));
+    eventually("one is being forked", || births_are("--h"));
+    // SAFETY: no memory is involved.
+    assert_eq!(unsafe { libc::kill(i32::try_from(template)?, libc::SIGKILL) }, 0);
+    eventually("it is gone", || !leaks::is_alive(template));
+    let next = context.process().start((), look).and_then(|process| process.join());
+    std::fs::remove_file(held(template))?;
+    let (found, another) = next??;
+    assert_eq!(found, 7);
+    assert_ne!(another, template);
+    std::fs::remove_file(births())?;
     forget()
 }
 
