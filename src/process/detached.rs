@@ -37,13 +37,15 @@ pub(super) fn collect() {
     let mut list = DETACHED.lock().unwrap_or_else(PoisonError::into_inner);
     list.retain_mut(|child| {
         if let Some(transcript) = &mut child.transcript {
+            // It grows, then; the next time gives back that much more.
             let _ = transcript.trim();
         }
         // Those that a forked child inherited are its parent's.
         child.generation == fd::generation()
             && match &mut child.ending {
                 Ending::Own { watch } => {
-                    matches!(wait::try_reap(child.pid, watch.as_ref()), Ok(None))
+                    // A wait that fails says nothing about the child, which would end if it were let go.
+                    !matches!(wait::try_reap(child.pid, watch.as_ref()), Ok(Some(_)))
                 }
                 Ending::Reported { report, .. } => reported(report).is_none(),
             }

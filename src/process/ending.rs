@@ -130,9 +130,10 @@ pub(super) fn stop_all(mut running: Vec<&mut Running>, grace: Duration) {
 /// Waits for the ends of all, at most until `deadline`. Leaves those that live.
 fn wait_for_all(running: &mut Vec<&mut Running>, deadline: Option<Instant>) {
     loop {
+        let mut failed = false;
         running.retain_mut(|one| {
             // If the system cannot say, it was running when it last could.
-            let _ = one.look();
+            failed |= one.look().is_err();
             one.exit.is_none()
         });
         let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
@@ -140,7 +141,8 @@ fn wait_for_all(running: &mut Vec<&mut Running>, deadline: Option<Instant>) {
             return;
         }
         let lent: Vec<&Running> = running.iter().map(|one| &**one).collect();
-        if wait_for_any(&lent, left).is_err() {
+        // What could not be looked at is there still, and would end each wait at once.
+        if failed || wait_for_any(&lent, left).is_err() {
             // No memory, say. They are to be collected all the same.
             std::thread::sleep(PAUSE);
         }

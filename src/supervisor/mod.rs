@@ -121,6 +121,7 @@ impl Supervisor {
         })
         .map_err(fail)?;
         if let Ok(end) = end.borrow() {
+            // It ties itself, too, when it has come so far.
             let _ = lifeline::tie(end, pid, Consequence::Wake);
         }
         let mut link = Link::new(ours);

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use crate::unix::fd::lift;
@@ -139,18 +138,27 @@ impl Watch {
 
 /// How a process ended that nobody has collected yet. `None`: it runs, or this process may not know.
 fn exit_of(pid: Pid) -> Option<Exit> {
-    // SAFETY: no memory is involved.
-    let own = unsafe { libc::geteuid() };
-    // Who may not know is told 0.
-    if std::fs::metadata(format!("/proc/{pid}")).ok()?.uid() != own {
-        return None;
-    }
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // proc_pid_stat(5): the name, in parentheses, may hold anything. The status is the last field there is, the 50th behind the name.
     let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
     let has_ended = matches!(fields.next(), Some("Z" | "X" | "x"));
     let status = fields.nth(48)?.parse().ok()?;
-    has_ended.then(|| Exit::from_status(status))
+    // Who may not know is told 0.
+    (has_ended && (status != 0 || has_own_ids(pid))).then(|| Exit::from_status(status))
+}
+
+/// Whether a process has this one's user and group in all places where it could have another: then this one may know all
+/// about it, by ptrace(2), "Ptrace access mode checking".
+fn has_own_ids(pid: Pid) -> bool {
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
+    // SAFETY: no memory is involved.
+    let user = unsafe { libc::geteuid() };
+    // SAFETY: no memory is involved.
+    let group = unsafe { libc::getegid() };
+    [("Uid:", user), ("Gid:", group)].into_iter().all(|(name, own)| {
+        let all = text.lines().find_map(|line| line.strip_prefix(name));
+        all.is_some_and(|all| all.split_ascii_whitespace().all(|id| id.parse() == Ok(own)))
+    })
 }
 
 /// How often, and how far apart, to look for the status of a process that was just collected.
