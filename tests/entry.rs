@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     harness::programs::set(&[
         ("dies", mains::dies),
         ("workers_die", mains::workers_die),
+        ("workers_hang", mains::workers_hang),
         ("forgotten", mains::forgotten),
         ("late", mains::late),
         ("twice", mains::twice),

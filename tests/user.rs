@@ -330,8 +330,10 @@ fn the_page_shows(output: &Output) {
 
 /// The same text for other numbers of processes, threads and pipes. They are small where few processes have been.
 fn without_identities(text: &str) -> String {
+    // Whether there is a core file is up to the machine.
+    let text = text.replace(", core dumped", "");
     let mut plain = String::new();
-    let mut rest = text;
+    let mut rest = text.as_str();
     while let Some(start) = rest.find(|letter: char| letter.is_ascii_digit()) {
         plain.push_str(&rest[..start]);
         rest = &rest[start..];

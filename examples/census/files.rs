@@ -53,7 +53,10 @@ pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<Task>, Box<dyn Error>> {
 fn walk(path: &Path) -> ignore::Walk {
     // Hidden files can be under version control; what version control keeps for itself is not. Files
     // named `.ignore` count, too: ../data has one, that leaves out the dictionary.
-    WalkBuilder::new(path).hidden(false).filter_entry(|entry| entry.file_name() != ".git").build()
+    // That is so where there is no repository, too.
+    let mut builder = WalkBuilder::new(path);
+    builder.hidden(false).require_git(false);
+    builder.filter_entry(|entry| entry.file_name() != ".git").build()
 }
 
 /// The path and size of what is a plain file.

@@ -49,6 +49,8 @@ impl Bench<'_> {
                 self.span = self.span_since(begin);
                 self.note_time();
                 self.answer_for_copy(start, exit);
+                // It may have died between taking note that the owner is to be woken, and waking it.
+                self.ring();
                 // If the copy has answered, it said so itself.
                 self.span = None;
                 self.milliseconds = 0;

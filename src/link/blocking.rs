@@ -38,13 +38,22 @@ impl Link {
 
     /// Sends all that waits, however long the peer takes.
     pub(crate) fn flush_all(&mut self) -> Result<(), Broken> {
+        self.flush_until(None).map(drop)
+    }
+
+    /// Sends all that waits, at most until `deadline`. Whether all was sent; the rest waits.
+    pub(crate) fn flush_until(&mut self, deadline: Option<Instant>) -> Result<bool, Broken> {
         loop {
             self.flush()?;
             if !self.has_output() {
-                return Ok(());
+                return Ok(true);
+            }
+            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(false);
             }
             let mut interest = [self.interest()?];
-            poll::wait(&mut interest, None)?;
+            poll::wait(&mut interest, left)?;
             // A peer that sends while we do must not be left waiting for room.
             if interest[0].can_read() && self.is_open() {
                 self.fill()?;

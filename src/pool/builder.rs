@@ -153,7 +153,8 @@ impl<S, X, const HAS_EXIT: bool> PoolBuilder<S, X, HAS_EXIT> {
     /// How many workers in a row may fail to come up (their initialiser fails, panics, or takes too long,
     /// or they die before, or the system refuses to start them) and are replaced. The one after that breaks
     /// the pool: its error is what all tasks get. Before each replacement there is a pause: 10 ms, then twice
-    /// as much each time, up to a second. Default: 2; for workers that somebody killed, 19.
+    /// as much each time, up to a second. Default: 2; where somebody killed
+    /// workers, 2 others, and 19 in all.
     pub fn restart_budget(mut self, count: u32) -> Self {
         self.settings.restart_budget = Some(count);
         self

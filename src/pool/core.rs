@@ -42,6 +42,8 @@ pub(super) struct Core {
     pub(super) next_child: u64,
     /// Workers that failed to come up since the last that did.
     pub(super) failures: u32,
+    /// Of these, those that were killed.
+    pub(super) kills: u32,
     /// So many slots wait until a new worker is to be started.
     pub(super) late_starts: usize,
     /// Why the pool is of no use any more.

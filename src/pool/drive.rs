@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use offspring_platform::clock::now;
 use offspring_platform::fd::PrivateFd;
-use offspring_platform::lifeline;
 use offspring_platform::poll::{self, Interest};
 
 use super::core::{Core, Slot};
@@ -285,9 +284,7 @@ impl Core {
     /// Tells the workers to ring the bell. `None` if one has something to say already; else for how long
     /// to sleep at most.
     pub(super) fn announce_sleep(&mut self) -> Option<Option<Duration>> {
-        if lifeline::IS_A_THREAD {
-            self.ask_for_kills();
-        }
+        self.ask_for_kills();
         let mut patient = false;
         let mut silent = true;
         for slot in &mut self.slots {
@@ -326,7 +323,8 @@ impl Core {
         }
     }
 
-    /// A lifeline that is a thread does not end a worker that is stopped. Its supervisor does.
+    /// A lifeline does not end everybody: not who has yet to tie itself to it, or has closed all that it has, and one
+    /// that is a thread not who is stopped. The supervisor does.
     fn ask_for_kills(&mut self) {
         let Some(link) = &mut self.supervisor.link else { return };
         for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {

@@ -178,7 +178,8 @@ impl Core {
     /// Counts one more worker that did not come up. Whether these are so many that none will.
     fn loses_patience(&mut self, killed: bool) -> bool {
         self.failures += 1;
-        self.failures >= self.settings.patience(killed)
+        self.kills += u32::from(killed);
+        self.settings.gives_up(self.failures, self.kills)
     }
 
     pub(super) fn replace(&mut self, slot: usize) {

@@ -196,7 +196,7 @@ impl Core {
             Kind::Done if worker.greeted && !worker.ready && frame.id == INITIALISER => {
                 worker.ready = true;
                 self.record_coming_up(slot, worker, None);
-                self.failures = 0;
+                (self.failures, self.kills) = (0, 0);
             }
             Kind::Failed if worker.greeted && !worker.ready && frame.id == INITIALISER => {
                 let Ok(failure) = codec::decode_own::<Failed>(&frame.bytes) else {

@@ -78,14 +78,17 @@ impl Settings {
         fork::is_allowed() && !lifeline::IS_A_THREAD
     }
 
-    /// How many workers in a row may fail to come up before the pool gives up, the last of which was
-    /// killed, or not.
-    pub(super) fn patience(&self, killed: bool) -> u32 {
-        let usual = if killed { PATIENCE_WITH_KILLS } else { PATIENCE };
-        self.restart_budget.map_or(usual, |budget| budget.saturating_add(1))
+    /// Whether the pool gives up when so many workers in a row have failed to come up, some of them because they were
+    /// killed.
+    pub(super) fn gives_up(&self, failures: u32, kills: u32) -> bool {
+        match self.restart_budget {
+            Some(budget) => failures > budget,
+            None => failures - kills >= PATIENCE || failures >= PATIENCE_WITH_KILLS,
+        }
     }
 }
 
+/// For workers that failed by themselves.
 const PATIENCE: u32 = 3;
 
 /// A kill comes from outside and passes, unless the initialiser needs more memory than there is.

@@ -96,6 +96,7 @@ impl Shared {
             batches: Batches::default(),
             next_child: 1,
             failures: 0,
+            kills: 0,
             late_starts: 0,
             broken: None,
             closing: false,

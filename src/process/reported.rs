@@ -5,7 +5,8 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use offspring_platform::poll::{self, Interest};
-use offspring_platform::wait::Exit;
+use offspring_platform::signal::Signal;
+use offspring_platform::wait::{Exit, Pid};
 use offspring_platform::watch::Watch;
 
 use crate::codec;
@@ -21,6 +22,7 @@ const REPORT: Duration = Duration::from_secs(1);
 pub(super) fn reported_or_soon(
     report: &mut Link,
     watch: Option<&Watch>,
+    pid: Pid,
 ) -> io::Result<Option<Exit>> {
     let exit = reported(report);
     if exit.is_some() && watch.is_none() {
@@ -33,11 +35,22 @@ pub(super) fn reported_or_soon(
             }
         }
     }
-    let (None, Some(watch)) = (exit, watch) else { return Ok(exit) };
+    let Some(watch) = watch else { return Ok(exit) };
+    let is_untold = exit == Some(Exit::Unknown) && report.is_at_end();
+    if exit.is_some() && !is_untold {
+        return Ok(exit);
+    }
+    if is_untold {
+        // The kernel closes what a process had before it ends its children. An error is that it has ended.
+        let _ = watch.signal(pid, Signal::Kill);
+    }
     let mut sentinel = [Interest::readable(watch.as_fd())];
     poll::wait(&mut sentinel, Some(Duration::ZERO))?;
     if !sentinel[0].can_read() {
         return Ok(None);
+    }
+    if is_untold {
+        return Ok(Some(watch.exit_of_other().unwrap_or(Exit::Unknown)));
     }
     // It may come in pieces, and a signal may end the wait: one look is not enough.
     let until = Instant::now() + REPORT;
@@ -97,7 +110,8 @@ mod tests {
         // Where buffers are small, not all of it fits in at once.
         let exit = std::thread::scope(|scope| {
             let sender = scope.spawn(move || theirs.flush_all());
-            let exit = reported_or_soon(&mut ours, Some(&watch));
+            let pid = Pid::try_from(child.id());
+            let exit = reported_or_soon(&mut ours, Some(&watch), pid.expect("it is one"));
             // Whatever came of it, nobody waits for room any more.
             drop(ours);
             sender.join().expect("it does not panic")?;

@@ -23,6 +23,7 @@ use crate::launch::Specification;
 use crate::link::{Broken, Frame, Kind, Link};
 use crate::logging::{self, Attached, Bell};
 use crate::start::{Ending, Started};
+use crate::supervisor::template;
 use crate::transcript::{self, Excerpt};
 use crate::woken::after;
 
@@ -141,7 +142,7 @@ impl Running {
             }
             let exit = self.exit.unwrap_or(Exit::Unknown);
             let error = self.error(ErrorKind::Start, doing);
-            let error = if self.context == Context::ForkServer && exit == Exit::Unknown {
+            let error = if self.has_lost_parent() {
                 error
                     .detail("the fork server was ended, and its children with it")
                     .advice("try again: a new one is started")
@@ -153,6 +154,14 @@ impl Running {
             return Err(error.ended(exit));
         }
         self.send_arguments(doing, limit)
+    }
+
+    /// Whether the fork server that forked it has gone.
+    fn has_lost_parent(&self) -> bool {
+        match &self.ending {
+            Ending::Reported { report, home, .. } => report.is_at_end() && !template::lives(home),
+            Ending::Own { .. } => false,
+        }
     }
 
     /// Sends what is larger than the socket's buffer. That may take long; but a child that takes nothing for so long is
@@ -252,7 +261,10 @@ impl Running {
                 *timeout = Some(timeout.map_or(TICK, |limit| limit.min(TICK)));
             }
             Ending::Reported { report, watch, .. } => {
-                into.push(report.interest()?);
+                // At its end it would end each wait at once. The child ends then, too, which its watch will show.
+                if watch.is_none() || !report.is_at_end() {
+                    into.push(report.interest()?);
+                }
                 // The fork server may have been stopped, and report nothing.
                 into.extend(watch.as_ref().map(|watch| Interest::readable(watch.as_fd())));
             }
@@ -274,7 +286,9 @@ impl Running {
         // The end first, then the channel: what the child sent before it ended is read after that.
         let exit = match &mut self.ending {
             Ending::Own { watch } => wait::try_reap(self.pid, watch.as_ref())?,
-            Ending::Reported { report, watch, .. } => reported_or_soon(report, watch.as_ref())?,
+            Ending::Reported { report, watch, .. } => {
+                reported_or_soon(report, watch.as_ref(), self.pid)?
+            }
         };
         self.read(exit.is_some());
         if exit.is_some() {

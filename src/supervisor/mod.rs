@@ -149,7 +149,7 @@ impl Supervisor {
         let ended = link.is_at_end();
         if !hello && (answer.is_err() || !ended) {
             // It has no children yet, and may never listen: nobody should wait for its end in order.
-            self.signal_kill();
+            self.signal(Signal::Kill);
         }
         match answer {
             Ok(Some(frame)) if frame.kind == Kind::Hello => Ok(()),
@@ -188,16 +188,16 @@ impl Supervisor {
     /// Ends it without a word, because it does not listen. Its children end with it.
     pub(crate) fn kill(&self) {
         if self.is_ours() && self.pid != 0 {
-            self.signal_kill();
+            self.signal(Signal::Kill);
         }
     }
 
     /// Other code of this process may have collected it, and its number may be another's now: the watch knows.
-    fn signal_kill(&self) {
-        let by_watch = self.watch.as_ref().map(|watch| watch.signal(self.pid, Signal::Kill));
+    fn signal(&self, signal: Signal) {
+        let by_watch = self.watch.as_ref().map(|watch| watch.signal(self.pid, signal));
         if !matches!(by_watch, Some(Ok(()))) {
             // No descriptor was left for a watch, or a filter forbids it. One that has ended needs no signal.
-            let _ = watch::signal_own_child(self.pid, Signal::Kill);
+            let _ = watch::signal_own_child(self.pid, signal);
         }
     }
 
@@ -210,6 +210,8 @@ impl Supervisor {
         if !self.is_ours() || self.pid == 0 {
             return wait::Exit::Unknown;
         }
+        // One that is stopped would not see that, and what its children have left would be nobody's when it is killed.
+        self.signal(Signal::Continue);
         let (mut deadline, mut is_killed) = (Instant::now() + PATIENCE, false);
         let exit = loop {
             match wait::try_reap(self.pid, self.watch.as_ref()) {
@@ -223,7 +225,7 @@ impl Supervisor {
             }
             if left.is_zero() {
                 // It is stuck, or stopped. Its children's lifelines are in our hands, not in its.
-                self.signal_kill();
+                self.signal(Signal::Kill);
                 (deadline, is_killed) = (Instant::now() + UNKILLABLE, true);
                 continue;
             }

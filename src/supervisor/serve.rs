@@ -77,6 +77,8 @@ struct Supervisor<'a> {
     out_of_memory_kills: Option<u64>,
     /// The end of its lifeline, if it forks.
     lifeline: Option<PrivateFd>,
+    /// What was started to make shared state, and is needed as long as that is. Collected when it ends.
+    helpers: Vec<i32>,
     /// It was told of shared state that it has not made.
     unmade: bool,
     /// Why its children cannot inherit what they should.
@@ -127,6 +129,7 @@ fn run(mut owner: Link, end: PrivateFd, way: Way, inherited: Option<Inherited<'_
         sweeping: false,
         out_of_memory_kills: None,
         lifeline,
+        helpers: Vec::new(),
         unmade: false,
         refusal: None,
     };
@@ -345,6 +348,8 @@ impl Supervisor<'_> {
             made
         })?;
         self.refusal = made.err();
+        let own = guardian::present().into_iter().filter(|pid| !self.children.contains_key(pid));
+        self.helpers = own.collect();
         Ok(())
     }
 
@@ -422,10 +427,13 @@ impl Supervisor<'_> {
             if let Some(child) = self.children.remove(&pid) {
                 ended.push((child, exit));
             }
+            self.helpers.retain(|helper| *helper != pid);
         }
         if !ended.is_empty() || self.sweeping {
             // What a stray leaves becomes ours when the stray has ended, which is when we are here again.
-            self.sweeping = guardian::end_strays(|pid| self.children.contains_key(&pid));
+            self.sweeping = guardian::end_strays(|pid| {
+                self.children.contains_key(&pid) || self.helpers.contains(&pid)
+            });
         }
         // Told after that: a child that is wanted then may be here already, and what it starts is not to be taken for
         // something that these have left.

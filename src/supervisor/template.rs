@@ -26,8 +26,12 @@ use crate::error::{Error, ErrorKind};
 use crate::launch::Specification;
 use crate::launch::message::EnvironmentChange;
 use crate::link::{Frame, Kind, Link};
+use crate::woken::after;
 
 pub(super) const DOING: &str = "start a child process";
+
+/// How long a template may take until it has room for a request to signal a child.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// See the head of the file.
 #[derive(Debug)]
@@ -86,7 +90,7 @@ impl Template {
             })
     }
 
-    fn ask(&mut self) -> Result<Asked, Error> {
+    fn ask(&mut self, limit: Duration) -> Result<Asked, Error> {
         let fail = |error| Error::system(DOING, error).in_context(Context::ForkServer);
         let (ours, channel) = descriptors::socket_pair().map_err(fail)?;
         let (keeper, end) = lifeline::new().map_err(fail)?;
@@ -98,7 +102,7 @@ impl Template {
         for descriptor in [channel, end, reporting] {
             message.descriptors.push(Arc::new(descriptor.into_owned().map_err(fail)?));
         }
-        request(self, Kind::Start, id, message)?;
+        request(self, Kind::Start, id, message, limit)?;
         Ok(Asked { id, link: Link::new(ours), keeper, report: Box::new(Link::new(report)) })
     }
 }
@@ -182,7 +186,7 @@ pub(crate) struct Asked {
 
 /// Asks the template for a child.
 pub(crate) fn ask(home: &Home, limit: Duration) -> Result<Asked, Error> {
-    with(home, limit, Template::ask)
+    with(home, limit, |template| template.ask(limit))
 }
 
 /// The child that waits, if there is one. It may have ended meanwhile.
@@ -203,10 +207,18 @@ pub(crate) fn keep_spare(home: &Home, limit: Duration) {
     // Should it fail, then the next start asks for itself, and says why it failed.
     let _ = with(home, limit, |template| {
         if template.spare.is_none() {
-            template.spare = Some(template.ask()?);
+            template.spare = Some(template.ask(limit)?);
         }
         Ok(())
     });
+}
+
+/// Whether it is alive, as far as anybody can tell.
+pub(crate) fn lives(home: &Home) -> bool {
+    match home {
+        Home::Plain => lock().as_mut().is_some_and(Template::is_usable),
+        Home::Prepared(prepared) => prepared.lock().is_usable(),
+    }
 }
 
 /// Asks the template to signal one of its children. Nothing happens if it has ended.
@@ -215,7 +227,11 @@ pub(crate) fn signal_child(home: &Home, id: u64, signal: Signal) -> Result<(), E
         .map_err(|error| Error::new(ErrorKind::System, "signal a child").caused_by(error))?;
     let tell = |template: &mut Template| {
         // Else its children have ended with it.
-        if template.is_usable() { request(template, Kind::Signal, id, message) } else { Ok(()) }
+        if template.is_usable() {
+            request(template, Kind::Signal, id, message, PATIENCE)
+        } else {
+            Ok(())
+        }
     };
     match home {
         Home::Plain => lock().as_mut().map_or(Ok(()), tell),
@@ -228,14 +244,20 @@ fn request(
     kind: Kind,
     id: u64,
     message: codec::Encoded,
+    limit: Duration,
 ) -> Result<(), Error> {
     let Some(link) = &mut template.supervisor.link else {
         return Err(Error::new(ErrorKind::Closed, DOING).in_context(Context::ForkServer));
     };
     link.queue(kind, id, message);
-    link.flush_all().map_err(|error| {
-        Error::new(ErrorKind::Start, DOING).in_context(Context::ForkServer).caused_by(error)
-    })
+    let fail = |kind| Error::new(kind, DOING).in_context(Context::ForkServer);
+    match link.flush_until(after(limit)) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(fail(ErrorKind::TimedOut)
+            .detail(format!("the fork server took nothing for {limit:?}"))
+            .advice("is it stopped?")),
+        Err(error) => Err(fail(ErrorKind::Start).caused_by(error)),
+    }
 }
 
 /// Whether the template says that it cannot fork for a reason of its own, and not of the system's.

@@ -119,7 +119,7 @@ pub(crate) fn with_undertaker<T>(run: impl FnOnce() -> T) -> T {
     // later; how often, as a number may be another's when all have been used.
     static BURIED: Mutex<BTreeMap<u32, usize>> = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
-        scope.spawn(move || {
+        let thread = scope.spawn(move || {
             while !over.load(Ordering::SeqCst) {
                 let mut buried = BURIED.lock().expect("nobody panics with it");
                 let mut listed = BTreeMap::<u32, usize>::new();
@@ -142,7 +142,11 @@ pub(crate) fn with_undertaker<T>(run: impl FnOnce() -> T) -> T {
                 bell.read_exact(&mut [0]).expect("the bell can be heard");
             }
         });
-        let _over = Over(over);
-        run()
+        let is_over = Over(over);
+        let result = run();
+        drop(is_over);
+        // The end of a scope does not wait for the thread itself, beside which nobody may fork.
+        thread.join().expect("it does not panic");
+        result
     })
 }

@@ -13,6 +13,7 @@ use crate::{BY_EXEC, ONCE, cases};
 
 pub(crate) const CASES: &[Case] = cases![on ONCE =>
     workers_that_end_before_hello,
+    workers_that_hang_before_hello,
     init_forgotten,
     init_twice,
     promise_forgotten,
@@ -35,6 +36,9 @@ fn end_early(how: &str) -> ExitCode {
         "abort" => std::process::abort(),
         "panic" => panic!("before init"),
         "return" => ExitCode::SUCCESS,
+        "hang" => loop {
+            std::thread::park();
+        },
         _ => unreachable!("{how}"),
     }
 }
@@ -95,6 +99,44 @@ pub(crate) fn workers_die() -> ExitCode {
     assert_eq!(pool.shutdown().expect_err("it is broken").kind(), ErrorKind::Start);
     assert!(descendants_of(std::process::id()).is_empty(), "no process is left");
     ExitCode::SUCCESS
+}
+
+/// Program: workers of a pool hang before `init`, its supervisor does not.
+pub(crate) fn workers_hang() -> ExitCode {
+    let parent = std::os::unix::process::parent_id();
+    let parent = fs::read_to_string(format!("/proc/{parent}/comm")).unwrap_or_default();
+    let is_worker = is_child() && parent.starts_with("offspring-super");
+    let is_first = || fs::File::create_new(temporary("first")).is_ok();
+    if is_worker && (argument(1) == "all" || is_first()) {
+        return end_early("hang");
+    }
+    offspring::init();
+    let limit = std::time::Duration::from_millis(300);
+    let pool = Context::Spawn.pool().workers(1).start_timeout(limit).build();
+    let pool = pool.expect("the supervisor starts");
+    let results: Vec<_> = pool.map(0..4u8, |(), n| n).collect();
+    if argument(1) == "all" {
+        for result in results {
+            let error = result.expect_err("no worker starts");
+            assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        }
+        assert_eq!(pool.shutdown().expect_err("it is broken").kind(), ErrorKind::TimedOut);
+    } else {
+        let results: Result<Vec<_>, _> = results.into_iter().collect();
+        assert_eq!(results.expect("the second worker starts"), [0, 1, 2, 3]);
+        assert!(pool.shutdown().expect("it is whole").replaced() > 0, "the first did not");
+        fs::remove_file(temporary("first")).expect("there was a first");
+    }
+    assert!(descendants_of(std::process::id()).is_empty(), "no process is left");
+    ExitCode::SUCCESS
+}
+
+/// They have not tied themselves to their lifeline yet: somebody has to end them.
+fn workers_that_hang_before_hello(_: Context) -> Outcome {
+    for how in ["all", "first"] {
+        run(command("workers_hang").arg(how)).expect_success(how);
+    }
+    Ok(())
 }
 
 fn workers_that_end_before_hello(_: Context) -> Outcome {

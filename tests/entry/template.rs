@@ -141,6 +141,11 @@ pub(crate) fn stopped_too_long() -> ExitCode {
         let typed = matches!(error.kind(), ErrorKind::Start | ErrorKind::TimedOut);
         assert!(typed, "{error}");
     }
+    // Nor is there room for so many requests. (Linux: some 280.)
+    for _ in 0..400 {
+        let builder = Context::ForkServer.process().start_timeout(Duration::from_millis(2));
+        builder.start((), |()| ()).expect_err("nobody answers");
+    }
     send_signal(pid, libc::SIGCONT);
     assert_eq!(early.join().expect("its end is reported late"), 2);
     assert_eq!(add_one().expect("it starts"), 2);

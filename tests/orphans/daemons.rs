@@ -18,6 +18,7 @@ use crate::{cases, torture};
 pub(crate) const CASES: &[Case] = cases![on PROCESSES =>
     daemons_of_a_killed_worker,
     daemons_of_a_pool_that_is_ended,
+    daemons_of_a_pool_whose_supervisor_is_stopped,
     daemons_of_a_killed_owner,
 ];
 
@@ -109,6 +110,26 @@ fn daemons_of_a_pool_that_is_ended(context: Context) -> Outcome {
             0 => pool.terminate(),
             _ => drop(pool),
         });
+        assert_eq!(children_of(std::process::id()), before, "nothing is left");
+    }
+    watched.report();
+    Ok(())
+}
+
+fn daemons_of_a_pool_whose_supervisor_is_stopped(context: Context) -> Outcome {
+    let mut watched = Watched::new("pool dropped, its supervisor stopped", context);
+    let before = children_of(std::process::id());
+    for _ in 0..rounds().min(5) {
+        let pool = context.pool().workers(2).build()?;
+        let pids: Vec<Vec<u32>> =
+            pool.map([(); 2], |_, ()| start()).collect::<Result<_, _>>().map_err(Box::new)?;
+        let mut supervisors = children_of(std::process::id());
+        supervisors.retain(|pid| !before.contains(pid));
+        assert_eq!(supervisors.len(), 1, "the supervisor: {supervisors:?}");
+        let supervisor = *supervisors.first().expect("it is one");
+        warden::signal(supervisor, libc::SIGSTOP);
+        eventually("it is stopped", || warden::is_stopped(supervisor));
+        watched.until_gone(&pids.concat(), || drop(pool));
         assert_eq!(children_of(std::process::id()), before, "nothing is left");
     }
     watched.report();

@@ -159,7 +159,8 @@ fn ends_by_itself(name: &'static str, context: Context, how: &str, status: i32) 
         owner.tell_to_end();
         warden.wait_until_all_are_gone(&owner);
         let ended = warden.status_of_owner.expect("the owner was collected");
-        assert_eq!(ended, status, "the wait status of an owner that {how}");
+        // Whether there is a core file is up to the machine.
+        assert_eq!(ended & !0x80, status, "the wait status of an owner that {how}");
     }
     // A panic waits for the next result, and drops with grace; that time says nothing.
     if how != "panics" {

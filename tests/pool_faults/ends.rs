@@ -27,7 +27,8 @@ enum Act {
 
 fn act((act, log): (Act, PathBuf)) {
     if let Act::Watch(count) = act {
-        harness::eventually("the others begin", || lines(&log).len() == count);
+        let begun = || lines(&log).iter().filter(|line| *line == "begun").count();
+        harness::eventually("the others begin", || begun() == count);
         return;
     }
     note(&log, "begun");

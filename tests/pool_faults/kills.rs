@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use offspring::{Context, ErrorKind, Phase};
 
-use crate::harness::Outcome;
-use crate::harness::leaks::children_of;
+use crate::harness::leaks::{children_of, is_alive};
+use crate::harness::{Outcome, eventually};
 use crate::{Scratch, kill, with_supervisor};
 
 /// Numbers that look random, the same for the same seed.
@@ -152,7 +152,10 @@ fn kills_of_idle_workers(context: Context) -> Outcome {
         // All of them are idle, now and when they are killed: nobody has given them anything.
         let workers: Vec<u32> = children_of(supervisor).into_iter().collect();
         for _ in 0..random.below(3).min(workers.len() as u64) {
-            kill(workers[random.below(workers.len() as u64) as usize], libc::SIGKILL);
+            let worker = workers[random.below(workers.len() as u64) as usize];
+            kill(worker, libc::SIGKILL);
+            // Until then it may begin a task. The pool does not look meanwhile.
+            eventually("it is gone", || !is_alive(worker));
         }
         for (n, result) in (0..).zip(pool.map(0..20u64, |one, n| *one + n)) {
             match result {

@@ -54,6 +54,7 @@ fn check_late(error: &offspring::Error) {
     check_late_by(LIMIT, error);
 }
 
+#[track_caller]
 fn check_late_by(limit: Duration, error: &offspring::Error) {
     assert_eq!((error.kind(), error.phase()), (ErrorKind::TimedOut, Phase::Started), "{error}");
     assert_eq!(error.signal(), Some(libc::SIGKILL), "{error}");
@@ -264,9 +265,9 @@ fn at_the_very_limit(context: Context) -> Outcome {
     Ok(())
 }
 
-/// What this process does for so long that every limit passes. Not to wait for anything.
-fn be_busy() {
-    std::thread::sleep(2 * LIMIT);
+/// What this process does for so long that this limit passes. Not to wait for anything.
+fn be_busy(limit: Duration) {
+    std::thread::sleep(2 * limit);
 }
 
 #[offspring::test(contexts(Fork, Spawn, ForkServer))]
@@ -275,7 +276,7 @@ fn an_argument_under_way_does_not_count(context: Context) -> Outcome {
     pool.ready(Duration::from_secs(60))?;
     // More than a socket takes at once: the rest follows when this process has time.
     let task = pool.submit(vec![1u8; 16 << 20], |(), bytes: Vec<u8>| bytes.len())?;
-    be_busy();
+    be_busy(LIMIT);
     assert_eq!(task.join()?, 16 << 20);
     assert_eq!(pool.shutdown()?.replaced(), 0);
     Ok(())
@@ -284,19 +285,19 @@ fn an_argument_under_way_does_not_count(context: Context) -> Outcome {
 #[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_result_under_way_does_not_count(context: Context) -> Outcome {
     let log = Scratch::new("log");
-    let pool = context.pool().workers(1).task_timeout(LIMIT).build()?;
+    let pool = context.pool().workers(1).task_timeout(AMPLE).build()?;
     pool.ready(Duration::from_secs(60))?;
     let task = pool.submit(log.path(), |(), log: PathBuf| {
         note(&log, "begun");
         vec![1u8; 16 << 20]
     })?;
     harness::eventually("it begins", || log.lines().len() == 1);
-    be_busy();
+    be_busy(AMPLE);
     assert_eq!(task.join()?.len(), 16 << 20);
     // Many small ones, until there is no room for their results.
     let mut results = pool.map(0..200_000u64, |(), n| [n; 8]);
     assert_eq!(results.next().expect("there are more")?, [0; 8]);
-    be_busy();
+    be_busy(AMPLE);
     for (n, result) in (1..).zip(results) {
         assert_eq!(result?, [n; 8]);
     }
@@ -310,7 +311,7 @@ fn late_tasks_are_not_begun_again(context: Context) -> Outcome {
     let pool = context
         .pool()
         .workers(2)
-        .task_timeout(LIMIT)
+        .task_timeout(AMPLE)
         .retries(5)
         .init(log.path(), |log| log)
         .build()?;
@@ -323,7 +324,7 @@ fn late_tasks_are_not_begun_again(context: Context) -> Outcome {
     })) {
         match result {
             Ok(value) => assert_eq!(value, n),
-            Err(error) => check_late(&error),
+            Err(error) => check_late_by(AMPLE, &error),
         }
     }
     let begun: BTreeSet<_> = log.lines().into_iter().collect();

@@ -101,7 +101,7 @@ pub(crate) fn run(
     let counts = SharedArray::new(LINE * (WORKERS + 1))?;
     let before = children_of(std::process::id());
     let pool = context.pool().workers(WORKERS).name("soak").stderr(Stdio::captured());
-    let pool = pool.task_timeout(LIMIT).memory_limit(ADDRESS_SPACE);
+    let pool = pool.task_timeout(LIMIT).memory_limit(ADDRESS_SPACE).restart_budget(19);
     let pool = pool.init(counts.clone(), State::new).build()?;
     pool.ready(LIMIT)?;
     let after = children_of(std::process::id());

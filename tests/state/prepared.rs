@@ -19,6 +19,7 @@ pub(super) const CASES: &[Case] = cases![on &[Context::ForkServer] =>
     children_with_surroundings_of_their_own_make_their_own,
     a_template_that_is_killed,
     one_that_is_killed_while_it_forks,
+    a_program_that_a_global_needs,
     what_is_made_first_is_not_the_time_of_a_worker,
     a_pool_with_a_relative_directory,
 ];
@@ -194,6 +195,44 @@ fn one_that_is_killed_while_it_forks(context: Context) -> Outcome {
     assert_eq!(found, 7);
     assert_ne!(another, template);
     std::fs::remove_file(births())?;
+    forget()
+}
+
+static PROGRAM: Global<u32> = Global::new();
+
+/// A server, say, of which the global is a client.
+fn program((): ()) -> u32 {
+    std::process::Command::new("sleep").arg("1000").spawn().expect("it starts").id()
+}
+
+fn a_program_that_a_global_needs(context: Context) -> Outcome {
+    PROGRAM.set((), program)?;
+    let find = |()| told(PROGRAM.get()).copied();
+    let first = context.process().start((), find)?.join()??;
+    for round in 0..3 {
+        assert_eq!(context.process().start((), find)?.join()??, first);
+        assert!(leaks::is_alive(first), "round {round}: a child has ended, its template has not");
+    }
+    let pool = context.pool().workers(2).tasks_per_worker(1).build()?;
+    let found: Result<Vec<u32>, _> =
+        pool.map(0..6, |(), _: u8| *PROGRAM.get().expect("it is set")).collect();
+    let found = found?;
+    assert!(leaks::is_alive(found[0]), "workers have ended, and their template has not");
+    pool.shutdown()?;
+    eventually("it ends with the pool", || !leaks::is_alive(found[0]));
+    // Which is made in another template.
+    NUMBER.set(7, number)?;
+    context.process().start((), look)?.join()??;
+    eventually("it ends with its template", || !leaks::is_alive(first));
+    let last = context.process().start((), find)?.join()??;
+    let own = i32::try_from(*told(PROGRAM.get())?)?;
+    for pid in [i32::try_from(last)?, own] {
+        // SAFETY: no memory is involved.
+        assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
+    }
+    // SAFETY: a status is not asked for.
+    assert_eq!(unsafe { libc::waitpid(own, std::ptr::null_mut(), 0) }, own);
+    eventually("its template collects it", || !Path::new(&format!("/proc/{last}")).exists());
     forget()
 }
 

@@ -87,29 +87,30 @@ fn the_end_resolves_all_who_wait(context: Context) -> Outcome {
         }
         let begin = &Barrier::new(12);
         std::thread::scope(|scope| {
+            let mut threads = Vec::new();
             for task in tasks {
-                scope.spawn(move || {
+                threads.push(scope.spawn(move || {
                     begin.wait();
                     let error = task.join().unwrap_err();
                     assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
                     resolved.fetch_add(1, Ordering::Relaxed);
-                });
+                }));
             }
-            scope.spawn(move || {
+            threads.push(scope.spawn(move || {
                 begin.wait();
                 // It waits for room, or finds that the pool has ended.
                 let error = pool.submit(1u8, |(), n| n).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
                 resolved.fetch_add(1, Ordering::Relaxed);
-            });
-            scope.spawn(move || {
+            }));
+            threads.push(scope.spawn(move || {
                 begin.wait();
                 for result in pool.map(0..10u8, |(), n| n) {
                     assert_eq!(result.unwrap_err().kind(), ErrorKind::Cancelled);
                 }
                 resolved.fetch_add(1, Ordering::Relaxed);
-            });
-            scope.spawn(move || {
+            }));
+            threads.push(scope.spawn(move || {
                 begin.wait();
                 match pool.broadcast((), |(), ()| ()) {
                     // A worker that has just come up does this first.
@@ -121,7 +122,7 @@ fn the_end_resolves_all_who_wait(context: Context) -> Outcome {
                     Err(error) => assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}"),
                 }
                 resolved.fetch_add(1, Ordering::Relaxed);
-            });
+            }));
             begin.wait();
             std::thread::sleep(Duration::from_micros(300 * round));
             if round % 2 == 0 {
@@ -131,6 +132,10 @@ fn the_end_resolves_all_who_wait(context: Context) -> Outcome {
                 // Nobody has seen the workers: they come up while all wait.
                 eventually("one has begun", || log.path().exists());
                 pool.terminate();
+            }
+            // The end of a scope does not wait for the threads themselves, beside which nobody may fork.
+            for thread in threads {
+                thread.join().expect("it does not panic");
             }
         });
         assert_eq!(resolved.load(Ordering::Relaxed), 11, "round {round}");

@@ -102,6 +102,12 @@ pub fn end_all(mut seen: impl FnMut(Pid, wait::Exit)) -> io::Result<()> {
     }
 }
 
+/// The children that this process has now. None without `/proc`.
+#[must_use]
+pub fn present() -> Vec<Pid> {
+    children().unwrap_or_default()
+}
+
 /// Kills the children that are not `known`: what ended children of ours left behind. They are collected
 /// when they have ended, like the others.
 ///

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use crate::unix::wait::Pid;
 
@@ -84,8 +85,28 @@ pub fn with_variable(name: &str, value: &OsStr) -> Vec<Pid> {
     processes
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|pid: &Pid| {
-            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|variable| variable == wanted)
+            environment_of(*pid).split(|byte| *byte == 0).any(|variable| variable == wanted)
         })
         .collect()
 }
+
+/// What the kernel shows of the environment of a process. Of one that is just executing something it shows none, though
+/// it has memory, for a moment: that is waited for.
+fn environment_of(pid: Pid) -> Vec<u8> {
+    for _ in 0..LOOKS {
+        let environment = fs::read(format!("/proc/{pid}/environ"));
+        let size = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+        // Threads of the kernel have no memory, nor has one that has ended, and others cannot be read.
+        let is_complete = !matches!(&environment, Ok(bytes) if bytes.is_empty());
+        if is_complete || matches!(size.split(' ').next(), None | Some("" | "0")) {
+            return environment.unwrap_or_default();
+        }
+        std::thread::sleep(LOOK);
+    }
+    // It was started without any.
+    Vec::new()
+}
+
+/// How often, and how far apart, to look for the environment of a process.
+const LOOKS: u32 = 20;
+const LOOK: Duration = Duration::from_micros(500);

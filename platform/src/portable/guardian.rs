@@ -88,6 +88,12 @@ pub fn end_all(mut seen: impl FnMut(Pid, wait::Exit)) -> io::Result<()> {
     }
 }
 
+/// The children that this process has now.
+#[must_use]
+pub fn present() -> Vec<Pid> {
+    children()
+}
+
 /// Kills the children that are not `known`. They are collected when they have ended, like the others.
 ///
 /// Whether there were any. Finds few here: what ended children of ours left behind belongs to launchd.
