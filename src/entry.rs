@@ -44,12 +44,12 @@ pub fn init() {
         Ok(Some(handover)) => {
             // Nothing unwinds from here into the program's `main`.
             let _bomb = exit::Bomb::arm();
-            let birth = child::receive(handover, &entered);
+            let (birth, end) = child::receive(handover, &entered);
             match birth.launch.role {
                 Role::Supervisor { forks } => {
-                    serve::enter(birth.link, birth.lifeline, forks.then_some(&entered))
+                    serve::enter(birth.link, end, forks.then_some(&entered))
                 }
-                _ => child::live(birth),
+                _ => child::live(birth.tied(end)),
             }
         }
         Ok(None) => {}

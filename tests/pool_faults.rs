@@ -5,6 +5,8 @@
 
 #[path = "pool_faults/channel.rs"]
 mod channel;
+#[path = "pool_faults/copies.rs"]
+mod copies;
 #[path = "pool_faults/ends.rs"]
 mod ends;
 mod harness;

@@ -87,7 +87,7 @@ impl Refusal {
 
 /// A child started by exec, in the first statement of its `main`: hears what it is to be, and makes sure
 /// that it is the program that is meant.
-pub(crate) fn receive(handover: Handover, entered: &Entered) -> Birth<'static> {
+pub(crate) fn receive(handover: Handover, entered: &Entered) -> (Birth<'static>, PrivateFd) {
     let mut link = Link::new(handover.channel);
     let first = first_frame(&mut link);
     let launch = match codec::decode_own::<Launch>(&first.bytes) {
@@ -103,16 +103,16 @@ pub(crate) fn receive(handover: Handover, entered: &Entered) -> Birth<'static> {
     }
     launch.place.take();
     program::set_name(&launch.name);
-    Birth {
+    let birth = Birth {
         link,
-        lifeline: handover.lifeline,
         launch,
         descriptors: first.descriptors,
         message: None,
         captured: None,
         inherited: None,
         forked: false,
-    }
+    };
+    (birth, handover.lifeline)
 }
 
 /// Waits for the launch. The owner holds the other end of the channel, so this ends with it.
@@ -151,10 +151,9 @@ fn arguments(link: &mut Link) -> (Frame, Option<(u32, Arc<Set>)>) {
     }
 }
 
-/// A child that was just forked, in its own frame, with the exit bomb armed.
+/// A child that has just begun, in its own frame, with the exit bomb armed.
 pub(crate) struct Birth<'a> {
     pub(crate) link: Link,
-    pub(crate) lifeline: PrivateFd,
     pub(crate) launch: Launch,
     /// What came with the launch: standard streams.
     pub(crate) descriptors: Vec<OwnedFd>,
@@ -167,6 +166,18 @@ pub(crate) struct Birth<'a> {
     pub(crate) forked: bool,
 }
 
+impl Birth<'_> {
+    /// Ties it to its owner.
+    pub(crate) fn tied(mut self, end: PrivateFd) -> Self {
+        if self.forked {
+            settle(&mut self.link, end);
+        } else {
+            tie(&mut self.link, end);
+        }
+        self
+    }
+}
+
 /// A child that was forked from a template or supervisor: learns over its channel what to be.
 pub(crate) fn enter_by_fork(
     channel: PrivateFd,
@@ -174,6 +185,8 @@ pub(crate) fn enter_by_fork(
     inherited: Option<Inherited<'_>>,
 ) -> ! {
     let mut link = Link::new(channel);
+    // Most of them are forked before they are wanted: what can be done ahead is not the time of their start.
+    settle(&mut link, end);
     let first = first_frame(&mut link);
     let launch = match codec::decode_own::<Launch>(&first.bytes) {
         Ok(launch) if first.kind == Kind::Launch => launch,
@@ -182,29 +195,36 @@ pub(crate) fn enter_by_fork(
     let descriptors = first.descriptors;
     // It may have waited for this for long. A worker was somebody from the start.
     let is_worker = matches!(launch.role, Role::Worker(_));
-    signal::forget_pending(if is_worker {
+    let had_signals = signal::forget_pending(if is_worker {
         signal::Pending::OfGroups
     } else {
         signal::Pending::All
     });
+    if had_signals {
+        signal::reset_for_child();
+    }
     let (message, captured) = (None, None);
-    let lifeline = end;
-    live(Birth { link, lifeline, launch, descriptors, message, captured, inherited, forked: true })
+    live(Birth { link, launch, descriptors, message, captured, inherited, forked: true })
+}
+
+/// In a forked child: ties it to its owner, and takes from it what its parent would do on signals and at its end.
+fn settle(link: &mut Link, end: PrivateFd) {
+    tie(link, end);
+    signal::reset_for_child();
+    exit::skip_inherited_handlers();
+}
+
+fn tie(link: &mut Link, end: PrivateFd) {
+    if let Err(error) = lifeline::arm(end) {
+        // A child that would outlive its owner must not live.
+        leave(link, Refusal::Lifeline(error.to_string()));
+    }
 }
 
 /// The life of a child.
 pub(crate) fn live(birth: Birth<'_>) -> ! {
-    let Birth { mut link, lifeline: end, mut launch, mut descriptors, message, captured, .. } =
-        birth;
+    let Birth { mut link, mut launch, mut descriptors, message, captured, .. } = birth;
     let (inherited, forked) = (birth.inherited, birth.forked);
-    if let Err(error) = lifeline::arm(end) {
-        // A child that would outlive its owner must not live.
-        leave(&mut link, Refusal::Lifeline(error.to_string()));
-    }
-    if forked {
-        signal::reset_for_child();
-        exit::skip_inherited_handlers();
-    }
     capture::disown();
     launch.place.take();
     program::set_name(&launch.name);

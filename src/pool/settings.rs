@@ -81,10 +81,14 @@ impl Settings {
     /// Whether the pool gives up when so many workers in a row have failed to come up, some of them because they were
     /// killed.
     pub(super) fn gives_up(&self, failures: u32, kills: u32) -> bool {
-        match self.restart_budget {
-            Some(budget) => failures > budget,
-            None => failures - kills >= PATIENCE || failures >= PATIENCE_WITH_KILLS,
-        }
+        gives_up(self.restart_budget, failures, kills)
+    }
+}
+
+fn gives_up(budget: Option<u32>, failures: u32, kills: u32) -> bool {
+    match budget {
+        Some(budget) => failures > budget,
+        None => failures - kills >= PATIENCE || failures >= PATIENCE_WITH_KILLS,
     }
 }
 
@@ -101,5 +105,23 @@ pub(super) fn pause_after(failures: u32) -> Duration {
     match failures {
         0 => Duration::ZERO,
         failures => FIRST.saturating_mul(1 << (failures - 1).min(10)).min(LONGEST),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_killed_is_no_failure_of_its_own() {
+        for (failures, kills, expected) in
+            [(1, 0, false), (2, 0, false), (3, 0, true), (3, 2, false), (4, 2, false), (5, 2, true)]
+        {
+            assert_eq!(gives_up(None, failures, kills), expected, "{failures}, {kills} killed");
+        }
+        assert!(!gives_up(None, 19, 19));
+        assert!(gives_up(None, 20, 20), "somebody kills all");
+        assert!(!gives_up(Some(1), 1, 1));
+        assert!(gives_up(Some(1), 2, 2), "the program has said how many");
     }
 }

@@ -72,16 +72,16 @@ pub(super) fn start(
             if !inherited.is_some_and(|inherited| inherited.captures_channels) {
                 fd::close_capturable();
             }
-            child::live(Birth {
+            let birth = Birth {
                 link: Link::new(channel),
-                lifeline: end,
                 launch,
                 descriptors: streams,
                 message: Some((bytes, carried)),
                 captured,
                 inherited,
                 forked: true,
-            })
+            };
+            child::live(birth.tied(end))
         }
     }
 }

@@ -111,7 +111,7 @@ pub(crate) fn workers_hang() -> ExitCode {
         return end_early("hang");
     }
     offspring::init();
-    let limit = std::time::Duration::from_millis(300);
+    let limit = std::time::Duration::from_secs(3);
     let pool = Context::Spawn.pool().workers(1).start_timeout(limit).build();
     let pool = pool.expect("the supervisor starts");
     let results: Vec<_> = pool.map(0..4u8, |(), n| n).collect();

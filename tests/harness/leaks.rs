@@ -146,6 +146,9 @@ pub fn children_of(pid: u32) -> BTreeSet<u32> {
         let list = fs::read_to_string(task.path().join("children")).unwrap_or_default();
         children.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
     }
+    // Those of a thread that has ended meanwhile are the first one's now.
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
     children
 }
 

@@ -139,6 +139,8 @@ fn label(case: &Case, context: Context) -> String {
 fn in_own_process(label: &str, deadline: Duration) -> Result<(), Failed> {
     let token = format!("{}-{}", std::process::id(), label.replace(':', "-"));
     let directory = std::env::temp_dir().join(format!("offspring-test-{token}"));
+    // One that was killed, and had this number, may have left it.
+    let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory)?;
     let output = directory.with_extension("output");
     // A file and not a pipe: a process that is left behind would keep a pipe open.

@@ -194,6 +194,7 @@ fn one_that_is_killed_while_it_forks(context: Context) -> Outcome {
     let (found, another) = next??;
     assert_eq!(found, 7);
     assert_ne!(another, template);
+    eventually("its next one is there", || births_are("--h--"));
     std::fs::remove_file(births())?;
     forget()
 }

@@ -8,6 +8,8 @@
 //! With one thread there is nobody to start a second between the check and the fork, except a signal
 //! handler; so signals have to be blocked before.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
@@ -28,6 +30,10 @@ const TRIES: u32 = 12;
 /// The kernel tells that it exits, and nothing can keep it then: so many tries, about 10 s in all.
 const TRIES_WHILE_EXITING: u32 = 2000;
 
+/// `std::thread::scope` returns when its closures have, before their threads exit. One that is about to, and gets no
+/// processor meanwhile, has no time to do anything else: so many tries, about a second in all.
+const TRIES_WHILE_STARVED: u32 = 200;
+
 impl SingleThreaded {
     /// Checks.
     ///
@@ -36,12 +42,16 @@ impl SingleThreaded {
     /// When there is a second thread, or the system does not say.
     pub fn check(_blocked: &Blocked) -> Result<Self, NotSingleThreaded> {
         let mut answer = Self::check_once();
+        let mut times = BTreeMap::new();
         for attempt in 1..TRIES_WHILE_EXITING {
             if !matches!(answer, Err(NotSingleThreaded::Threads(_))) {
                 break;
             }
-            if attempt >= TRIES && !others_are_exiting() {
-                break;
+            if attempt >= TRIES {
+                let may_starve = attempt < TRIES_WHILE_STARVED;
+                if !others_are_exiting(&mut times, may_starve) {
+                    break;
+                }
             }
             std::thread::sleep(Duration::from_micros(5 << attempt.min(10)));
             answer = Self::check_once();
@@ -67,9 +77,10 @@ impl SingleThreaded {
     }
 }
 
-/// Whether all other threads have begun to exit. Only a hint whether waiting helps: that they are gone
-/// is for the check to say.
-fn others_are_exiting() -> bool {
+/// Whether all other threads have begun to exit, or if they may starve, have got no processor since the last look, of
+/// which `times` tells how much time each had had. Only a hint whether waiting helps: that they are gone is for the check
+/// to say.
+fn others_are_exiting(times: &mut BTreeMap<OsString, String>, may_starve: bool) -> bool {
     /// In field 9 of `/proc/self/task/<id>/stat`, proc(5), from <linux/sched.h>: `PF_EXITING`. It is set
     /// before the joiner is woken.
     const EXITING: u32 = 4;
@@ -83,7 +94,20 @@ fn others_are_exiting() -> bool {
         let mut fields = fields.split_ascii_whitespace();
         let state = fields.next();
         let flags = fields.nth(5).and_then(|flags| flags.parse::<u32>().ok());
-        state != Some("Z") && flags.is_some_and(|flags| flags & EXITING != 0)
+        if state != Some("Z") && flags.is_some_and(|flags| flags & EXITING != 0) {
+            return true;
+        }
+        if !may_starve || state != Some("R") {
+            return false;
+        }
+        // The first field: how long it has run, in nanoseconds.
+        let Ok(stat) = std::fs::read_to_string(thread.path().join("schedstat")) else {
+            return false;
+        };
+        let time = stat.split(' ').next().unwrap_or_default().to_owned();
+        let before = times.insert(thread.file_name(), time.clone());
+        // Seen for the first time, it gets another look.
+        before.is_none_or(|before| before == time)
     })
 }
 

@@ -13,9 +13,12 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::forked;
 
 /// Numbers below this belong to standard input, output and error, also when those are closed.
 const FIRST_FREE: RawFd = 3;
@@ -30,7 +33,7 @@ static CLOSED: AtomicU64 = AtomicU64::new(0);
 /// Raised in every forked child.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
-fn private() -> MutexGuard<'static, BTreeSet<RawFd>> {
+pub(super) fn private() -> MutexGuard<'static, BTreeSet<RawFd>> {
     // Nothing that can panic runs under this lock.
     PRIVATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -112,6 +115,7 @@ impl PrivateFd {
     ///
     /// When the process has no descriptor left.
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
+        forked::watch()?;
         let raw = lift(fd)?.into_raw_fd();
         private().insert(raw);
         Ok(Self { raw, generation: generation(), capturable: false })
@@ -216,6 +220,19 @@ pub(crate) fn enter_child(keep: Vec<PrivateFd>) -> Vec<PrivateFd> {
     }
     list.extend(kept.iter().map(|fd| fd.raw));
     kept
+}
+
+/// In a child of a fork that is none of ours: closes every private descriptor. The list is its, so other threads did not
+/// change it while this one forked.
+pub(super) fn leave_to_parent(list: &mut BTreeSet<RawFd>) {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+    // Its memory is not given back: what may be done in the child of a process with threads is little.
+    let all = ManuallyDrop::new(std::mem::take(list));
+    for raw in all.iter() {
+        // SAFETY: on the list, so owned by an inherited `PrivateFd`, which by its generation will
+        // neither use nor close the number again.
+        drop(unsafe { OwnedFd::from_raw_fd(*raw) });
+    }
 }
 
 /// In a forked child that was given no closure with captures: closes what those may take along. What it was
@@ -325,6 +342,7 @@ pub(super) fn look_at<T>(
 /// Takes over a descriptor that this program was started with. Only for `entry`, which knows that the
 /// number was handed to this process and that nobody else in it was told of it.
 pub(super) fn claim(raw: RawFd) -> io::Result<PrivateFd> {
+    forked::watch()?;
     // SAFETY: F_SETFD on any number is harmless: EBADF when it is closed.
     super::checked(unsafe { libc::fcntl(raw, libc::F_SETFD, libc::FD_CLOEXEC) })?;
     if !private().insert(raw) {

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::entry::Entered;
 use super::fd::{self, PrivateFd};
+use super::forked;
 use super::signal::Blocked;
 use super::wait::Pid;
 use crate::os::threads::SingleThreaded;
@@ -110,7 +111,7 @@ pub fn fork(
     // SAFETY: the witness says that this is the only thread, and signals were blocked when it was
     // made, so no handler can have made another. The permission says that nothing breaks by existing
     // twice. So the child may go on like any other program.
-    let pid = unsafe { libc::fork() };
+    let pid = forked::by_us(|| unsafe { libc::fork() });
     match super::checked(pid)? {
         0 => {
             // The child clears the mask itself, once it is ready to die by a signal.

@@ -10,6 +10,7 @@ pub mod environment;
 pub mod exit;
 pub mod fd;
 pub mod fork;
+mod forked;
 pub mod limits;
 pub mod locale;
 pub mod lock;

@@ -85,14 +85,17 @@ pub enum Pending {
     OfGroups,
 }
 
-/// Drops signals that wait for being unblocked. To be followed by [`reset_for_child`]. Those of faults stay, as do their
-/// handlers.
-pub fn forget_pending(which: Pending) {
+/// Drops signals that wait for being unblocked. Those of faults stay, as do their handlers.
+///
+/// Whether there were any. If so, to be followed by [`reset_for_child`].
+#[must_use]
+pub fn forget_pending(which: Pending) -> bool {
     let mut pending = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the place is valid for a set.
     if unsafe { libc::sigpending(pending.as_mut_ptr()) } != 0 {
-        return;
+        return false;
     }
+    let mut found = false;
     // SAFETY: filled by the call above.
     let pending = unsafe { pending.assume_init() };
     let faults = [libc::SIGSEGV, libc::SIGBUS];
@@ -105,8 +108,10 @@ pub fn forget_pending(which: Pending) {
         if unsafe { libc::sigismember(&raw const pending, number) } == 1 {
             // That is what drops it.
             set_disposition(number, libc::SIG_IGN);
+            found = true;
         }
     }
+    found
 }
 
 /// Nothing is blocked any more in the calling thread: for a forked child that is ready for signals.
