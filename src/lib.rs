@@ -48,9 +48,9 @@
 //!
 //! | | [`Fork`] | [`Spawn`] | [`ForkServer`] |
 //! |---|---|---|---|
-//! | a process: started, answered, collected | 0.24 ms | 1.07 ms | 0.26 ms |
-//! | the same in a parent with 4 GiB of its own | 60 ms | 1.07 ms | 0.27 ms |
-//! | a pool of 2, until both workers have answered | 0.75 to 0.87 ms | 2.4 to 3.5 ms | 1.7 ms |
+//! | a process: started, answered, collected | 0.24 ms | 0.76 to 1.07 ms | 0.23 to 0.26 ms |
+//! | the same in a parent with 4 GiB of its own | 60 to 70 ms | 0.73 to 1.07 ms | 0.23 to 0.27 ms |
+//! | a pool of 2, until both workers have answered | 0.75 to 0.87 ms | 2.3 to 3.5 ms | 1.2 to 1.7 ms |
 //! | memory of an idle worker that it shares with nobody | 0.18 MiB | 0.15 MiB | 0.07 MiB |
 //!
 //! A task, to a warm pool of 2 and back, on any of them:
@@ -59,10 +59,10 @@
 //! |---|---|
 //! | a number for a number, many under way | 0.11 to 0.15 µs |
 //! | the same in chunks that the caller makes, 64 in a `Vec`, for each number | 4 ns |
-//! | 1 KiB for a number, many under way | 0.35 µs |
-//! | a number for a number, one at a time | 2.3 µs |
-//! | a `Vec<u8>` of 64 MiB, until it is summed | 19 ms |
-//! | a [`SharedSlice`] of any size, until it is looked at | 0.06 ms |
+//! | 1 KiB for a number, many under way | 0.31 to 0.35 µs |
+//! | a number for a number, one at a time | 1.2 to 2.5 µs |
+//! | a `Vec<u8>` of 64 MiB, until it is summed | 17 to 19 ms |
+//! | a [`SharedSlice`] of any size, until it is looked at | 0.02 to 0.06 ms |
 //!
 //! `docs/benchmarks.md` in the repository has these and many more, beside what the bare system takes and what other
 //! libraries do, with what misses its aim. `cargo bench --bench offspring -- --quick` there measures them on your machine.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use offspring::{Context, Error, ErrorKind, Process};
 
 use crate::cases;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 use crate::harness::leaks::children_of;
 use crate::harness::leaks::{Snapshot, descendants_of, descriptors};
 use crate::harness::programs::command;
