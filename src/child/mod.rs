@@ -2,7 +2,7 @@
 //!
 //! The order is the same on every context: inherit or receive; lifeline; signals and exit handlers; log bridge;
 //! standard streams; environment, directory and limits; hooks, if it was forked; hello; then the user's code; then flush and
-//! leave by `_exit`.
+//! leave by `_exit`. Signals and exit handlers come first where a child waits to be told what to be.
 
 mod alone;
 mod bench;
@@ -169,10 +169,9 @@ pub(crate) struct Birth<'a> {
 impl Birth<'_> {
     /// Ties it to its owner.
     pub(crate) fn tied(mut self, end: PrivateFd) -> Self {
+        tie(&mut self.link, end);
         if self.forked {
-            settle(&mut self.link, end);
-        } else {
-            tie(&mut self.link, end);
+            reset();
         }
         self
     }
@@ -185,8 +184,9 @@ pub(crate) fn enter_by_fork(
     inherited: Option<Inherited<'_>>,
 ) -> ! {
     let mut link = Link::new(channel);
-    // Most of them are forked before they are wanted: what can be done ahead is not the time of their start.
-    settle(&mut link, end);
+    // Most of them are forked before they are wanted: what is done ahead is not the time of their start. Only what cannot
+    // fail: for a failure of now there is nobody who could be told.
+    reset();
     let first = first_frame(&mut link);
     let launch = match codec::decode_own::<Launch>(&first.bytes) {
         Ok(launch) if first.kind == Kind::Launch => launch,
@@ -203,13 +203,13 @@ pub(crate) fn enter_by_fork(
     if had_signals {
         signal::reset_for_child();
     }
+    tie(&mut link, end);
     let (message, captured) = (None, None);
     live(Birth { link, launch, descriptors, message, captured, inherited, forked: true })
 }
 
-/// In a forked child: ties it to its owner, and takes from it what its parent would do on signals and at its end.
-fn settle(link: &mut Link, end: PrivateFd) {
-    tie(link, end);
+/// In a forked child: takes from it what its parent would do on signals and at its end.
+fn reset() {
     signal::reset_for_child();
     exit::skip_inherited_handlers();
 }
