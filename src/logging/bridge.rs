@@ -8,7 +8,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use log::kv::{self, Key, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use offspring_platform::fd::generation;
+use offspring_platform::fd::own_forks;
 
 use super::line::Line;
 use super::{Source, up};
@@ -44,7 +44,7 @@ pub(super) fn is_on() -> bool {
 /// The user's logger, in the process that it was made for.
 fn own_logger() -> Option<&'static dyn Log> {
     match INNER.get() {
-        Some((logger, owner)) if *owner == generation() && !up::is_child() => Some(&**logger),
+        Some((logger, owner)) if *owner == own_forks() && !up::is_child() => Some(&**logger),
         _ => None,
     }
 }
@@ -61,7 +61,7 @@ pub(super) fn install(level: LevelFilter, logger: Box<dyn Log>) -> Result<(), Er
             .advice("do not install that one, and give it to `offspring::logging::init` instead"));
     }
     // Nothing is recorded before the level is set.
-    let _ = INNER.set((logger, generation()));
+    let _ = INNER.set((logger, own_forks()));
     INSTALLED.store(true, Ordering::Release);
     log::set_max_level(level);
     Ok(())

@@ -143,7 +143,9 @@ fn with<T>(
 #[cfg(feature = "test")]
 pub(crate) fn present() -> Option<(i32, bool)> {
     let place = lock();
-    let template = place.as_ref().filter(|template| template.supervisor.is_ours())?;
+    let is_there =
+        |template: &&Template| template.supervisor.is_ours() && template.supervisor.pid != 0;
+    let template = place.as_ref().filter(is_there)?;
     Some((template.supervisor.pid, template.spare.is_some()))
 }
 
@@ -249,15 +251,19 @@ fn request(
     let Some(link) = &mut template.supervisor.link else {
         return Err(Error::new(ErrorKind::Closed, DOING).in_context(Context::ForkServer));
     };
-    link.queue(kind, id, message);
     let fail = |kind| Error::new(kind, DOING).in_context(Context::ForkServer);
-    match link.flush_until(after(limit)) {
+    let deadline = after(limit);
+    let flush = |link: &mut Link| match link.flush_until(deadline) {
         Ok(true) => Ok(()),
         Ok(false) => Err(fail(ErrorKind::TimedOut)
             .detail(format!("the fork server took nothing for {limit:?}"))
             .advice("is it stopped?")),
         Err(error) => Err(fail(ErrorKind::Start).caused_by(error)),
-    }
+    };
+    // One request at most waits here, with its descriptors.
+    flush(link)?;
+    link.queue(kind, id, message);
+    flush(link)
 }
 
 /// Whether the template says that it cannot fork for a reason of its own, and not of the system's.

@@ -17,6 +17,7 @@ pub(super) const CASES: &[Case] = cases![on PROCESSES =>
     of_tasks_when_the_pool_is_dropped,
     of_a_process_that_is_dropped_or_stopped,
     of_each_worker_that_dies,
+    of_a_copy_of_the_program,
 ];
 
 fn last_words(count: i32) {
@@ -182,5 +183,27 @@ fn of_each_worker_that_dies(context: Context) -> Outcome {
     found.sort();
     wanted.sort();
     assert_eq!(found, wanted);
+    Ok(())
+}
+
+/// The program forks by itself: its logger is its own there, too.
+#[expect(clippy::disallowed_methods, reason = "it is about that")]
+fn of_a_copy_of_the_program(context: Context) -> Outcome {
+    collect();
+    let pool = context.pool().workers(1).build()?;
+    // SAFETY: the process has one thread.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        info!("copied");
+        let status = i32::from(messages() != ["copied"]);
+        // SAFETY: it ends the process, and runs nothing.
+        unsafe { libc::_exit(status) };
+    }
+    let mut status = 0;
+    // SAFETY: `status` is a place for the result.
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    assert_eq!(status, 0, "the copy has logged");
+    pool.submit((), |_: &mut (), ()| info!("worker"))?.join()?;
+    assert_eq!(messages(), ["worker"]);
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use offspring::{Context, ErrorKind};
+use offspring::{Context, ErrorKind, SharedSliceMut};
 
 use crate::harness::leaks::{descendants_of, is_alive};
 use crate::harness::{self, Outcome, eventually};
@@ -121,5 +121,28 @@ fn an_owner_is_killed_beside_its_copy(context: Context) -> Outcome {
     assert!(is_alive(*copy), "the copy is not ours to end");
     kill(*copy, libc::SIGKILL);
     eventually("the copy is gone", || !is_alive(*copy));
+    Ok(())
+}
+
+#[offspring::test(contexts(Fork))]
+fn a_copy_that_drops_a_table_which_is_being_filled(context: Context) -> Outcome {
+    const LENGTH: usize = 1 << 20;
+    let mut table = SharedSliceMut::<u8>::zeroed(LENGTH)?;
+    table[0] = 1;
+    // SAFETY: the process has one thread.
+    #[expect(clippy::disallowed_methods, reason = "it is about that")]
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        drop(table);
+        // Mostly where the table was.
+        let bytes: Vec<Vec<u8>> = (0..8).map(|_| vec![7; LENGTH]).collect();
+        let sum = offspring::fork::start(|| bytes.iter().flatten().map(|n| usize::from(*n)).sum());
+        let sum: usize = sum.and_then(offspring::Process::join).unwrap_or(0);
+        // SAFETY: it ends the process, and runs nothing.
+        unsafe { libc::_exit(i32::from(sum != 8 * 7 * LENGTH)) };
+    }
+    assert_eq!(wait_for(u32::try_from(pid)?), 0, "a child of the copy reads what the copy has");
+    let table = table.freeze()?;
+    assert_eq!(context.process().start(table, |table| table[0])?.join()?, 1);
     Ok(())
 }

@@ -16,7 +16,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::forked;
 
@@ -32,10 +32,21 @@ static CAPTURABLE: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
 static CLOSED: AtomicU64 = AtomicU64::new(0);
 /// Raised in every forked child.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
+/// Raised in every child that was forked by us.
+static FORKS: AtomicU64 = AtomicU64::new(0);
 
-pub(super) fn private() -> MutexGuard<'static, BTreeSet<RawFd>> {
+fn private() -> MutexGuard<'static, BTreeSet<RawFd>> {
     // Nothing that can panic runs under this lock.
     PRIVATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The list, if nobody has it.
+pub(super) fn try_private() -> Option<MutexGuard<'static, BTreeSet<RawFd>>> {
+    match PRIVATE.try_lock() {
+        Ok(list) => Some(list),
+        Err(TryLockError::Poisoned(list)) => Some(list.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }
 
 fn capturable() -> MutexGuard<'static, BTreeSet<RawFd>> {
@@ -47,6 +58,12 @@ fn capturable() -> MutexGuard<'static, BTreeSet<RawFd>> {
 #[must_use]
 pub fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
+}
+
+/// How many of these forks were ours: a copy of itself that the program has made is the program still.
+#[must_use]
+pub fn own_forks() -> u64 {
+    FORKS.load(Ordering::Relaxed)
 }
 
 /// Moves a descriptor out of the range of standard input, output and error.
@@ -206,6 +223,7 @@ impl Drop for PrivateFd {
 /// nothing.
 pub(crate) fn enter_child(keep: Vec<PrivateFd>) -> Vec<PrivateFd> {
     let mut list = private();
+    FORKS.fetch_add(1, Ordering::Relaxed);
     let generation = GENERATION.fetch_add(1, Ordering::Relaxed) + 1;
     let mut kept = Vec::with_capacity(keep.len());
     for mut fd in keep {
@@ -222,10 +240,14 @@ pub(crate) fn enter_child(keep: Vec<PrivateFd>) -> Vec<PrivateFd> {
     kept
 }
 
-/// In a child of a fork that is none of ours: closes every private descriptor. The list is its, so other threads did not
-/// change it while this one forked.
-pub(super) fn leave_to_parent(list: &mut BTreeSet<RawFd>) {
+/// In a child of a fork that is none of ours: what was inherited belongs to the parent.
+pub(super) fn enter_copy() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+}
+
+/// There, after that: closes every private descriptor. The list is its, so other threads did not change it while this one
+/// forked.
+pub(super) fn leave_to_parent(list: &mut BTreeSet<RawFd>) {
     // Its memory is not given back: what may be done in the child of a process with threads is little.
     let all = ManuallyDrop::new(std::mem::take(list));
     for raw in all.iter() {

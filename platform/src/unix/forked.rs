@@ -1,7 +1,8 @@
 //! Forks that the program makes itself, or a library of it: the copy leaves what is offspring's to its parent.
 //!
-//! Else it would hold the ends of channels and lifelines for as long as it lives: nobody would see that the parent has
-//! gone, and objects that it drops would end the parent's children. [`fork`](super::fork) sees to its own children, and
+//! Else it would hold sockets and lifelines of children for as long as it lives: nobody would see that the parent has
+//! gone, and objects that it drops would end the parent's children. The ends of the program's own queues and pipes
+//! it has, as it has files. [`fork`](super::fork) sees to its own children, and
 //! `posix_spawn` calls no handlers, whose children keep nothing, as all of it is closed on exec.
 
 use std::cell::Cell;
@@ -10,6 +11,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 use std::sync::{MutexGuard, OnceLock};
+use std::time::Duration;
 
 use super::fd;
 
@@ -31,8 +33,8 @@ thread_local! {
 pub(super) fn watch() -> io::Result<()> {
     static REGISTERED: OnceLock<i32> = OnceLock::new();
     let register = || {
-        // SAFETY: the handlers are sound wherever a fork is: they take a lock, which nobody holds for long or while it
-        // forks, and close descriptors that nobody uses any more.
+        // SAFETY: the handlers are sound wherever a fork is: they try to take a lock, without waiting for ever, and
+        // close descriptors that nobody uses any more.
         unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) }
     };
     match *REGISTERED.get_or_init(register) {
@@ -49,11 +51,21 @@ pub(super) fn by_us<T>(fork: impl FnOnce() -> T) -> T {
     forked
 }
 
-/// Another handler of the program that runs after this one, because it was registered before, must not make or drop what
-/// has descriptors of ours: it would wait for itself.
+/// Other threads have the list for moments only. Who does not give it back is this very thread: it forks in a handler of a
+/// signal that came while it had the list, or in a handler like this one. Nothing is closed in such a copy.
+const TRIES: u32 = 200;
+const PAUSE: Duration = Duration::from_micros(50);
+
 extern "C" fn before() {
-    if !OURS.get() {
-        HELD.set(Some(ManuallyDrop::new(fd::private())));
+    if OURS.get() {
+        return;
+    }
+    for _ in 0..TRIES {
+        if let Some(list) = fd::try_private() {
+            HELD.set(Some(ManuallyDrop::new(list)));
+            return;
+        }
+        std::thread::sleep(PAUSE);
     }
 }
 
@@ -62,6 +74,10 @@ extern "C" fn in_parent() {
 }
 
 extern "C" fn in_child() {
+    if OURS.get() {
+        return;
+    }
+    fd::enter_copy();
     if let Some(mut list) = held() {
         fd::leave_to_parent(&mut list);
     }

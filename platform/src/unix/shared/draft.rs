@@ -102,10 +102,9 @@ impl Writable {
 
 impl Drop for Writable {
     fn drop(&mut self) {
-        if self.generation == generation() {
-            // Before the mapping goes, so that nobody else can be given the addresses and list them.
-            mapped().remove(&self.page);
-        }
+        // Before the mapping goes, so that nobody else can be given the addresses and list them. Also in a copy of the
+        // process, which has its own list, and for as long as the mapping is there nobody else has the addresses.
+        mapped().remove(&self.page);
     }
 }
 
