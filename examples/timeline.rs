@@ -44,6 +44,13 @@ fn task(_: &mut (), (index, seconds, may_die): (u32, f64, bool)) -> u32 {
     index
 }
 
+/// How many of so many tasks fail, and how many of these with their worker.
+fn to_fail(tasks: u32, may_die: bool) -> (u32, u32) {
+    let panics = (0..tasks.min(300)).filter(|index| index % 100 == 50).count();
+    let deaths = u32::from(may_die && tasks > 140);
+    (panics as u32 + deaths, deaths)
+}
+
 /// A folder that was not there before: what somebody else has put into the place of a known one is not followed, and
 /// two runs at a time do not write to the same files.
 fn fresh_folder() -> io::Result<PathBuf> {
@@ -79,6 +86,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build()?;
     let inputs = (0..tasks).map(|index| (index, seconds, context.is_isolated()));
     let failed = pool.map(inputs, task).filter(Result::is_err).count();
+    let (to_fail, deaths) = to_fail(tasks, context.is_isolated());
+    assert_eq!(failed, to_fail as usize);
     let report = pool.shutdown()?;
 
     let directory = fresh_folder()?;
@@ -87,6 +96,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     report.write_trace(&trace)?;
     println!("{tasks} tasks, {failed} failed: {} and {}", picture.display(), trace.display());
     assert_eq!(report.tasks(), u64::from(tasks));
+    assert_eq!(report.replaced(), u64::from(deaths));
     assert!(fs::read_to_string(&picture)?.ends_with("</svg>\n"));
     assert!(fs::read_to_string(&trace)?.contains("\"traceEvents\""));
     Ok(())

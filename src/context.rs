@@ -36,8 +36,8 @@ pub enum Context {
     /// A copy of the calling process, made by fork(2).
     ///
     /// Inherits all memory by copy-on-write. Refused unless the program promised that it may be forked
-    /// ([`allow_fork`](crate::allow_fork)) and the calling process has exactly one thread. Costs 11 to
-    /// 18 µs for each MiB of memory that the parent has in 4 KiB pages.
+    /// ([`allow_fork`](crate::allow_fork)) and the calling process has exactly one thread. Costs some
+    /// 20 to 25 µs for each MiB of memory that the parent has in 4 KiB pages.
     Fork,
     /// A fresh run of the same program, which enters at [`init`](crate::init).
     ///

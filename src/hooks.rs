@@ -101,7 +101,7 @@ pub(crate) fn run() -> Result<(), String> {
         let nothing = codec::encode(&()).map_err(|error| error.to_string())?;
         function::call(function, &mut None, nothing.bytes.into(), Vec::new()).map_err(
             |failure| {
-                let what = match failure {
+                let what = match *failure {
                     Failure::Panicked(panic) => panic.to_string(),
                     other => other.into_error("run it").to_string(),
                 };

@@ -3,7 +3,8 @@
 //! A [`Context`] says how children start: by **fork** (a copy of this process, with its memory), by
 //! **spawn** (a fresh run of the same program), from a **fork server** (a copy of a fresh, clean
 //! template), or **inline** (no process at all, for debugging). One [`Process`] and one [`Pool`]
-//! behave the same on all of them: same answers, same errors, same order of start-up.
+//! behave the same on all of them: same answers, same errors, same order of start-up (but Inline cannot survive a crash,
+//! or end or limit a task).
 //!
 //! ```standalone_crate
 #![doc = include_str!("../examples/bits.rs")]
@@ -14,7 +15,7 @@
 //! | | [`Inline`] | [`Fork`] | [`Spawn`] | [`ForkServer`] |
 //! |---|---|---|---|---|
 //! | runs in | the calling process | a copy of the parent | a fresh run of the same program | a copy of a fresh template |
-//! | statics hold | the live value | the parent's value at the start | their initial value | their initial value |
+//! | statics hold | the live value | the parent's value at the start | their initial value | their value in the template: the initial one, unless the builder of a [`Global`] changed it |
 //! | may the parent have threads? | yes | no: refused, always | yes | yes |
 //! | safe Rust? | yes | after one `unsafe` promise, [`allow_fork`] | yes | yes |
 //! | cost of a start | none | grows with the parent's memory | one exec | one small fork; the first of a program or a pool, one exec more |
@@ -48,21 +49,21 @@
 //!
 //! | | [`Fork`] | [`Spawn`] | [`ForkServer`] |
 //! |---|---|---|---|
-//! | a process: started, answered, collected | 0.24 ms | 0.76 to 1.07 ms | 0.23 to 0.26 ms |
-//! | the same in a parent with 4 GiB of its own | 60 to 70 ms | 0.73 to 1.07 ms | 0.23 to 0.27 ms |
-//! | a pool of 2, until both workers have answered | 0.75 to 0.87 ms | 2.3 to 3.5 ms | 1.2 to 1.7 ms |
-//! | memory of an idle worker that it shares with nobody | 0.18 MiB | 0.15 MiB | 0.07 MiB |
+//! | a process: started, answered, collected | 0.17 to 0.21 ms | 0.57 to 0.59 ms | 0.21 to 0.27 ms |
+//! | the same in a parent with 4 GiB of its own | 100 ms | 0.75 ms | 0.30 ms |
+//! | a pool of 2, until both workers have answered | 0.74 ms | 1.8 to 2.6 ms | 1.0 to 1.2 ms |
+//! | memory of an idle worker that it shares with nobody | 0.19 MiB | 0.16 MiB | 0.07 MiB |
 //!
 //! A task, to a warm pool of 2 and back, on any of them:
 //!
 //! | | |
 //! |---|---|
-//! | a number for a number, many under way | 0.11 to 0.15 µs |
+//! | a number for a number, many under way | 0.06 to 0.10 µs |
 //! | the same in chunks that the caller makes, 64 in a `Vec`, for each number | 4 ns |
-//! | 1 KiB for a number, many under way | 0.31 to 0.35 µs |
-//! | a number for a number, one at a time | 1.2 to 2.5 µs |
-//! | a `Vec<u8>` of 64 MiB, until it is summed | 17 to 19 ms |
-//! | a [`SharedSlice`] of any size, until it is looked at | 0.02 to 0.06 ms |
+//! | 1 KiB for a number, many under way | 0.27 µs |
+//! | a number for a number, one at a time | 1.0 to 2.5 µs; 5 µs to a worker that sleeps |
+//! | a `Vec<u8>` of 64 MiB, until it is summed | 17 to 18 ms |
+//! | a [`SharedSlice`] of any size, until it is looked at | 0.02 ms |
 //!
 //! `docs/benchmarks.md` in the repository has these and many more, beside what the bare system takes and what other
 //! libraries do, with what misses its aim. `cargo bench --bench offspring -- --quick` there measures them on your machine.
@@ -86,9 +87,9 @@
 //!
 //! # When not to use processes
 //!
-//! A pool of threads starts in a tenth (of Fork) to a fiftieth (of Spawn) of the time, and works on data where it
+//! A pool of threads starts in a sixteenth (of Fork) to a fiftieth (of Spawn) of the time, and works on data where it
 //! lies: nothing is encoded, copied, or limited to what serde knows. To look up 65,536 numbers in a table takes 0.02 ms
-//! in a loop, 0.1 ms on threads (rayon), and 10 ms as 65,536 tasks of a pool of processes. Processes pay when a task may crash or hang, when its memory must be bounded
+//! in a loop, 0.06 ms on threads (rayon), and 8 to 14 ms as 65,536 tasks of a pool of processes. Processes pay when a task may crash or hang, when its memory must be bounded
 //! or returned, when it uses state that is global or not thread-safe, or a library that is; and when each task takes so
 //! long that its way does not matter.
 //!

@@ -31,6 +31,7 @@ fn every_task_is_counted(context: Context) -> Outcome {
     let of_workers: u64 = report.workers().iter().map(|worker| worker.tasks).sum();
     // Inline has no processes to tell of.
     assert_eq!(of_workers, if context.is_isolated() { 102 } else { 0 }, "{report:?}");
+    assert_eq!(report.cannot().is_empty(), context.is_isolated(), "{:?}", report.cannot());
     assert_eq!(pool.shutdown()?.tasks(), 102);
     Ok(())
 }

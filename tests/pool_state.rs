@@ -14,6 +14,7 @@ use std::rc::Rc;
 
 use harness::Outcome;
 use offspring::{Context, ErrorKind, Exit, Phase, WorkerInfo};
+use offspring_platform::lifeline;
 use serde::{Deserialize, Serialize};
 
 /// A file of the case's own, removed at its end.
@@ -162,6 +163,63 @@ fn initialisers_know_who_they_are(context: Context) -> Outcome {
         let (made, now) = result?;
         assert_eq!(made, (context.to_string(), now.1, 0, 0));
     }
+    Ok(())
+}
+
+/// What a process says that a task starts: on each context of its own that there can be.
+fn inner_workers(outer: Context) -> Vec<(String, Option<Told>)> {
+    let threads = lifeline::IS_A_THREAD && outer.is_isolated();
+    let possible = |inner: &Context| !(threads && *inner == Context::Fork);
+    let ask = |inner: Context| {
+        let child = inner.process().start((), |()| offspring::worker().map(told)).unwrap();
+        (inner.to_string(), child.join().unwrap())
+    };
+    let mut all: Vec<_> = Context::ALL.into_iter().filter(possible).map(ask).collect();
+    if possible(&Context::Fork) {
+        let child = offspring::fork::start(|| offspring::worker().map(told)).unwrap();
+        all.push(("fork::start".into(), child.join().unwrap()));
+    }
+    all
+}
+
+#[offspring::test]
+fn a_process_that_a_task_starts_is_no_worker(context: Context) -> Outcome {
+    let pool = context.pool().workers(1).build()?;
+    let inner = pool.submit(context.to_string(), |(), outer: String| {
+        let inner = inner_workers(outer.parse().unwrap());
+        (inner, offspring::worker().map(told))
+    })?;
+    let (inner, own) = inner.join()?;
+    for (inner, who) in inner {
+        assert_eq!(who, None, "a process by {inner}");
+    }
+    assert_eq!(own, Some((context.to_string(), 0, 0, 0)), "the task itself, afterwards");
+    Ok(())
+}
+
+/// Pools inside of a task count for themselves; what their workers do at the end is nobody's task.
+#[offspring::test]
+fn a_pool_inside_of_a_task_counts_for_itself(context: Context) -> Outcome {
+    let pool = context.pool().workers(1).build()?;
+    for n in 0..3u64 {
+        pool.submit(n, |(), n: u64| n)?.join()?;
+    }
+    let nested = pool.submit((), |(), ()| {
+        let inner =
+            Context::Inline.pool().exit(|()| offspring::worker().map(told)).build().unwrap();
+        let seen = inner.map(0..2, |(), _: i32| told(offspring::worker().unwrap()).3);
+        let seen: Vec<u64> = seen.map(Result::unwrap).collect();
+        let report = inner.shutdown().unwrap();
+        let ends: Vec<Option<Told>> =
+            report.into_exit_values().into_iter().map(Result::unwrap).collect();
+        (seen, ends, told(offspring::worker().unwrap()).3)
+    })?;
+    let (seen, ends, own) = nested.join()?;
+    assert_eq!(seen, [0, 1], "the pool inside");
+    assert_eq!(ends, [None], "its end is no task of the outer worker");
+    assert_eq!(own, 3, "the task itself, afterwards");
+    let next = pool.submit((), |(), ()| told(offspring::worker().unwrap()).3)?;
+    assert_eq!(next.join()?, 4, "the next task");
     Ok(())
 }
 

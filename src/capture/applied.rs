@@ -55,7 +55,7 @@ pub(super) fn disown() {
 }
 
 /// What came of a task, and what it brought back, if that was asked for.
-pub(crate) type Came<T> = (Result<T, Failure>, Option<Vec<u8>>);
+pub(crate) type Came<T> = (Result<T, Box<Failure>>, Option<Vec<u8>>);
 
 /// Whether the data of the task is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub(crate) enum Data {
 pub(crate) fn in_child<T>(
     set: Option<Arc<Set>>,
     data: Data,
-    run: impl FnOnce() -> Result<T, Failure>,
+    run: impl FnOnce() -> Result<T, Box<Failure>>,
 ) -> Came<T> {
     match set {
         Some(set) => in_child_with(set, data, run),
@@ -82,7 +82,7 @@ pub(crate) fn in_child<T>(
 fn in_child_with<T>(
     set: Arc<Set>,
     data: Data,
-    run: impl FnOnce() -> Result<T, Failure>,
+    run: impl FnOnce() -> Result<T, Box<Failure>>,
 ) -> Came<T> {
     let relay = Arc::new(Relay::default());
     let running = Running { set: set.clone(), relay: relay.clone() };
@@ -98,7 +98,7 @@ fn in_child_with<T>(
 /// In the process that owns the captures.
 pub(crate) fn inline<T>(
     set: Option<&Arc<Set>>,
-    run: impl FnOnce() -> Result<T, Failure>,
+    run: impl FnOnce() -> Result<T, Box<Failure>>,
 ) -> Came<T> {
     match set {
         Some(set) => with(set, Data::Collected, &Relay::default(), run),
@@ -110,19 +110,19 @@ fn with<T>(
     set: &Set,
     data: Data,
     relay: &Relay,
-    run: impl FnOnce() -> Result<T, Failure>,
+    run: impl FnOnce() -> Result<T, Box<Failure>>,
 ) -> Came<T> {
     let mut guards: Vec<(&Entry, Option<Box<dyn Any>>)> = Vec::with_capacity(set.entries.len());
     let mut outcome = None;
     for entry in &set.entries {
         let mut guard = None;
         let made = copies(&entry.value)
-            .map_err(|error| Failure::Function(error.to_string()))
+            .map_err(|error| Box::new(Failure::Function(error.to_string())))
             .and_then(|descriptors| call(entry.set, &mut guard, &entry.value.bytes, descriptors));
         match made {
             Ok(_) => guards.push((entry, guard)),
             Err(failure) => {
-                outcome = Some(Err(Flaw::of(&entry.name, Step::Set, failure)));
+                outcome = Some(Err(Flaw::of(&entry.name, Step::Set, *failure)));
                 break;
             }
         }
@@ -151,7 +151,7 @@ fn with<T>(
                         let text = "it holds a descriptor, and those are not brought back".into();
                         fail(Flaw::of(&entry.name, Step::Collect, Failure::Result(text)));
                     }
-                    Err(failure) => fail(Flaw::of(&entry.name, Step::Collect, failure)),
+                    Err(failure) => fail(Flaw::of(&entry.name, Step::Collect, *failure)),
                 }
             }
             pieces = Some(all);
@@ -160,7 +160,7 @@ fn with<T>(
     while let Some((entry, guard)) = guards.pop() {
         let undone = panic::caught(|| catch_unwind(AssertUnwindSafe(|| drop(guard))));
         if let Err(panic) = undone {
-            fail(Flaw::of(&entry.name, Step::Undo, Failure::Panicked(panic)));
+            fail(Flaw::of(&entry.name, Step::Undo, Failure::Panicked(*panic)));
         }
     }
     (outcome, pieces)
@@ -171,6 +171,6 @@ fn call(
     state: &mut Option<Box<dyn Any>>,
     input: &[u8],
     descriptors: Vec<OwnedFd>,
-) -> Result<Encoded, Failure> {
+) -> Result<Encoded, Box<Failure>> {
     function::call(function, state, input.into(), descriptors)
 }

@@ -7,6 +7,7 @@ use offspring_platform::wait::Exit;
 
 use super::bench::Bench;
 use super::copy::{self, Copied};
+use super::whoami::{count_task, working_as};
 use crate::function::Failure;
 use crate::hooks;
 use crate::link::lane::{HEAD, Head, Note, Span, Status};
@@ -30,9 +31,9 @@ impl Bench<'_> {
                 self.link = *link;
                 self.bell = bell;
                 self.transcript = transcript::own();
-                if let Err(text) = hooks::run() {
+                if let Err(text) = working_as(None, hooks::run) {
                     self.span = self.span_since(begin);
-                    self.answer(Err(Failure::Hook(text)), None);
+                    self.answer(Err(Box::new(Failure::Hook(text))), None);
                     super::end();
                 }
                 self.run_taken(head, task);
@@ -44,8 +45,8 @@ impl Bench<'_> {
                     Status::of(&self.words).set_running_since(0);
                 }
                 // What `WorkerInfo` counts; the copy counted for itself.
-                self.who.tasks_done += 1;
-                drop(task);
+                count_task();
+                self.descriptors = Vec::new();
                 self.span = self.span_since(begin);
                 self.note_time();
                 self.answer_for_copy(start, exit);
@@ -56,8 +57,9 @@ impl Bench<'_> {
                 self.milliseconds = 0;
             }
             Err(failure) => {
+                self.descriptors = Vec::new();
                 self.span = self.span_since(begin);
-                self.answer(Err(failure), None);
+                self.answer(Err(Box::new(failure)), None);
             }
         }
         // The copy took note of the time of its task for itself only. That is not the next one's.
@@ -78,7 +80,7 @@ impl Bench<'_> {
         let (published, moved) = (self.outcomes.catch_up(), self.bulk_outcomes.catch_up());
         let (Ok(published), Ok(moved)) = (published, moved) else { exit::now(exit::FELL_OUT) };
         if published == 0 {
-            return self.answer(Err(Failure::Died(ended.into())), None);
+            return self.answer(Err(Box::new(Failure::Died(ended.into()))), None);
         }
         let (mut head, mut length) = ([0; HEAD], [0; 8]);
         self.outcomes.read_back(start, &mut head);
@@ -93,7 +95,7 @@ impl Bench<'_> {
                 self.outcomes.read_back(start + HEAD as u64, &mut length);
                 if moved < u64::from_ne_bytes(length) {
                     // Takes the place of the result.
-                    self.answer(Err(Failure::Died(ended.into())), None);
+                    self.answer(Err(Box::new(Failure::Died(ended.into()))), None);
                 }
             }
             // Perhaps a part of it is in the socket, which nobody can tell from what would follow.

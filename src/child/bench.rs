@@ -15,7 +15,7 @@ use offspring_platform::ring::{Consumer, Ends, Producer, Words};
 use offspring_platform::transcript::Transcript;
 use offspring_platform::{exit, memory};
 
-use super::whoami::{Whoami, working_as};
+use super::whoami::count_task;
 use super::worker::{FINALISER, answer};
 use crate::capture::{self, Data, Known, Set};
 use crate::codec::Encoded;
@@ -69,10 +69,11 @@ pub(super) struct Bench<'a> {
     finder: Finder<'a>,
     /// The argument, out of reach of everybody else.
     pub(super) input: Vec<u8>,
+    /// What came with it.
+    pub(super) descriptors: Vec<OwnedFd>,
     pub(super) output: Encoded,
     /// The number of the last task that was claimed or passed over.
     pub(super) last: u64,
-    pub(super) who: Whoami,
     state: Option<Box<dyn Any>>,
     /// What it was told of what was captured for tasks.
     pub(super) known: Known,
@@ -84,14 +85,12 @@ pub(super) struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    #[expect(clippy::too_many_arguments, reason = "each is one of its parts")]
     pub(super) fn new(
         role: WorkerRole,
         link: Link,
         rings: Ends,
         bell: Ringer,
         finder: Finder<'a>,
-        who: Whoami,
         state: Option<Box<dyn Any>>,
         captured: Option<(u32, Arc<Set>)>,
     ) -> Self {
@@ -122,9 +121,9 @@ impl<'a> Bench<'a> {
             bulk_spin: Spin::new(),
             finder,
             input: Vec::new(),
+            descriptors: Vec::new(),
             output: Encoded::default(),
             last: 0,
-            who,
             state,
             known,
             captured: captured.map(|(_, set)| set),
@@ -238,8 +237,8 @@ impl<'a> Bench<'a> {
         self.words.sleep(before, NAP);
     }
 
-    /// Takes the next frame of the rings, and what belongs to it: the function, the rest in `input`.
-    pub(super) fn take(&mut self, head: Head) -> Option<(Name, Vec<OwnedFd>)> {
+    /// Takes the next frame of the rings, and what belongs to it: the function, the rest in `input` and `descriptors`.
+    pub(super) fn take(&mut self, head: Head) -> Option<Name> {
         let mut name = [0; 8];
         let named = head.length >= name.len();
         if named {
@@ -254,7 +253,6 @@ impl<'a> Bench<'a> {
         }
         self.tasks.take(head.size());
         self.learn(head);
-        let mut descriptors = Vec::new();
         if head.note == Note::TaskInPieces {
             let length = self.input.as_slice().try_into().map(u64::from_ne_bytes).ok();
             let length = length.and_then(|length| usize::try_from(length).ok());
@@ -264,9 +262,9 @@ impl<'a> Bench<'a> {
         if head.note == Note::TaskElsewhere {
             let frame = self.next_elsewhere(Kind::Task);
             self.input = frame.bytes;
-            descriptors = frame.descriptors;
+            self.descriptors = frame.descriptors;
         }
-        named.then(|| (Name::from_bytes(name), descriptors))
+        named.then(|| Name::from_bytes(name))
     }
 
     /// Passes over tasks that were given to somebody else.
@@ -277,6 +275,7 @@ impl<'a> Bench<'a> {
             if head.note != Note::Task {
                 // Nobody keeps what was large.
                 self.input = Vec::new();
+                self.descriptors = Vec::new();
             }
         }
         self.last += u64::from(count);
@@ -306,7 +305,7 @@ impl<'a> Bench<'a> {
         self.run_taken(head, taken);
     }
 
-    pub(super) fn run_taken(&mut self, head: Head, taken: Option<(Name, Vec<OwnedFd>)>) {
+    pub(super) fn run_taken(&mut self, head: Head, taken: Option<Name>) {
         self.output.clear();
         self.levels.follow();
         let mut begin = 0;
@@ -318,7 +317,8 @@ impl<'a> Bench<'a> {
         }
         let mut brought = None;
         let outcome = match taken {
-            Some((function, descriptors)) => {
+            Some(function) => {
+                let descriptors = std::mem::take(&mut self.descriptors);
                 let input = match head.note {
                     Note::Task => self.input.as_slice().into(),
                     // A large one may become part of the argument.
@@ -326,17 +326,18 @@ impl<'a> Bench<'a> {
                 };
                 let (finder, state, output) = (&mut self.finder, &mut self.state, &mut self.output);
                 let set = if head.tag == 0 { None } else { self.known.get(head.tag) };
-                let (came, pieces) = working_as(self.who, || {
-                    capture::in_child(set, Data::Collected, || {
-                        finder.call(function, state, input, descriptors, output)
-                    })
+                let (came, pieces) = capture::in_child(set, Data::Collected, || {
+                    finder.call(function, state, input, descriptors, output)
                 });
                 brought = pieces;
                 came
             }
-            None => Err(Failure::Function("the task names no function".into())),
+            None => {
+                self.descriptors.clear();
+                Err(Box::new(Failure::Function("the task names no function".into())))
+            }
         };
-        self.who.tasks_done += 1;
+        count_task();
         if self.role.timed {
             Status::of(&self.words).set_running_since(0);
         }
@@ -385,10 +386,8 @@ impl<'a> Bench<'a> {
         // Both are the user's code, which may panic.
         if let Some(function) = self.role.finaliser {
             let (state, set) = (&mut self.state, self.captured.take());
-            let (value, _) = working_as(self.who, || {
-                capture::in_child(set, Data::Left, || {
-                    function::call(function, state, [].as_slice().into(), Vec::new())
-                })
+            let (value, _) = capture::in_child(set, Data::Left, || {
+                function::call(function, state, [].as_slice().into(), Vec::new())
             });
             // The owner has to read along; if it slept when we were told to close, it does not yet.
             self.ring_if_asleep(true);

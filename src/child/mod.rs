@@ -226,6 +226,8 @@ pub(crate) fn live(birth: Birth<'_>) -> ! {
     let Birth { mut link, mut launch, mut descriptors, message, captured, .. } = birth;
     let (inherited, forked) = (birth.inherited, birth.forked);
     capture::disown();
+    // A copy of a worker is not that worker.
+    whoami::work_as(None);
     launch.place.take();
     program::set_name(&launch.name);
     let worker = match &launch.role {

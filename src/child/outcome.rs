@@ -13,7 +13,7 @@ use crate::link::lane::{HEAD, Head, LARGEST, Note, Span, Status};
 
 impl Bench<'_> {
     #[inline]
-    pub(super) fn answer(&mut self, outcome: Result<(), Failure>, brought: Option<Vec<u8>>) {
+    pub(super) fn answer(&mut self, outcome: Result<(), Box<Failure>>, brought: Option<Vec<u8>>) {
         let note = match outcome {
             Ok(()) => Note::Done,
             Err(failure) => {

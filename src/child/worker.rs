@@ -8,7 +8,7 @@ use offspring_platform::clock::now;
 use offspring_platform::{affinity, exit, ring, signal};
 
 use super::bench::Bench;
-use super::whoami::{Whoami, working_as};
+use super::whoami::{Whoami, work_as};
 use crate::capture::{self, Data};
 use crate::codec::{self, Encoded};
 use crate::context::Context;
@@ -41,7 +41,7 @@ pub(super) fn run(
 ) -> ! {
     let entered = now();
     let WorkerRole { index, generation, initialiser, .. } = role;
-    let who = Whoami { context, index, generation, tasks_done: 0 };
+    work_as(Some(Whoami { context, index, generation, tasks_done: 0 }));
     let (mut first, captured) = super::arguments(&mut link);
     // The last descriptors are those of the bell and of the rings.
     let (bell, rings) = (first.descriptors.pop(), first.descriptors.pop());
@@ -57,11 +57,9 @@ pub(super) fn run(
     if let Some(function) = initialiser {
         let Frame { bytes, descriptors, .. } = first;
         let set = captured.as_ref().map(|(_, set)| set.clone());
-        let (made, _) = working_as(who, || {
-            capture::in_child(set, Data::Left, || {
-                reached!(Init);
-                finder.call_once(function, &mut state, bytes.into(), descriptors)
-            })
+        let (made, _) = capture::in_child(set, Data::Left, || {
+            reached!(Init);
+            finder.call_once(function, &mut state, bytes.into(), descriptors)
         });
         let failed = made.is_err();
         status.set_came_up(entered, if failed { 0 } else { now() });
@@ -74,12 +72,12 @@ pub(super) fn run(
         answer(&mut link, INITIALISER, Ok(Encoded::default()), 0);
     }
     status.set_initialised();
-    Bench::new(role, link, rings, bell, finder, who, state, captured).work()
+    Bench::new(role, link, rings, bell, finder, state, captured).work()
 }
 
 /// Says what became of the initialiser, or of what the worker does at its end; if it failed, with what it wrote
 /// from this place of its transcript on.
-pub(super) fn answer(link: &mut Link, id: u64, outcome: Result<Encoded, Failure>, mark: u64) {
+pub(super) fn answer(link: &mut Link, id: u64, outcome: Result<Encoded, Box<Failure>>, mark: u64) {
     match outcome {
         Ok(result) => super::send(link, Kind::Done, id, result),
         Err(failure) => {

@@ -65,6 +65,7 @@ impl std::error::Error for CodecError {}
 
 impl Encoded {
     /// Forgets the value, and keeps the memory.
+    #[inline]
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.descriptors.clear();
@@ -118,6 +119,7 @@ pub(crate) fn encode_into<T: Serialize + 'static>(
 }
 
 /// Decodes a value. Runs the user's `Deserialize`, which may panic.
+#[inline]
 pub(crate) fn decode<T: DeserializeOwned + 'static>(
     bytes: Cow<'_, [u8]>,
     received: Vec<OwnedFd>,

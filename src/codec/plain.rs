@@ -49,6 +49,7 @@ macro_rules! plain {
         }
 
         /// Turns bytes back into a value of one of those types.
+        #[inline]
         pub(super) fn decode<T: 'static>(mut bytes: Cow<'_, [u8]>) -> Decoded<'_, T> {
             let mut place: Option<T> = None;
             let any = &mut place as &mut dyn Any;

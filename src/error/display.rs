@@ -43,10 +43,29 @@ impl Error {
         if open {
             f.write_str(")")?;
         }
-        if let Some(advice) = this.advice {
+        if let Some(advice) = self.advised() {
             write!(f, "; {advice}")?;
         }
         Ok(())
+    }
+
+    /// What to do: what was said for this one, or what goes for all of its kind. Who panicked or failed has said it in
+    /// its own words, and a task that was cancelled was so on purpose.
+    fn advised(&self) -> Option<&'static str> {
+        let this = &*self.0;
+        this.advice.or(match this.kind {
+            ErrorKind::EncodeArguments => {
+                Some("send what serde can encode, or make it in the child")
+            }
+            ErrorKind::EncodeResult => Some("return what serde can encode"),
+            ErrorKind::DecodeArguments | ErrorKind::DecodeResult => {
+                Some("its `Deserialize` must read what its `Serialize` writes")
+            }
+            ErrorKind::Died if this.excerpt.is_none() => {
+                Some("capture its standard error to see its last words")
+            }
+            _ => None,
+        })
     }
 
     /// What was written last, in lines of their own.

@@ -197,7 +197,7 @@ where
 {
     let run = |_: &mut Option<Box<dyn Any>>, input: &[u8], output: &mut Encoded| {
         let Some(item) = index_of(input).and_then(|index| items.get(index)) else {
-            return Err(Failure::Function("there is no such item".into()));
+            return Err(Box::new(Failure::Function("there is no such item".into())));
         };
         function::run_inherited(|| function(item), output)
     };

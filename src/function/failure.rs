@@ -29,7 +29,7 @@ pub(crate) enum Failure {
 /// A failure on its way to the owner.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Failed {
-    pub(crate) failure: Failure,
+    pub(crate) failure: Box<Failure>,
     /// What was written to a captured stream before it.
     pub(crate) excerpt: Option<Excerpt>,
 }
@@ -37,9 +37,9 @@ pub(crate) struct Failed {
 impl Failed {
     /// A failure of this process, as it is told to the owner: with what was written from this place on.
     #[cold]
-    pub(crate) fn here(failure: Failure, from: u64) -> Self {
+    pub(crate) fn here(failure: Box<Failure>, from: u64) -> Self {
         let excerpt = transcript::own().and_then(|own| {
-            let panic = match failure {
+            let panic = match *failure {
                 Failure::Panicked(_) => panic::printed(),
                 _ => None,
             };
@@ -59,8 +59,8 @@ impl Failed {
     }
 }
 
-impl From<Failure> for Failed {
-    fn from(failure: Failure) -> Self {
+impl From<Box<Failure>> for Failed {
+    fn from(failure: Box<Failure>) -> Self {
         Self { failure, excerpt: None }
     }
 }

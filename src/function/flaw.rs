@@ -25,7 +25,7 @@ pub(crate) enum Step {
 
 impl Flaw {
     /// The failure of a task whose capture failed like this.
-    pub(crate) fn of(name: &str, step: Step, failure: Failure) -> Failure {
+    pub(crate) fn of(name: &str, step: Step, failure: Failure) -> Box<Failure> {
         let (text, panic) = match failure {
             Failure::Panicked(panic) => (None, Some(panic)),
             Failure::Arguments(text)
@@ -35,7 +35,7 @@ impl Flaw {
             | Failure::Init(text) => (Some(text), None),
             Failure::Died(_) | Failure::Captured(_) => (None, None),
         };
-        Failure::Captured(Box::new(Self { name: name.to_owned(), step, text, panic }))
+        Box::new(Failure::Captured(Box::new(Self { name: name.to_owned(), step, text, panic })))
     }
 
     /// As the user sees it.

@@ -12,7 +12,8 @@ use super::{Failure, encode_result, perform};
 use crate::codec::Encoded;
 
 /// What it is called with: the state of the worker, the input, and where its result is appended.
-type Run<'a> = dyn Fn(&mut Option<Box<dyn Any>>, &[u8], &mut Encoded) -> Result<(), Failure> + 'a;
+type Run<'a> =
+    dyn Fn(&mut Option<Box<dyn Any>>, &[u8], &mut Encoded) -> Result<(), Box<Failure>> + 'a;
 
 /// A closure with its captures. It is handed down the stack, from the fork to where tasks are run, and
 /// never returned from, so it may borrow.
@@ -27,7 +28,7 @@ pub(crate) struct Inherited<'a> {
 pub(crate) fn run_inherited<R: Serialize + 'static>(
     run: impl FnOnce() -> R,
     output: &mut Encoded,
-) -> Result<(), Failure> {
+) -> Result<(), Box<Failure>> {
     perform(|| {
         reached!(Task);
         let result = run();
@@ -75,7 +76,7 @@ impl Given {
         Self(Box::new(move |state, _, _| {
             let Some(argument) = argument.take() else {
                 let text = "the worker has made its state of this argument already";
-                return Err(Failure::Function(text.into()));
+                return Err(Box::new(Failure::Function(text.into())));
             };
             perform(|| {
                 *state = Some(Box::new(function(argument).map_err(told)?));

@@ -37,7 +37,7 @@ where
 /// Makes what the worker, or its process, has from now on, from an argument.
 fn make<A: DeserializeOwned + 'static>(
     call: &mut Call<'_>,
-    make: impl FnOnce(A) -> Result<Box<dyn Any>, Failure>,
+    make: impl FnOnce(A) -> Result<Box<dyn Any>, Box<Failure>>,
 ) {
     call.outcome = Some(perform(|| {
         let argument = call.argument::<A>()?;
@@ -47,8 +47,8 @@ fn make<A: DeserializeOwned + 'static>(
 }
 
 /// What the user's function says in place of what it should make.
-pub(super) fn told(error: impl Display) -> Failure {
-    Failure::Init(error.to_string())
+pub(super) fn told(error: impl Display) -> Box<Failure> {
+    Box::new(Failure::Init(error.to_string()))
 }
 
 /// What a [`Built`] made.
@@ -183,7 +183,7 @@ where
             let state = call.state.as_mut().and_then(|state| state.downcast_mut::<S>());
             let Some(state) = state else {
                 let text = format!("the worker has no state of type `{}`", type_name::<S>());
-                return Err(Failure::Function(text));
+                return Err(Box::new(Failure::Function(text)));
             };
             let result = function(state, argument);
             reached!(Result);

@@ -44,18 +44,26 @@ pub(crate) struct Call<'a> {
     /// Where the result goes.
     pub(crate) output: &'a mut Encoded,
     /// `None` until the function has run.
-    pub(crate) outcome: Option<Result<(), Failure>>,
+    pub(crate) outcome: Option<Result<(), Box<Failure>>>,
 }
 
 impl Call<'_> {
-    fn argument<A: DeserializeOwned + 'static>(&mut self) -> Result<A, Failure> {
-        let input = std::mem::take(&mut self.input);
-        codec::decode(input, std::mem::take(&mut self.descriptors))
-            .map_err(|error| Failure::Arguments(error.to_string()))
+    fn argument<A: DeserializeOwned + 'static>(&mut self) -> Result<A, Box<Failure>> {
+        let decoded = match self.input {
+            // What is borrowed is not taken out of its place first.
+            Cow::Borrowed(bytes) if self.descriptors.is_empty() => {
+                codec::decode(Cow::Borrowed(bytes), Vec::new())
+            }
+            _ => codec::decode(
+                std::mem::take(&mut self.input),
+                std::mem::take(&mut self.descriptors),
+            ),
+        };
+        decoded.map_err(|error| Box::new(Failure::Arguments(error.to_string())))
     }
 
     /// Encodes the result and drops it, here, so that a panic in its destructor is caught as well.
-    fn result<R: Serialize + 'static>(&mut self, result: R) -> Result<(), Failure> {
+    fn result<R: Serialize + 'static>(&mut self, result: R) -> Result<(), Box<Failure>> {
         encode_result(result, self.output)
     }
 }
@@ -63,7 +71,7 @@ impl Call<'_> {
 fn encode_result<R: Serialize + 'static>(
     mut result: R,
     output: &mut Encoded,
-) -> Result<(), Failure> {
+) -> Result<(), Box<Failure>> {
     if let Some(bytes) = codec::take_bytes(&mut result) {
         output.bytes = bytes;
         return Ok(());
@@ -71,7 +79,7 @@ fn encode_result<R: Serialize + 'static>(
     let encoded = codec::encode_into(&result, output);
     // Whoever receives it knows what it mentions, or cannot be told.
     output.mentions.clear();
-    encoded.map_err(|error| Failure::Result(error.to_string()))
+    encoded.map_err(|error| Box::new(Failure::Result(error.to_string())))
 }
 
 /// See [`Call`].
@@ -111,10 +119,14 @@ fn name_of(descriptor: &'static Descriptor) -> Result<Name, Error> {
 }
 
 /// Runs user code, and turns a panic into a [`Failure`].
-fn perform(run: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+///
+/// The failure is boxed, here and on the whole way to where it is told: an outcome that fits into a register is not
+/// copied from one caller's stack to the next.
+#[inline]
+fn perform(run: impl FnOnce() -> Result<(), Box<Failure>>) -> Result<(), Box<Failure>> {
     // The state of a worker may be half changed by a panic; that the next task sees it is documented.
     panic::caught(|| catch_unwind(AssertUnwindSafe(run)))
-        .unwrap_or_else(|panic| Err(Failure::Panicked(panic)))
+        .unwrap_or_else(|panic| Err(Box::new(Failure::Panicked(*panic))))
 }
 
 /// Finds functions by their names; remembers the last, which is mostly the next.
@@ -130,6 +142,7 @@ impl<'a> Finder<'a> {
         Self { last: None, inherited }
     }
 
+    #[inline]
     fn find(&mut self, name: Name) -> Result<&'static Descriptor, NotFound> {
         match self.last {
             Some((last, found)) if last == name => Ok(found),
@@ -142,6 +155,7 @@ impl<'a> Finder<'a> {
     }
 
     /// Runs a named function. Its result is appended to `output`.
+    #[inline]
     pub(crate) fn call(
         &mut self,
         name: Name,
@@ -149,7 +163,7 @@ impl<'a> Finder<'a> {
         input: Cow<'_, [u8]>,
         descriptors: Vec<OwnedFd>,
         output: &mut Encoded,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Box<Failure>> {
         if name == Name::INHERITED {
             let nothing = || Failure::Function("this process inherited no function".into());
             let inherited = self.inherited.ok_or_else(nothing)?;
@@ -158,9 +172,10 @@ impl<'a> Finder<'a> {
         let mut call = Call { state, input, descriptors, output, outcome: None };
         let ran = self.find(name).and_then(|found| found.call::<Calls>(&mut call));
         if let Err(error) = ran {
-            return Err(Failure::Function(error.to_string()));
+            return Err(Box::new(Failure::Function(error.to_string())));
         }
-        call.outcome.unwrap_or_else(|| Err(Failure::Function("the function did not run".into())))
+        let nothing = || Failure::Function("the function did not run".into());
+        call.outcome.unwrap_or_else(|| Err(Box::new(nothing())))
     }
 
     /// The same, with a place of its own for the result.
@@ -170,7 +185,7 @@ impl<'a> Finder<'a> {
         state: &mut Option<Box<dyn Any>>,
         input: Cow<'_, [u8]>,
         descriptors: Vec<OwnedFd>,
-    ) -> Result<Encoded, Failure> {
+    ) -> Result<Encoded, Box<Failure>> {
         let mut output = Encoded::default();
         self.call(name, state, input, descriptors, &mut output)?;
         Ok(output)
@@ -183,6 +198,6 @@ pub(crate) fn call(
     state: &mut Option<Box<dyn Any>>,
     input: Cow<'_, [u8]>,
     descriptors: Vec<OwnedFd>,
-) -> Result<Encoded, Failure> {
+) -> Result<Encoded, Box<Failure>> {
     Finder::default().call_once(name, state, input, descriptors)
 }

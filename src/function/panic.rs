@@ -15,7 +15,7 @@ thread_local! {
     /// Whether there is something in `NOTED`.
     static SEEN: Cell<bool> = const { Cell::new(false) };
     /// The last panic of this thread, while it runs user code for us.
-    static NOTED: RefCell<Option<Panic>> = const { RefCell::new(None) };
+    static NOTED: RefCell<Option<Box<Panic>>> = const { RefCell::new(None) };
     /// From where to where the hook that was there before has written about it, if that is captured.
     static PRINTED: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
 }
@@ -26,7 +26,10 @@ const LONGEST: usize = 64 << 10;
 /// Runs `run`, which catches panics, and describes the one it caught.
 ///
 /// The hook that was there before, std's or the user's, still runs and prints.
-pub(crate) fn caught<T>(run: impl FnOnce() -> Result<T, Box<dyn Any + Send>>) -> Result<T, Panic> {
+#[inline]
+pub(crate) fn caught<T>(
+    run: impl FnOnce() -> Result<T, Box<dyn Any + Send>>,
+) -> Result<T, Box<Panic>> {
     install();
     let outer = WATCHING.replace(true);
     // That of an outer call, in whose unwinding this one runs; or one that the user's code caught.
@@ -43,7 +46,7 @@ pub(crate) fn caught<T>(run: impl FnOnce() -> Result<T, Box<dyn Any + Send>>) ->
         // `resume_unwind` runs no hook, so what was noted may be another panic, which the user's code caught.
         let panic = noted.filter(|noted| noted.message == message).unwrap_or_else(|| {
             PRINTED.set(None);
-            Panic { message, location: None, backtrace: None }
+            Box::new(Panic { message, location: None, backtrace: None })
         });
         // A payload may panic when it is dropped.
         if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
@@ -58,11 +61,13 @@ pub(crate) fn printed() -> Option<(u64, u64)> {
     PRINTED.take()
 }
 
-fn forget_noted() -> Option<Panic> {
+#[cold]
+fn forget_noted() -> Option<Box<Panic>> {
     SEEN.set(false);
     NOTED.take()
 }
 
+#[inline]
 fn install() {
     static INSTALLED: Once = Once::new();
     // std refuses to change the hook while this thread unwinds. Messages are then less exact.
@@ -98,11 +103,11 @@ fn note(info: &PanicHookInfo<'_>) {
         let backtrace = Backtrace::capture();
         let backtrace =
             (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
-        *noted = Some(Panic {
+        *noted = Some(Box::new(Panic {
             message: text(info.payload()),
             location: info.location().map(ToString::to_string),
             backtrace,
-        });
+        }));
         SEEN.set(true);
     });
 }

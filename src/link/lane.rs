@@ -92,6 +92,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    #[inline]
     pub(crate) fn new(note: Note, length: usize) -> Self {
         Self { note, length, tag: 0, brought: false }
     }

@@ -1,7 +1,6 @@
 //! Where the outcomes of one `map` wait for whoever asked for them.
 
 use std::any::Any;
-use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::task::Waker;
 
@@ -76,7 +75,7 @@ pub(super) struct Large {
 #[derive(Debug, Default)]
 pub(super) struct Outcomes {
     pub(super) bytes: Vec<u8>,
-    pub(super) list: VecDeque<Outcome>,
+    pub(super) list: Vec<Outcome>,
 }
 
 /// What kind of tasks belong together.
@@ -203,17 +202,39 @@ impl Batches {
         self.get(batch).is_some_and(|batch| batch.cancelled)
     }
 
-    /// Adds an outcome, if somebody wants it. `write` adds the bytes of a small result.
+    /// Adds an outcome, if somebody wants it.
+    pub(super) fn settle(&mut self, batch: BatchId, index: u64, what: What) {
+        if let Some(found) = self.get(batch) {
+            found.outcomes.list.push(Outcome { index, what });
+            self.settled(batch);
+        }
+    }
+
+    /// Adds a small result of so many bytes, which `read` copies, if somebody wants it.
     #[inline]
-    pub(super) fn settle(
+    pub(super) fn settle_done(
         &mut self,
         batch: BatchId,
         index: u64,
-        write: impl FnOnce(&mut Vec<u8>) -> What,
+        length: usize,
+        from: Origin,
+        read: impl FnOnce(&mut [u8]),
     ) {
+        let Some(Batch { outcomes: Outcomes { bytes, list }, kind, .. }) = self.get(batch) else {
+            return;
+        };
+        let start = bytes.len();
+        bytes.resize(start + length, 0);
+        read(&mut bytes[start..]);
+        list.push(Outcome { index, what: What::Done { start, length, from } });
+        if let Kind::Single { .. } = kind {
+            self.settled(batch);
+        }
+    }
+
+    /// Takes note that there is an outcome, if it is that of a single task.
+    fn settled(&mut self, batch: BatchId) {
         let Some(found) = self.get(batch) else { return };
-        let what = write(&mut found.outcomes.bytes);
-        found.outcomes.list.push_back(Outcome { index, what });
         if let Kind::Single { settled, detached, waker, .. } = &mut found.kind {
             *settled = true;
             let (detached, waker) = (*detached, waker.take());

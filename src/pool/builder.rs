@@ -279,8 +279,8 @@ impl<S> PoolBuilder<S> {
     /// **On Fork nothing is encoded**: the workers inherit the arguments as they are, at no cost for
     /// their size, and each owns its copy; this process drops its own when the pool was built. So what
     /// `Deserialize` would make anew (a connection left out by `#[serde(skip)]`, say) is the parent's
-    /// there; make such things in `function`. There is an exception, of which one sees the cost only:
-    /// while this process has ends of channels, tables that it fills, or handles of a
+    /// there; make such things in `function`. There is an exception, which costs time
+    /// and, for such types, makes them anew: while this process has ends of channels, tables that it fills, or handles of a
     /// [`Shared`](crate::Shared), one of which may be among the arguments, they are encoded and sent as
     /// elsewhere.
     ///

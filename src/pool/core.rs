@@ -249,15 +249,15 @@ impl Core {
         }
     }
 
-    /// How many more tasks the workers could take now.
-    pub(super) fn appetite(&self) -> u64 {
+    /// How many more tasks the workers could take now, in chunks of so many; 0: at their pace.
+    pub(super) fn appetite(&self, chunk: u64) -> u64 {
         if self.broken.is_some() {
             return 1;
         }
         let room = |(index, slot): (usize, &Slot)| match &slot.worker {
-            Some(worker) if worker.ready => worker.room(self.now),
+            Some(worker) if worker.ready => worker.room(self.now, chunk),
             // On its way: it will have time for the first ones.
-            Some(worker) if !worker.closing => 2,
+            Some(worker) if !worker.closing => chunk.max(2),
             // One takes its place, or will after a pause.
             _ => u64::from(index < self.target),
         };

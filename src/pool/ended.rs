@@ -132,6 +132,7 @@ impl Core {
                 let limit = self.settings.deadlines.task.unwrap_or_default();
                 Error::new(ErrorKind::TimedOut, TASK)
                     .detail(format!("it took longer than {limit:?}, and was ended"))
+                    .advice("give it less to do at once, or raise `task_timeout`")
             } else {
                 end.explain(Error::new(ErrorKind::Died, TASK))
             };
@@ -155,6 +156,7 @@ impl Core {
             let limit = self.settings.deadlines.init.unwrap_or_default();
             return Error::new(ErrorKind::TimedOut, "initialise a worker")
                 .detail(format!("it took longer than {limit:?}, and was ended"))
+                .advice("let it do less, or raise `init_timeout`")
                 .ended(end.exit)
                 .wrote(worker.excerpt());
         }

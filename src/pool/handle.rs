@@ -223,7 +223,7 @@ impl<R: DeserializeOwned + 'static> Task<R> {
     }
 
     fn opened(&self, mut outcomes: Outcomes) -> Option<Result<R, TaskError>> {
-        let outcome = outcomes.list.pop_front()?;
+        let outcome = outcomes.list.pop()?;
         Some(open(outcome, &outcomes.bytes, self.context, self.number, self.name))
     }
 }

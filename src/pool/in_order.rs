@@ -22,17 +22,20 @@ impl<T> InOrder<T> {
     /// Keeps what has come, of which no index comes twice.
     pub(crate) fn keep(&mut self, index: u64, one: T) {
         let place = usize::try_from(index - self.given).unwrap_or(usize::MAX);
-        if place >= self.held.len() {
-            self.held.resize_with(place + 1, || None);
+        match place.checked_sub(self.held.len()) {
+            Some(missing) => {
+                self.held.extend(std::iter::repeat_with(|| None).take(missing));
+                self.held.push_back(Some(one));
+            }
+            None => self.held[place] = Some(one),
         }
-        self.held[place] = Some(one);
     }
 
     /// Gives out the next, if it has come.
     pub(crate) fn give(&mut self) -> Option<T> {
-        let next = self.held.front_mut()?.take()?;
-        self.held.pop_front();
+        // Moved once, not first out of its place and then out of the list.
+        self.held.front()?.as_ref()?;
         self.given += 1;
-        Some(next)
+        self.held.pop_front()?
     }
 }

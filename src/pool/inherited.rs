@@ -15,7 +15,7 @@ use super::settings::Settings;
 use super::shared::Shared;
 use super::task::{Parcel, Waiting};
 use crate::capture::{self, Brought, Set};
-use crate::codec::{self, Encoded};
+use crate::codec;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, TaskError};
 use crate::function::{Inherited, Name};
@@ -60,7 +60,6 @@ pub(crate) struct Indexed {
     /// Outcomes that have arrived so far.
     arrived: u64,
     outcomes: Outcomes,
-    encoded: Encoded,
     /// What was captured when the workers were forked, as all else that they have.
     captured: Option<Arc<Set>>,
 }
@@ -105,7 +104,6 @@ impl Indexed {
             taken: 0,
             arrived: 0,
             outcomes: Outcomes::default(),
-            encoded: Encoded::default(),
             captured,
         })
     }
@@ -123,8 +121,8 @@ impl Indexed {
     {
         let tasks = self.next_parcel(given);
         let Some((shared, batch)) = &self.running else { return };
-        shared.exchange(*batch, tasks.map(Waiting::Parcel), &mut self.outcomes, true, false);
-        while let Some(Outcome { index, what }) = self.outcomes.list.pop_front() {
+        shared.exchange(*batch, tasks.map(Waiting::Parcel), &mut self.outcomes, true, false, 0);
+        for Outcome { index, what } in std::mem::take(&mut self.outcomes.list) {
             self.arrived += 1;
             let (brought, what) = match what {
                 What::Brought(both) => (Some((both.0, index, self.name)), both.1),
@@ -166,12 +164,12 @@ impl Indexed {
             return None;
         }
         let mut parcel =
-            Parcel::with_memory(*batch, self.taken, 1, self.captured.clone(), Vec::new());
+            Parcel::with_memory(*batch, self.taken, 0, self.captured.clone(), Vec::new());
         for index in self.taken..self.taken + room {
-            let begun = parcel.begin(Name::INHERITED, &mut self.encoded);
-            self.encoded.bytes.extend_from_slice(&index.to_ne_bytes());
+            let (begun, into) = parcel.begin(Name::INHERITED);
+            into.bytes.extend_from_slice(&index.to_ne_bytes());
             // Eight bytes are never too large.
-            let _ = parcel.end(begun, &mut self.encoded);
+            let _ = parcel.end(begun);
         }
         self.taken += room;
         Some(parcel)

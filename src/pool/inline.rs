@@ -134,7 +134,7 @@ impl Inline {
             generation: place.generation,
             tasks_done: before,
         };
-        let result = working_as(who, || work(&mut place));
+        let result = working_as(Some(who), || work(&mut place));
         self.tell(|threads| threads.leave(place.lane));
         let spent = self.settings.most_tasks().is_some_and(|most| place.tasks_done >= most);
         // As where a task runs in a copy of its worker, which stays: it is the same worker with a fresh state.
@@ -275,9 +275,12 @@ impl Inline {
     fn end_state(&self, state: Option<OnceCell<State>>) {
         let Some(state) = state.and_then(OnceCell::into_inner) else { return };
         let since = self.timeline.as_ref().map_or(0, |_| now());
-        self.finalise(&state);
-        // It is dropped with all that it has.
-        drop(state);
+        // Not by the worker that this thread may be meanwhile, in a task of another pool.
+        working_as(None, || {
+            self.finalise(&state);
+            // It is dropped with all that it has.
+            drop(state);
+        });
         self.tell(|threads| threads.recycled(since));
     }
 

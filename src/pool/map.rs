@@ -199,13 +199,17 @@ macro_rules! same_for_all {
                 self
             }
 
-            /// Hands inputs to workers in groups of `count` that follow each other, instead of as many as
-            /// fit the pace of the workers. A failing task still takes none of its group with it.
-            /// Default: 1, which also allows any larger number. 0 is taken for 1.
+            /// Hands inputs to workers in groups of `count` that follow each other: a worker has the group that it works
+            /// on and at most one more, whatever its pace. 1 sends as little ahead as there can be. 0 is taken for 1.
+            ///
+            /// Default: as many as a worker does in some 200 µs, which is rarely worth a thought. Each input is a task of its
+            /// own all the same: one that fails takes none of its group with it, and what waits behind one that takes more
+            /// than 5 ms goes to whoever has time. A group is at most what fits a worker's ring (128 KiB of arguments).
             ///
             /// Nothing on Inline.
             pub fn chunk_size(mut self, count: usize) -> Self {
-                self.feed().chunk = count.max(1) as u64;
+                // More would be all there is; and such numbers are added and multiplied.
+                self.feed().chunk = (count as u64).clamp(1, u32::MAX.into());
                 self
             }
         }

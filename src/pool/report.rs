@@ -192,6 +192,24 @@ impl<X: DeserializeOwned + 'static> Report<X> {
 }
 
 impl<X> Report<X> {
+    /// What the pool's context cannot do, though its builder may have been told to: for Inline, that it survives no
+    /// crash, ends no task, and limits neither time nor memory. Empty for all others.
+    ///
+    /// For those who choose the context by a variable, and wonder in a log why a limit did not hold.
+    #[must_use]
+    pub fn cannot(&self) -> &'static [&'static str] {
+        match self.context {
+            Context::Inline => &[
+                "survive a crash or an exit of a task",
+                "end a task at its deadline, or by `cancel` once it runs",
+                "limit memory",
+                "have more than one worker for each thread that uses the pool",
+                "capture what workers write, or give them an environment or a directory of their own",
+            ],
+            _ => &[],
+        }
+    }
+
     /// How many tasks got an outcome, also one that is a failure.
     #[must_use]
     pub fn tasks(&self) -> u64 {
@@ -367,7 +385,8 @@ impl WorkerInfo {
 }
 
 /// Which worker this is: in a task, an initialiser, or (but on Inline) what a worker does at its end, on the thread that
-/// runs it; also in the closures of [`fork::map`](crate::fork::map). `None` elsewhere, also in threads that a task starts.
+/// runs it; also in the closures of [`fork::map`](crate::fork::map). `None` elsewhere, also in threads that a
+/// task starts, and in a [`Process`](crate::Process).
 #[must_use]
 pub fn worker() -> Option<WorkerInfo> {
     let who = whoami()?;

@@ -27,12 +27,8 @@ impl Core {
     ) {
         self.account.tasks += 1;
         self.forget_tries(batch, index);
-        self.batches.settle(batch, index, |bytes| {
-            let start = bytes.len();
-            bytes.resize(start + length, 0);
-            worker.outcomes.peek(HEAD, &mut bytes[start..]);
-            What::Done { start, length, from }
-        });
+        let read = |bytes: &mut [u8]| worker.outcomes.peek(HEAD, bytes);
+        self.batches.settle_done(batch, index, length, from, read);
     }
 
     /// Takes an outcome out of the ring that brings something back. False if it is not what a worker writes.

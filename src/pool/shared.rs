@@ -158,6 +158,7 @@ impl Shared {
         outcomes: &mut Outcomes,
         wait: bool,
         hungry: bool,
+        chunk: u64,
     ) -> u64 {
         let mut core = self.lock();
         let mut added = false;
@@ -174,21 +175,21 @@ impl Shared {
             if core.batches.take(batch, outcomes) || !wait {
                 break;
             }
-            let before = core.appetite();
+            let before = core.appetite(chunk);
             core = self.wait(core, None);
-            if hungry && core.appetite() > before {
+            if hungry && core.appetite(chunk) > before {
                 core.batches.take(batch, outcomes);
                 break;
             }
         }
         self.tell_followers(&core);
-        let appetite = core.appetite();
+        let appetite = core.appetite(chunk);
         self.wake(core);
         appetite
     }
 
     /// Adds tasks, and sends what can be sent. Returns how many more the workers could take.
-    pub(super) fn add(&self, tasks: impl IntoIterator<Item = Waiting>) -> u64 {
+    pub(super) fn add(&self, tasks: impl IntoIterator<Item = Waiting>, chunk: u64) -> u64 {
         let mut core = self.lock();
         for waiting in tasks {
             core.add(waiting);
@@ -198,7 +199,7 @@ impl Shared {
         } else {
             core.dispatch();
         }
-        core.appetite()
+        core.appetite(chunk)
     }
 
     /// Releases the lock, and tells all who wait for what was found meanwhile.
@@ -316,7 +317,8 @@ impl Shared {
             if deadline.is_some_and(|at| at <= Instant::now()) {
                 return Err(Error::new(ErrorKind::TimedOut, "wait for the workers of a pool")
                     .in_context(core.context)
-                    .detail("not all of them were ready in time"));
+                    .detail("not all of them were ready in time")
+                    .advice("wait longer; `stats` tells how many are"));
             }
             core = self.wait(core, deadline);
         }

@@ -117,7 +117,7 @@ impl<S: 'static, X> Pool<S, X> {
             }
             Inner::Processes(shared) => {
                 let (batch, number) = self.open_single(shared, name, patience)?;
-                shared.add([waiting(batch, 0, function, message, needs)]);
+                shared.add([waiting(batch, 0, function, message, needs)], 0);
                 Ok(Task::of_pool(shared.clone(), batch, self.context(), name, number))
             }
         }
@@ -236,7 +236,7 @@ impl<S: 'static, X> Pool<S, X> {
         let mut left = count;
         while left > 0 {
             let mut outcomes = Outcomes::default();
-            shared.exchange(batch, [], &mut outcomes, true, false);
+            shared.exchange(batch, [], &mut outcomes, true, false, 0);
             left -= outcomes.list.len();
             all.push(outcomes);
         }

@@ -53,7 +53,8 @@ pub(super) struct Parcel {
     pub(super) chunk: u64,
     /// What a worker has to know for them.
     pub(super) needs: Needs,
-    frames: Vec<u8>,
+    /// And beside them what the task that is being encoded mentions and brings.
+    frames: Encoded,
     /// Where the first of those that are left begins.
     start: usize,
 }
@@ -116,6 +117,7 @@ impl Needs {
 }
 
 /// What stands before a task for which this was captured.
+#[inline]
 pub(super) fn task_head(note: Note, length: usize, captured: Option<&Arc<Set>>) -> Head {
     Head { tag: captured.map_or(0, |set| set.tag()), ..Head::new(note, length) }
 }
@@ -142,7 +144,8 @@ impl Parcel {
         needs: Needs,
         frames: Vec<u8>,
     ) -> Self {
-        Self { batch, index, count, chunk: 1, needs, frames, start: 0 }
+        let frames = Encoded { bytes: frames, ..Encoded::default() };
+        Self { batch, index, count, chunk: 0, needs, frames, start: 0 }
     }
 
     /// One task, already encoded, that is not too large.
@@ -160,7 +163,7 @@ impl Parcel {
         frames.extend_from_slice(&name);
         frames.extend_from_slice(message);
         frames.resize(head.size(), 0);
-        Self { batch, index, count: 1, chunk: 1, needs, frames, start: 0 }
+        Self::of_frames(batch, index, 1, needs, frames)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -169,49 +172,61 @@ impl Parcel {
 
     /// How many bytes are left.
     pub(super) fn size(&self) -> usize {
-        self.frames.len() - self.start
+        self.frames.bytes.len() - self.start
     }
 
-    /// Begins a task: `encoded` is where its argument is to be appended.
-    pub(super) fn begin(&mut self, function: Name, encoded: &mut Encoded) -> Begun {
-        encoded.clear();
-        std::mem::swap(&mut self.frames, &mut encoded.bytes);
-        let start = encoded.bytes.len();
-        encoded.bytes.extend_from_slice(&[0; HEAD]);
-        encoded.bytes.extend_from_slice(&function.to_bytes());
-        Begun { start }
+    /// Begins a task: its argument is to be appended to what is given back.
+    #[inline]
+    pub(super) fn begin(&mut self, function: Name) -> (Begun, &mut Encoded) {
+        let start = self.frames.bytes.len();
+        // The head is known at the end.
+        let mut before = [0; HEAD + size_of::<i64>()];
+        before[HEAD..].copy_from_slice(&function.to_bytes());
+        self.frames.bytes.extend_from_slice(&before);
+        (Begun { start }, &mut self.frames)
     }
 
     /// Ends a task. `Err` with the message if it is too large, or brings descriptors: then it is not part
     /// of the parcel.
-    pub(super) fn end(&mut self, begun: Begun, encoded: &mut Encoded) -> Result<(), Encoded> {
+    #[inline]
+    pub(super) fn end(&mut self, begun: Begun) -> Result<(), Encoded> {
+        let encoded = &mut self.frames;
         let body = begun.start + HEAD + size_of::<i64>();
         let length = encoded.bytes.len() - begun.start - HEAD;
         if length > lane::LARGEST || !encoded.descriptors.is_empty() {
             let bytes = encoded.bytes[body..].to_vec();
             let descriptors = std::mem::take(&mut encoded.descriptors);
-            self.take_back(begun, encoded);
+            self.take_back(begun);
             return Err(Encoded { bytes, descriptors, ..Encoded::default() });
         }
         let head = task_head(Note::Task, length, self.needs.captured.as_ref());
         encoded.bytes[begun.start..begun.start + HEAD].copy_from_slice(&head.to_bytes());
-        encoded.bytes.resize(begun.start + head.size(), 0);
-        std::mem::swap(&mut self.frames, &mut encoded.bytes);
+        if head.size() > HEAD + length {
+            encoded.bytes.resize(begun.start + head.size(), 0);
+        }
         self.count += 1;
         Ok(())
     }
 
+    /// Forgets what a task that was begun mentions, which may run destructors of the user's.
+    #[cold]
+    pub(super) fn forget_mentions(&mut self) {
+        self.frames.mentions.clear();
+    }
+
     /// Forgets a task that was begun.
-    pub(super) fn take_back(&mut self, begun: Begun, encoded: &mut Encoded) {
-        encoded.bytes.truncate(begun.start);
+    pub(super) fn take_back(&mut self, begun: Begun) {
+        let Encoded { bytes, descriptors, mentions } = &mut self.frames;
+        bytes.truncate(begun.start);
         // What a large one took is not kept for the small ones after it.
-        encoded.bytes.shrink_to(lane::CAPACITY);
-        std::mem::swap(&mut self.frames, &mut encoded.bytes);
+        bytes.shrink_to(lane::CAPACITY);
+        descriptors.clear();
+        mentions.clear();
     }
 
     /// The frames of as many of the next tasks as fit, `most` at most, and how many those are.
     pub(super) fn peek(&self, most: u64, room: usize) -> (u64, &[u8]) {
-        let left = &self.frames[self.start..];
+        let left = &self.frames.bytes[self.start..];
         let mut count = 0;
         let mut end = 0;
         while count < most.min(self.count) {
@@ -228,7 +243,7 @@ impl Parcel {
 
     /// Whether it holds its tasks and nothing else.
     fn is_whole(&self) -> bool {
-        let mut left = &self.frames[self.start..];
+        let mut left = &self.frames.bytes[self.start..];
         for _ in 0..self.count {
             let head = left.first_chunk().and_then(|head| Head::from_bytes(*head));
             let head = head.filter(|head| head.note == Note::Task && head.size() <= left.len());
@@ -247,8 +262,8 @@ impl Parcel {
 
     /// Its memory, for the next parcel.
     pub(super) fn into_memory(mut self) -> Vec<u8> {
-        self.frames.clear();
-        self.frames
+        self.frames.bytes.clear();
+        self.frames.bytes
     }
 
     /// An empty parcel, in memory that another does not need any more.
@@ -260,7 +275,7 @@ impl Parcel {
         frames: Vec<u8>,
     ) -> Self {
         let needs = Needs { mentions: Mentions::default(), captured };
-        Self { batch, index, count: 0, chunk, needs, frames, start: 0 }
+        Self { chunk, ..Self::of_frames(batch, index, 0, needs, frames) }
     }
 }
 

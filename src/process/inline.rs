@@ -6,6 +6,7 @@ use offspring_platform::descriptors;
 use offspring_platform::fd::PrivateFd;
 
 use crate::capture::{Brought, Set};
+use crate::child::whoami::working_as;
 use crate::codec::Encoded;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind};
@@ -37,7 +38,7 @@ impl Inline {
                 .caused_by(error)
         };
         let (sentinel, _) = descriptors::pipe().map_err(fail)?;
-        let (answer, pieces) = perform(function, &mut None, message, captured);
+        let (answer, pieces) = working_as(None, || perform(function, &mut None, message, captured));
         let answer = Some(answer.map_err(fail)?);
         let brought = pieces.zip(captured).map(|(pieces, set)| Brought::new(set.clone(), pieces));
         Ok(Self { name: name.to_owned(), answer, brought, sentinel })

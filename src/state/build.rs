@@ -84,7 +84,7 @@ impl Entry {
     }
 
     fn rebuild(&self) -> Result<Box<dyn Any + Send + Sync>, Error> {
-        let fail = |failure: Failure| failure.of_builder(REBUILD, &self.recipe.title());
+        let fail = |failure: Box<Failure>| failure.of_builder(REBUILD, &self.recipe.title());
         let message = &self.told()?.message;
         let copies = message.descriptors.iter().map(|one| fd::duplicate(one.as_fd()));
         let copies =
@@ -94,7 +94,7 @@ impl Entry {
         function::call(self.recipe.builder, &mut state, bytes, copies).map_err(fail)?;
         match state.map(|state| state.downcast::<Made>()) {
             Some(Ok(made)) => Ok(made.0),
-            _ => Err(fail(Failure::Function("its builder made nothing".into()))),
+            _ => Err(fail(Box::new(Failure::Function("its builder made nothing".into())))),
         }
     }
 }

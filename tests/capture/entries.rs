@@ -1,5 +1,7 @@
 //! Every way to run something finds what was captured, as it was at that moment.
 
+use std::time::Duration;
+
 use offspring::Context;
 
 use crate::harness::{self, Outcome};
@@ -39,6 +41,26 @@ fn submitted_tasks_after_the_pool_was_built(context: Context) -> Outcome {
     for wanted in 1..=50 {
         set_level(wanted / 5);
         tasks.push((wanted / 5, pool.submit((), |_: &mut (), ()| level())?));
+    }
+    set_level(-1);
+    for (wanted, task) in tasks {
+        assert_eq!(task.join()?, wanted);
+    }
+    Ok(())
+}
+
+/// AC42: also by the entries that do not wait for room.
+#[offspring::test]
+fn tasks_that_were_tried(context: Context) -> Outcome {
+    let pool = context.pool().workers(2).build()?;
+    let _guard = capture_level();
+    let mut tasks = Vec::new();
+    for wanted in 1..=20 {
+        set_level(wanted);
+        tasks.push((wanted, pool.try_submit((), |_: &mut (), ()| level())?));
+        set_level(100 + wanted);
+        let limit = Duration::from_secs(60);
+        tasks.push((100 + wanted, pool.submit_timeout(limit, (), |_: &mut (), ()| level())?));
     }
     set_level(-1);
     for (wanted, task) in tasks {

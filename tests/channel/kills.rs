@@ -1,10 +1,11 @@
 //! Several producers and consumers, killed at random moments: nothing twice, nothing torn, nobody stuck.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use offspring::channel::{Receiver, Sender, queue};
-use offspring::{Context, ErrorKind, Process};
+use offspring::{Context, ErrorKind, Process, SharedArray};
 
 use crate::harness::props::{Random, from_env};
 use crate::harness::{Case, Outcome, PROCESSES as ISOLATED};
@@ -28,12 +29,16 @@ fn content(producer: u64, number: u64) -> Vec<u8> {
     vec![(producer * 31 + number) as u8; usize::try_from(length).unwrap()]
 }
 
-fn produce((producer, count, sender): (u64, u64, Sender<Item>)) -> u64 {
+/// What a producer is given: who it is, how many it sends, where to, and where it counts those that were taken from it.
+type Work = (u64, u64, Sender<Item>, SharedArray<AtomicU64>);
+
+fn produce((producer, count, sender, sent): Work) -> u64 {
     for number in 0..count {
         if let Err(error) = sender.send((producer, number, content(producer, number))) {
             assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
             return number;
         }
+        sent[producer as usize].store(number + 1, Ordering::Release);
     }
     count
 }
@@ -51,23 +56,28 @@ struct Team {
     producers: Vec<Option<Process<u64>>>,
     consumers: Vec<Option<Process<()>>>,
     notes: Receiver<Note>,
+    /// How many each producer knows to be sent.
+    sent: SharedArray<AtomicU64>,
 }
 
 fn team(context: Context, count: u64, capacity: usize) -> offspring::Result<Team> {
     let (items, inbox) = queue::<Item>(capacity)?;
     let (noting, notes) = queue::<Note>(1 << 20)?;
+    let sent = SharedArray::new(PRODUCERS as usize)?;
     let producers = (0..PRODUCERS)
-        .map(|n| context.process().start((n, count, items.clone()), produce).map(Some))
+        .map(|n| {
+            context.process().start((n, count, items.clone(), sent.clone()), produce).map(Some)
+        })
         .collect::<Result<_, _>>()?;
     let consumers = (0..CONSUMERS)
         .map(|n| context.process().start((n, inbox.clone(), noting.clone()), consume).map(Some))
         .collect::<Result<_, _>>()?;
-    Ok(Team { producers, consumers, notes })
+    Ok(Team { producers, consumers, notes, sent })
 }
 
 fn exact_counts(context: Context) -> Outcome {
     let count = 2000;
-    let Team { producers, consumers, notes } = team(context, count, 8)?;
+    let Team { producers, consumers, notes, .. } = team(context, count, 8)?;
     let (mut seen, mut ends) = (BTreeSet::new(), 0);
     for note in &notes {
         match note?.1 {
@@ -137,8 +147,9 @@ fn one_round(context: Context, random: &mut Random) -> Outcome {
         let numbers: BTreeSet<u64> =
             seen.iter().filter(|item| item.0 == producer).map(|item| item.1).collect();
         let sent = if dead_producers.contains(&producer) {
-            // What it sent is a beginning of all; its end is seen by the last that came.
-            numbers.last().map_or(0, |last| last + 1)
+            // A beginning of all: what it knew to be sent, and perhaps one more, which is seen if it came.
+            let known = team.sent[producer as usize].load(Ordering::Acquire);
+            numbers.last().map_or(0, |last| last + 1).max(known)
         } else {
             count
         };

@@ -75,7 +75,7 @@ fn words_of_ends(context: Context) -> Outcome {
     says(&error, context, &wanted.replace("PLACE", &place()));
 
     let error = golden.start(3, exits)?.join().unwrap_err();
-    let wanted = "could not get the result of a child process ({c}): the process ended without an answer: exit status 3 (`golden`, pid N)";
+    let wanted = "could not get the result of a child process ({c}): the process ended without an answer: exit status 3 (`golden`, pid N); capture its standard error to see its last words";
     says(&error, context, wanted);
 
     let error = golden.start(0, exits)?.join().unwrap_err();
@@ -84,7 +84,7 @@ fn words_of_ends(context: Context) -> Outcome {
 
     let child = golden.start((), |()| -> () { sleep_for_ever() })?;
     child.kill()?;
-    let wanted = "could not get the result of a child process ({c}): the process ended without an answer: signal 9 (SIGKILL) (`golden`, pid N)";
+    let wanted = "could not get the result of a child process ({c}): the process ended without an answer: signal 9 (SIGKILL) (`golden`, pid N); capture its standard error to see its last words";
     says(&child.join().unwrap_err(), context, wanted);
     Ok(())
 }
@@ -92,7 +92,7 @@ fn words_of_ends(context: Context) -> Outcome {
 fn words_of_starts(context: Context) -> Outcome {
     let golden = context.process().name("golden");
     let error = golden.start(Secret, |_| ()).unwrap_err();
-    let wanted = "could not start a child process ({c}): a value of type `TYPE` cannot be encoded: it stays here (`golden`)";
+    let wanted = "could not start a child process ({c}): a value of type `TYPE` cannot be encoded: it stays here (`golden`); send what serde can encode, or make it in the child";
     says(&error, context, &wanted.replace("TYPE", std::any::type_name::<Secret>()));
 
     let error = golden.clone().env("A=B", "1").start((), |()| ()).unwrap_err();
@@ -119,7 +119,7 @@ fn words_of_tasks(context: Context) -> Outcome {
     let mut outcomes = pool.map(0..3, task);
     assert_eq!(outcomes.next().ok_or("an outcome")??, 0);
     let error: Error = outcomes.next().ok_or("an outcome")?.unwrap_err().into();
-    let wanted = "could not run a task ({c}): the process ended without an answer: exit status 3 (task 1, `NAME`, worker 0, pid N)";
+    let wanted = "could not run a task ({c}): the process ended without an answer: exit status 3 (task 1, `NAME`, worker 0, pid N); capture its standard error to see its last words";
     let name = std::any::type_name_of_val(&task);
     says(&error, context, &wanted.replace("NAME", name));
     assert_eq!(outcomes.next().ok_or("an outcome")??, 2);

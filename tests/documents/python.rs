@@ -24,11 +24,13 @@ const NAMES: [(&str, &str); 7] = [
          notify_all wait_for abort broken n_waiting parties reset BrokenBarrierError get_lock copy synchronized \
          SharedMemory buf size unlink track ShareableList SharedMemoryManager BaseManager SyncManager BaseProxy \
          Namespace register connect get_server resource_tracker ForkingPickler DupFd Empty Full EOFError \
-         BrokenPipeError MaybeEncodingError register_at_fork register_after_fork",
+         BrokenPipeError MaybeEncodingError register_at_fork register_after_fork accept address last_accepted \
+         AutoProxy Token BaseProcess Finalize send_handle recv_handle sendfds recvfds kwargs processes get_obj",
     ),
     (
         "concurrent.futures",
-        "ALL_COMPLETED FIRST_COMPLETED FIRST_EXCEPTION BrokenExecutor BrokenProcessPool CancelledError Executor \
+        "ALL_COMPLETED FIRST_COMPLETED FIRST_EXCEPTION BrokenExecutor BrokenProcessPool BrokenThreadPool \
+         BrokenInterpreterPool CancelledError Executor \
          Future InvalidStateError InterpreterPoolExecutor ProcessPoolExecutor ThreadPoolExecutor TimeoutError \
          as_completed wait max_workers mp_context initializer initargs max_tasks_per_child submit map buffersize \
          chunksize timeout shutdown cancel_futures kill_workers terminate_workers result exception done running \
@@ -46,7 +48,7 @@ const NAMES: [(&str, &str); 7] = [
         "loky",
         "get_reusable_executor max_workers reuse kill_workers ProcessPoolExecutor timeout env job_reducers \
          result_reducers set_loky_pickler TerminatedWorkerError ShutdownExecutorError LOKY_MAX_DEPTH \
-         LOKY_MAX_CPU_COUNT",
+         LOKY_MAX_CPU_COUNT cpu_count only_physical_cores wrap_non_picklable_objects freeze_support",
     ),
     (
         "mpire",
@@ -56,7 +58,8 @@ const NAMES: [(&str, &str); 7] = [
          iterable_len max_tasks_active chunk_size n_splits worker_lifespan progress_bar concatenate_numpy_output \
          worker_init worker_exit task_timeout worker_init_timeout worker_exit_timeout progress_bar_options \
          progress_bar_style stop_and_join terminate print_insights get_insights set_cpu_affinity chunk_tasks \
-         apply_numpy_chunking make_single_arguments start_dashboard connect_to_dashboard shutdown_dashboard",
+         apply_numpy_chunking make_single_arguments start_dashboard connect_to_dashboard shutdown_dashboard \
+         get_stacklevel set_stacklevel",
     ),
     (
         "Pebble",
@@ -72,7 +75,7 @@ const NAMES: [(&str, &str); 7] = [
 ];
 
 /// What stands in the column of ours and is Rust's, another crate's, or Python's again.
-const NOT_OURS: &str = "AsFd Future OFFSPRING_CONTEXT OFFSPRING_WORKERS Ok Serialize Vec args authkey \
+const NOT_OURS: &str = "AsFd Drop Future OFFSPRING_CONTEXT OFFSPRING_WORKERS Ok Serialize Vec args authkey \
     available_parallelism await chunks concat examples grace initializer n offspring progress rayon rs std thread \
     u8 xs";
 

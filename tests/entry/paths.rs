@@ -102,6 +102,18 @@ pub(crate) fn replaced() -> ExitCode {
         Err(error) => {
             let typed = matches!(error.kind(), ErrorKind::ProgramChanged | ErrorKind::Start);
             assert!(typed, "{what}: {error}");
+            let text = error.to_string();
+            // What was attempted, with which context, and what is wrong. Only a program that is run
+            // again by its path (the portable way) comes here.
+            assert!(text.contains("could not start a "), "{what}: {text}");
+            assert!(text.contains(&format!("({context})")), "{what}: {text}");
+            let causes = [
+                "the program on disk is not the one that is running",
+                "the program could not be run again",
+                "it ended before it said hello",
+                "the supervisor ended before it said hello",
+            ];
+            assert!(causes.iter().any(|cause| text.contains(cause)), "{what}: {text}");
         }
     };
     if when == "between" {

@@ -2,10 +2,11 @@
 
 use std::cell::Cell;
 use std::error::Error;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use log::{LevelFilter, Log, Metadata, Record, info};
+use log::{LevelFilter, Log, Metadata, Record, debug, info, warn};
 use offspring::{Context, ErrorKind, Pool, logging};
 
 use crate::harness::{Case, Outcome, PROCESSES};
@@ -19,6 +20,7 @@ pub(super) const CASES: &[Case] = cases![on PROCESSES =>
     two_threads_and_one_pool,
     another_logger_was_first,
     none_at_all,
+    env_logger_writes_each_line_once,
 ];
 
 /// These may be started beside threads.
@@ -80,6 +82,51 @@ fn one_that_logs(context: Context) -> Outcome {
     });
     context.process().start((), |()| info!("one"))?.join()?;
     assert_eq!(messages(), ["about one", "one"]);
+    Ok(())
+}
+
+/// What a logger has written.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A logger as users have it, with its own filter of levels and its own format.
+fn env_logger_writes_each_line_once(context: Context) -> Outcome {
+    let lines = Lines::default();
+    let logger = env_logger::Builder::new()
+        .filter_level(LevelFilter::Info)
+        .target(env_logger::Target::Pipe(Box::new(lines.clone())))
+        .format(|out, record| {
+            let worker = logging::source().and_then(|source| source.worker());
+            writeln!(out, "{worker:?} {} {}", record.level(), record.args())
+        })
+        .build();
+    logging::init(logger.filter(), logger)?;
+    let pool = context.pool().workers(1).build()?;
+    let done: Vec<_> = pool
+        .map(0..10u32, |(), n| {
+            debug!("not wanted: {n}");
+            info!("{n}");
+        })
+        .collect();
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    context.process().start((), |()| warn!("a process"))?.join()?;
+    pool.shutdown()?;
+    info!("here");
+    let mut expected: Vec<String> = (0..10).map(|n| format!("Some(0) INFO {n}")).collect();
+    expected.extend(["None WARN a process".to_owned(), "None INFO here".to_owned()]);
+    let written = String::from_utf8(lines.0.lock().unwrap().clone())?;
+    assert_eq!(written.lines().collect::<Vec<_>>(), expected);
+    assert!(written.ends_with('\n'), "{written}");
     Ok(())
 }
 

@@ -196,6 +196,49 @@ fn the_end_at_every_moment_with_other_tasks(context: Context) -> Outcome {
     Ok(())
 }
 
+/// Far more tasks than the workers can run before they are replaced, of which most have not begun.
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn the_end_with_a_long_queue(context: Context) -> Outcome {
+    const TASKS: u64 = 40;
+    for limit in 1..=3 {
+        for joined in [0, 1, 5, 17, TASKS - 1] {
+            for end in ["shutdown", "terminate", "drop"] {
+                let what = format!("limit {limit}, {joined} joined, {end}");
+                let pool = limited(context, limit)?;
+                let submit = |n| pool.submit(n, |(), n: u64| n);
+                let tasks = (0..TASKS).map(submit).collect::<offspring::Result<Vec<_>>>()?;
+                let mut tasks = (0..TASKS).zip(tasks);
+                for (n, task) in tasks.by_ref().take(usize::try_from(joined)?) {
+                    assert_eq!(task.join()?, n, "{what}");
+                }
+                match end {
+                    "shutdown" => {
+                        let report = pool.shutdown()?;
+                        assert_eq!(report.tasks(), TASKS, "{what}: {report:?}");
+                        // Of those that came after the last task, perhaps none was needed.
+                        let least = TASKS / limit;
+                        assert!(report.replaced() + 2 >= least, "{what}: {report:?}");
+                        assert_eq!(report.abnormal_exits(), [], "{what}");
+                    }
+                    "terminate" => pool.terminate(),
+                    _ => drop(pool),
+                }
+                for (n, task) in tasks {
+                    match task.join() {
+                        Ok(found) => assert_eq!(found, n, "{what}"),
+                        Err(error) => {
+                            assert_ne!(end, "shutdown", "{what}: {error}");
+                            assert_eq!(error.kind(), ErrorKind::Cancelled, "{what}: {error}");
+                            assert_eq!(error.index(), n, "{what}: {error}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(target_os = "linux")]
 const MIB: usize = 1 << 20;
 

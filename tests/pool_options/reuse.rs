@@ -238,6 +238,23 @@ fn per_task_nothing_is_left_at_all(context: Context) -> Outcome {
     Ok(())
 }
 
+/// Where Fork is not among the contexts, nobody promises that this program may be forked: its workers, which run the
+/// user's initialiser, are not copied. Each task has a new one.
+#[offspring::test(contexts(Spawn, ForkServer))]
+fn per_task_without_the_promise(context: Context) -> Outcome {
+    let refused = Context::Fork.process().start((), |()| ()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ForkNotAllowed, "{refused}");
+    let pool = pool(context, 2, Reuse::PerTask)?;
+    let all = map(&pool, 10)?;
+    for found in &all {
+        assert_eq!((found.in_static, found.in_state), (0, 0), "{found:?}");
+    }
+    assert_eq!(pids(&all).len(), 10, "each in a process of its own");
+    let report = pool.shutdown()?;
+    assert!(report.replaced() >= 8, "{report:?}");
+    Ok(())
+}
+
 #[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn per_task_with_every_kind_of_task(context: Context) -> Outcome {
     let pool = pool(context, 2, Reuse::PerTask)?;

@@ -3,12 +3,14 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use offspring::{Context, ErrorKind, Pool};
+use offspring::{Context, ErrorKind, Pool, SharedArray};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::harness::{self, Outcome, leaks};
+use crate::harness::leaks::descendants_of;
+use crate::harness::{self, Outcome};
 use crate::pids;
 
 #[offspring::test(timeout = "5min")]
@@ -23,6 +25,45 @@ fn one_million_items(context: Context) -> Outcome {
     }
     assert_eq!(sum, COUNT * (COUNT - 1) / 2);
     assert_eq!(pool.shutdown()?.tasks(), COUNT);
+    Ok(())
+}
+
+/// However fast the worker is: one chunk that it works on, one that waits for it, and nothing beside.
+#[offspring::test]
+fn a_chunk_size_says_how_many_are_sent_ahead(context: Context) -> Outcome {
+    for chunk in [0, 1, 7] {
+        let taken = SharedArray::<AtomicU64>::new(1)?;
+        let pool = context.pool().workers(1).init(taken.clone(), |taken| taken).build()?;
+        // So that its pace is known, by which it would get many.
+        assert_eq!(pool.map(0..5000u64, |_, n| n).filter(Result::is_ok).count(), 5000);
+        let inputs = (0..5000u64).inspect(|_| {
+            taken[0].fetch_add(1, Relaxed);
+        });
+        let ahead = |taken: &mut SharedArray<AtomicU64>, n: u64| (n, taken[0].load(Relaxed) - n);
+        for (n, result) in (0..).zip(pool.map(inputs, ahead).chunk_size(chunk)) {
+            let (of, ahead) = result?;
+            assert_eq!(of, n, "chunks of {chunk}");
+            // The first of these is the task itself.
+            let most = 2 * (chunk as u64).max(1);
+            assert!(ahead <= most, "chunks of {chunk}: {ahead} inputs taken when task {n} began");
+        }
+        pool.shutdown()?;
+    }
+    Ok(())
+}
+
+/// As one chunk, however large that is said to be.
+#[offspring::test]
+fn chunks_without_end(context: Context) -> Outcome {
+    let pool = context.pool().workers(3).build()?;
+    for chunk in [1000, usize::MAX / 2 + 1, usize::MAX] {
+        let results: Vec<_> =
+            pool.map(0..3000u64, |(), n| n).chunk_size(chunk).collect::<Result<_, _>>()?;
+        assert_eq!(results, (0..3000).collect::<Vec<_>>(), "chunks of {chunk}");
+        let endless = pool.map_unordered(0u64.., |(), n| n).chunk_size(chunk);
+        assert_eq!(endless.take(100).filter(Result::is_ok).count(), 100, "chunks of {chunk}");
+    }
+    pool.shutdown()?;
     Ok(())
 }
 
@@ -69,6 +110,76 @@ fn drop_after_the_first_result(context: Context) -> Outcome {
             assert_eq!(pool.submit(round, |(), n| n)?.join()?, round);
             pool.shutdown()?;
         }
+    }
+    Ok(())
+}
+
+/// The pool is the iterator's, and so are the tasks that run in it: they end with it, whatever they do.
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn drop_of_a_map_without_a_pool(context: Context) -> Outcome {
+    let stuck = |n: u64| match n % 3 {
+        0 => n,
+        1 => harness::spin_for_ever(),
+        _ => harness::sleep_for_ever(),
+    };
+    for taken in [0, 1] {
+        let mut results = context.map(0.., stuck)?;
+        for n in 0..taken {
+            assert_eq!(results.next().unwrap()?, n * 3);
+        }
+        drop(results);
+        // The fork server stays, which has none.
+        let left = descendants_of(std::process::id()).len();
+        assert!(left <= usize::from(context == Context::ForkServer), "{left} processes are left");
+    }
+    Ok(())
+}
+
+/// Inputs of which this one panics.
+fn inputs_but(bad: u64, count: u64) -> impl Iterator<Item = u64> {
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        next += 1;
+        assert!(next - 1 != bad, "input {bad} panics, on purpose");
+        (next <= count).then_some(next - 1)
+    })
+}
+
+#[offspring::test]
+fn a_panic_of_the_input_in_every_kind_of_map(context: Context) -> Outcome {
+    const COUNT: u64 = 300;
+    /// All that comes, in order, and how often it panics.
+    fn drain(mut results: impl Iterator<Item = u64>) -> (Vec<u64>, usize) {
+        let (mut given, mut panics) = (Vec::new(), 0);
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| results.next())) {
+                Ok(Some(n)) => given.push(n),
+                Ok(None) => break,
+                Err(_) => panics += 1,
+            }
+        }
+        given.sort_unstable();
+        (given, panics)
+    }
+    let pool = context.pool().workers(2).build()?;
+    for bad in [0, 1, 150, COUNT - 1] {
+        let expected: Vec<u64> = (0..COUNT).filter(|n| *n != bad).collect();
+        let check = |how: &str, (given, panics): (Vec<u64>, usize)| {
+            assert_eq!(panics, 1, "{how}, bad input: {bad}");
+            assert_eq!(given, expected, "{how}, bad input: {bad}");
+        };
+        let unordered = pool.map_unordered(inputs_but(bad, COUNT), |(), n| n);
+        check("map_unordered", drain(unordered.map(|result| result.expect("it succeeds"))));
+        let numbered = pool.map_unordered(inputs_but(bad, COUNT), |(), n| n).enumerated();
+        let numbered = numbered.map(|(index, result)| {
+            let n = result.expect("it succeeds");
+            // Nobody counts the input that there was none of.
+            assert!(index == n || index == n + 1, "{n} has index {index}, bad input: {bad}");
+            n
+        });
+        check("enumerated", drain(numbered));
+        let own = context.map(inputs_but(bad, COUNT), |n| n)?;
+        check("Context::map", drain(own.map(|result| result.expect("it succeeds"))));
     }
     Ok(())
 }
@@ -240,7 +351,7 @@ fn pools_in_pools_in_pools(context: Context) -> Outcome {
         sum(levels, n)
     };
     assert_eq!(nest((context, 3, 1)), expected(3, 1));
-    assert_eq!(leaks::descendants_of(std::process::id()).len(), idle(context));
+    assert_eq!(descendants_of(std::process::id()).len(), idle(context));
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use crate::{Recipe, Table, Told, cases, encoded, made, made_in_child, told};
 pub(super) const CASES: &[Case] = cases![
     a_process_finds_what_was_set,
     workers_find_what_was_set,
+    it_is_made_when_it_is_asked_for,
     it_is_set_once,
     what_was_never_set_is_an_error_that_names_it,
     an_implementation_is_chosen_at_run_time,
@@ -61,6 +62,19 @@ fn workers_find_what_was_set(context: Context) -> Outcome {
     pool.shutdown()?;
     let wanted = u32::from(!context.inherits_memory() && context.is_isolated());
     assert_eq!(encoded(), wanted);
+    Ok(())
+}
+
+/// AC23: by spawn each process makes it, and not before; else it was there.
+fn it_is_made_when_it_is_asked_for(context: Context) -> Outcome {
+    TABLE.set(Recipe { factor: 3 }, Table::make)?;
+    let before = if context == Context::Spawn { 0 } else { made_in_child(context) };
+    let child = context.process().start(7, |n| (made(), apply(n)))?;
+    assert_eq!(child.join()?, (before, Ok((21, made_in_child(context)))));
+    let pool = context.pool().workers(1).build()?;
+    assert_eq!(pool.submit((), |(), ()| made())?.join()?, before, "nobody has asked for it");
+    assert_eq!(pool.submit(7, |(), n| apply(n))?.join()?, Ok((21, made_in_child(context))));
+    assert_eq!(pool.submit((), |(), ()| made())?.join()?, made_in_child(context), "once");
     Ok(())
 }
 

@@ -26,6 +26,7 @@ pub(super) const CASES: &[Case] = cases![
 pub(super) const PROCESSES: &[Case] = cases![on harness::PROCESSES =>
     one_that_was_made_in_a_child_stays_there,
     a_child_that_drops_it_drops_its_own,
+    a_grandchild_that_drops_it_drops_its_own,
     a_specification_may_hold_an_open_file,
 ];
 
@@ -223,6 +224,26 @@ fn a_child_that_drops_it_drops_its_own(context: Context) -> Outcome {
     })?;
     let (first, dropped_there) = child.join()??;
     assert_eq!((first.0, dropped_there), (3, 0), "it would be wanted again");
+    assert_eq!((object.get()?.apply(5), dropped()), (15, 0));
+    Ok(())
+}
+
+/// AC16: nor does a grandchild's, to its parent or to that one's.
+fn a_grandchild_that_drops_it_drops_its_own(context: Context) -> Outcome {
+    let object = Shared::new(Recipe { factor: 3 }, Table::make)?;
+    let child = context.process().start((context, object.clone()), |(context, object)| {
+        let first = apply(&object, 1)?;
+        let context = harness::in_a_child(context);
+        let inner = told(context.process().start(object.clone(), |object| {
+            let found = apply(&object, 2)?;
+            drop(object);
+            Ok::<_, String>((found.0, dropped()))
+        }))?;
+        let inner = told(inner.join())??;
+        let again = apply(&object, 3)?;
+        Ok::<_, String>((first.0, inner, again.0, dropped()))
+    })?;
+    assert_eq!(child.join()??, (3, (6, 0), 9, 0));
     assert_eq!((object.get()?.apply(5), dropped()), (15, 0));
     Ok(())
 }

@@ -19,14 +19,27 @@ fn limit_descriptors(most: libc::rlim_t) {
 #[offspring::test]
 fn ten_thousand_tasks_with_few_descriptors(context: Context) -> Outcome {
     limit_descriptors(256);
+    let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
     let pool = context.pool().workers(2).build()?;
+    // Both workers are busy until all are there. Inline runs a task when it is submitted.
+    let busy = (0..if context.is_isolated() { 2 } else { 0 })
+        .map(|_| pool.submit((log.path(), gate.path()), |(), paths| held(paths)))
+        .collect::<offspring::Result<Vec<_>>>()?;
     let tasks = (0..10_000u64).map(|n| pool.submit(n, |(), n| n ^ 0x55));
     let tasks = tasks.collect::<offspring::Result<Vec<_>>>()?;
+    if context.is_isolated() {
+        assert!(!tasks.iter().any(Task::is_done), "one has run behind the gate");
+    }
+    gate.open();
+    let all = 10_000 + busy.len() as u64;
+    for task in busy {
+        task.join()?;
+    }
     for (n, task) in (0..10_000u64).rev().zip(tasks.into_iter().rev()) {
         assert_eq!(task.join()?, n ^ 0x55, "task {n}");
     }
     let report = pool.shutdown()?;
-    assert_eq!((report.tasks(), report.replaced()), (10_000, 0));
+    assert_eq!((report.tasks(), report.replaced()), (all, 0));
     Ok(())
 }
 

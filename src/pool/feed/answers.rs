@@ -31,10 +31,13 @@ where
 {
     /// Decodes all outcomes that were fetched.
     pub(super) fn decode_all(&mut self, keep: &mut impl FnMut(u64, Held<R>)) {
-        while let Some(Outcome { index, what }) = self.outcomes.list.pop_front() {
+        let mut list = std::mem::take(&mut self.outcomes.list);
+        for Outcome { index, what } in list.drain(..) {
             self.arrived += 1;
             keep(index, self.open(index, what));
         }
+        // Its memory, for the next.
+        self.outcomes.list = list;
     }
 
     #[inline]

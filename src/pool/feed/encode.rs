@@ -57,23 +57,25 @@ where
             let captured = captured.cloned();
             Parcel::with_memory(batch, next, self.chunk, captured, std::mem::take(spare))
         });
-        let begun = parcel.begin(function, &mut self.encoded);
+        let (begun, into) = parcel.begin(function);
         let sample = Sample::begin(next);
         // A panic in the user's `Serialize` must not leave half a task.
         let encoded = catch_unwind(AssertUnwindSafe(|| {
-            let encoded = codec::encode_into(&input, &mut self.encoded);
+            let encoded = codec::encode_into(&input, into);
             // What it mentions is to be told before the input, which may be the last to hold it, is dropped.
             let mentions = encoded
                 .map_err(|error| error.to_string())
-                .and_then(|()| prepare(&mut self.encoded, &self.pool.inner));
+                .and_then(|()| prepare(into, &self.pool.inner));
             drop(input);
+            // Of one that could not be encoded. They may be the last, too.
+            into.mentions.clear();
             mentions
         }));
         if let (Some(sample), Inner::Processes(shared)) = (sample, &self.pool.inner) {
             sample.end(&shared.encoding);
         }
         match encoded {
-            Ok(Ok(mentions)) => Ok(Ok(match parcel.end(begun, &mut self.encoded) {
+            Ok(Ok(mentions)) => Ok(Ok(match parcel.end(begun) {
                 Ok(()) => {
                     if !mentions.is_empty() {
                         parcel.needs.mentions.join(mentions);
@@ -83,11 +85,17 @@ where
                 Err(large) => Some((large, mentions)),
             })),
             Ok(Err(text)) => {
-                parcel.take_back(begun, &mut self.encoded);
+                parcel.take_back(begun);
                 Ok(Err(text))
             }
             Err(panic) => {
-                parcel.take_back(begun, &mut self.encoded);
+                // What the input mentioned may be gone with this, and panic in its turn: one of them is told.
+                let forget = AssertUnwindSafe(|| parcel.forget_mentions());
+                if let Err(second) = catch_unwind(forget) {
+                    // Its destructor may be the third.
+                    std::mem::forget(second);
+                }
+                parcel.take_back(begun);
                 Err(panic)
             }
         }

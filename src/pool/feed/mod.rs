@@ -91,7 +91,7 @@ pub(super) struct Feed<'pool, S, X, I, A, R, F> {
     pub(super) fail_fast: bool,
     /// It has ended early.
     pub(super) over: bool,
-    /// So many inputs that follow each other go to one worker.
+    /// So many inputs that follow each other go to one worker; 0: as many as fit its pace.
     pub(super) chunk: u64,
     /// Each input is for one certain worker.
     turns: bool,
@@ -101,7 +101,6 @@ pub(super) struct Feed<'pool, S, X, I, A, R, F> {
     parcel: Option<Parcel>,
     /// Memory for the next parcel.
     spare: Vec<u8>,
-    encoded: Encoded,
     outcomes: Outcomes,
     types: PhantomData<fn(F, A) -> R>,
 }
@@ -137,12 +136,11 @@ where
             given: 0,
             fail_fast: false,
             over: false,
-            chunk: 1,
+            chunk: 0,
             turns: false,
             wanted: 1,
             parcel: None,
             spare: Vec::new(),
-            encoded: Encoded::default(),
             outcomes: Outcomes::default(),
             types: PhantomData,
         }
@@ -182,7 +180,7 @@ where
 
     fn room(&self) -> u64 {
         // Whole chunks, so that a worker gets one together.
-        self.allowed().min(self.wanted.next_multiple_of(self.chunk))
+        self.allowed().min(self.wanted.next_multiple_of(self.chunk.max(1)))
     }
 
     /// Takes inputs while workers have room for them, and sends them.
@@ -196,7 +194,8 @@ where
     /// Takes inputs that leave together, and sends them. False if no more should be taken now.
     fn take_burst(&mut self) -> bool {
         let start = Instant::now();
-        for count in 1..=self.room().min(BURST.max(self.chunk)) {
+        let chunk = self.chunk.max(1);
+        for count in 1..=self.room().min(BURST.max(chunk)) {
             // The user's code, with no lock held: it may panic, block, or use this pool.
             let input = match catch_unwind(AssertUnwindSafe(|| self.inputs.next())) {
                 Ok(Some(input)) => input,
@@ -214,9 +213,11 @@ where
                 return false;
             }
             // A look at the clock costs about as much as a small task.
-            let late = (count < 16 || count % 16 == 0) && start.elapsed() > BURST_TIME;
+            let whole = chunk == 1 || count % chunk == 0;
+            let chunks = count / chunk;
+            let look = whole && (chunks < 16 || chunks % 16 == 0);
+            let late = look && start.elapsed() > BURST_TIME;
             let large = |parcel: &Parcel| parcel.size() > BURST_SIZE;
-            let whole = count % self.chunk == 0;
             if whole && (late || self.parcel.as_ref().is_some_and(large)) {
                 break;
             }
@@ -317,7 +318,7 @@ where
     }
 
     fn settle(&mut self, index: u64, what: What) {
-        self.outcomes.list.push_back(Outcome { index, what });
+        self.outcomes.list.push(Outcome { index, what });
     }
 
     /// Sends what was encoded, and fetches outcomes; waits for some if `wait`.
@@ -336,11 +337,11 @@ where
         let tasks = parcel.map(Waiting::Parcel).into_iter().chain(large);
         if self.outcomes.list.is_empty() {
             let hungry = self.allowed() > 0;
-            let outcomes = &mut self.outcomes;
-            self.wanted = shared.exchange(batch, tasks, outcomes, wait, hungry);
+            let (outcomes, chunk) = (&mut self.outcomes, self.chunk);
+            self.wanted = shared.exchange(batch, tasks, outcomes, wait, hungry, chunk);
         } else {
             // What was fetched before is still to be decoded.
-            self.wanted = shared.add(tasks);
+            self.wanted = shared.add(tasks, self.chunk);
         }
     }
 

@@ -189,12 +189,16 @@ impl Worker {
         self.in_flight == 0 && !self.flights.is_empty() && !self.tasks.is_drained()
     }
 
-    /// How many more tasks it should have at this time.
-    pub(super) fn room(&self, now: Instant) -> u64 {
+    /// How many more tasks it should have at this time: one chunk beside the one it works on, or as many as fit its pace.
+    pub(super) fn room(&self, now: Instant, chunk: u64) -> u64 {
         if !self.serves() || self.is_slow(now) || self.has_to_pass_over() {
             return 0;
         }
-        let room = self.pace.window().saturating_sub(self.in_flight);
+        let room = match chunk {
+            0 => self.pace.window().saturating_sub(self.in_flight),
+            chunk if self.in_flight <= chunk => chunk,
+            _ => 0,
+        };
         self.quota.map_or(room, |quota| room.min(quota))
     }
 
