@@ -10,6 +10,8 @@ mod faults;
 mod harness;
 #[path = "pool_shape/maps.rs"]
 mod maps;
+#[path = "pool_shape/order.rs"]
+mod order;
 #[path = "pool_shape/ready.rs"]
 mod ready;
 #[path = "pool_shape/recycle.rs"]

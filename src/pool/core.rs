@@ -109,9 +109,9 @@ impl Core {
         }
     }
 
-    /// Puts tasks that were with a worker before all others.
+    /// Puts tasks that were with a worker before all others, but for older ones that came back before them.
     pub(super) fn put_back(&mut self, returned: Vec<Waiting>) {
-        for waiting in returned.into_iter().rev() {
+        for mut waiting in returned.into_iter().rev() {
             let batch = waiting.batch();
             if self.batches.is_cancelled(batch) {
                 self.settle_cancelled(&waiting);
@@ -134,7 +134,12 @@ impl Core {
                 }
             }
             self.waiting_count += waiting.count();
-            self.waiting.push_front(waiting);
+            if let Waiting::Parcel(parcel) = &mut waiting {
+                parcel.returned = true;
+            }
+            let age = waiting.age();
+            let place = self.waiting.iter().take_while(|other| other.age() < age).count();
+            self.waiting.insert(place, waiting);
         }
     }
 

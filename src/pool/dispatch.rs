@@ -113,10 +113,9 @@ impl Core {
 
     /// Shares the tasks out among the workers that have room, the least loaded first.
     fn send_parcel(&mut self, parcel: &mut Parcel) {
-        let chunk = parcel.chunk;
         loop {
             let rooms = self.slots.iter_mut().filter_map(Slot::open_worker);
-            let with_room = rooms.filter(|worker| worker.room(self.now, chunk) > 0);
+            let with_room = rooms.filter(|worker| worker.room_for(parcel, self.now) > 0);
             let (mut able, mut least) = (0u64, u64::MAX);
             for worker in with_room {
                 able += 1;
@@ -132,7 +131,8 @@ impl Core {
                 let Some(worker) = slot.open_worker() else { continue };
                 let fair = (least + share).saturating_sub(worker.in_flight);
                 // Whole chunks, even if the last does not quite fit.
-                let most = fair.min(worker.room(self.now, chunk)).next_multiple_of(chunk.max(1));
+                let most = fair.min(worker.room_for(parcel, self.now));
+                let most = most.next_multiple_of(parcel.chunk.max(1));
                 sent += worker.send(parcel, most);
                 if parcel.is_empty() {
                     return;

@@ -51,6 +51,8 @@ pub(super) struct Parcel {
     pub(super) count: u64,
     /// So many go to one worker together.
     pub(super) chunk: u64,
+    /// They were with a worker before, and go behind no later ones.
+    pub(super) returned: bool,
     /// What a worker has to know for them.
     pub(super) needs: Needs,
     /// And beside them what the task that is being encoded mentions and brings.
@@ -72,6 +74,11 @@ impl Waiting {
             Self::Parcel(parcel) => parcel.index,
             Self::Large(large) => large.index,
         }
+    }
+
+    /// Its place in the order in which tasks should begin.
+    pub(super) fn age(&self) -> (BatchId, u64) {
+        (self.batch(), self.index())
     }
 
     /// How many bytes it takes.
@@ -145,7 +152,7 @@ impl Parcel {
         frames: Vec<u8>,
     ) -> Self {
         let frames = Encoded { bytes: frames, ..Encoded::default() };
-        Self { batch, index, count, chunk: 0, needs, frames, start: 0 }
+        Self { batch, index, count, chunk: 0, returned: false, needs, frames, start: 0 }
     }
 
     /// One task, already encoded, that is not too large.

@@ -1,6 +1,7 @@
 //! The tasks that a worker was sent and that have no outcome yet, in the order in which it gets to them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Worker;
 use crate::capture::Set;
@@ -55,6 +56,23 @@ impl Worker {
     /// The number of the task whose outcome comes next, if it has one.
     pub(in crate::pool) fn number_next(&self) -> Option<u64> {
         self.next().map(|(number, ..)| number)
+    }
+
+    /// How many of these it should have at this time. None of those that were with a worker before, if it has later
+    /// ones: behind one of these they could wait for ever, when all earlier ones are done.
+    #[inline]
+    pub(in crate::pool) fn room_for(&self, parcel: &Parcel, now: Instant) -> u64 {
+        let passed = || self.newest().is_some_and(|age| age > (parcel.batch, parcel.index));
+        if parcel.returned && passed() { 0 } else { self.room(now, parcel.chunk) }
+    }
+
+    /// The last task that it has, by its place in the order in which tasks should begin.
+    fn newest(&self) -> Option<(BatchId, u64)> {
+        self.flights.iter().rev().find_map(|flight| match flight {
+            Flight::Small { batch, index, count, .. } => Some((*batch, index + count - 1)),
+            Flight::Large(large) => Some((large.batch, large.index)),
+            Flight::Void { .. } => None,
+        })
     }
 
     /// Whether it has not begun the first task that it has.
