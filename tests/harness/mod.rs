@@ -99,11 +99,7 @@ pub fn main(groups: &[&'static [Case]]) -> ExitCode {
 
 /// The `main` of a test program whose cases may take longer than others.
 pub fn main_within(deadline: Duration, groups: &[&'static [Case]]) -> ExitCode {
-    // As with the attribute.
-    let deadline = match std::env::var("OFFSPRING_TEST_TIMEOUT_FACTOR") {
-        Ok(factor) => deadline.mul_f64(factor.parse().expect("a factor is a number")),
-        Err(_) => deadline,
-    };
+    let deadline = on_this_machine(deadline);
     // A case may ask for a program that behaves badly in `main`, before or without `init`.
     if let Some(code) = programs::run_if_asked() {
         return code;
@@ -129,6 +125,14 @@ pub fn main_within(deadline: Duration, groups: &[&'static [Case]]) -> ExitCode {
         }
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A limit, as long as it is here: as with the attribute, `OFFSPRING_TEST_TIMEOUT_FACTOR` multiplies it.
+pub fn on_this_machine(limit: Duration) -> Duration {
+    match std::env::var("OFFSPRING_TEST_TIMEOUT_FACTOR") {
+        Ok(factor) => limit.mul_f64(factor.parse().expect("a factor is a number")),
+        Err(_) => limit,
+    }
 }
 
 fn label(case: &Case, context: Context) -> String {
@@ -228,14 +232,14 @@ pub fn not_tested(why: impl std::fmt::Display) {
 /// failing test from hanging. A test whose own limit is shorter shows what it waits for.
 #[track_caller]
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
+    let (start, limit) = (Instant::now(), on_this_machine(Duration::from_secs(100)));
     let mut said = false;
     while !holds() {
         if !said && start.elapsed() > Duration::from_secs(30) {
             eprintln!("for 30 s it has not happened: {what}");
             said = true;
         }
-        assert!(start.elapsed() < Duration::from_secs(100), "never happened: {what}");
+        assert!(start.elapsed() < limit, "never happened: {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }

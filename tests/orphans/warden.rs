@@ -11,7 +11,7 @@ use offspring::Context;
 
 use super::owner;
 use crate::harness::leaks::{children_of, descendants_of, remove_names_of_the_killed};
-use crate::harness::programs;
+use crate::harness::{on_this_machine, programs};
 
 /// Reached by a process that never ends, and by nothing else.
 const LIMIT: Duration = Duration::from_secs(100);
@@ -110,7 +110,7 @@ impl Warden {
                 pid if pid.unsigned_abs() == owner.pid => self.status_of_owner = Some(status),
                 _ => {}
             }
-            if end.elapsed() > LIMIT {
+            if end.elapsed() > on_this_machine(LIMIT) {
                 self.fail();
             }
         }
@@ -131,7 +131,8 @@ impl Warden {
             signal(*pid, libc::SIGKILL);
         }
         panic!(
-            "{LIMIT:?} after its owner, these were left (seed {}, round {}):{text}",
+            "{:?} after its owner, these were left (seed {}, round {}):{text}",
+            on_this_machine(LIMIT),
             self.random.seed,
             self.times.len()
         );
