@@ -20,12 +20,13 @@ mod control {
     pub(crate) mod settings;
     pub(crate) mod stage;
     pub(crate) mod streams;
+    pub(crate) mod terminated;
     pub(crate) mod waiting;
 }
 
 #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 use control::reused;
-use control::{contexts, endings, errors, groups, hostile, settings, streams, waiting};
+use control::{contexts, endings, errors, groups, hostile, settings, streams, terminated, waiting};
 
 fn main() -> std::process::ExitCode {
     harness::programs::set(&[
@@ -37,6 +38,7 @@ fn main() -> std::process::ExitCode {
         ("without-init", errors::program_without_init),
         ("without-promise", errors::program_without_promise),
         ("ignores-endings-of-children", hostile::program_that_ignores_endings),
+        ("ignores-that-its-group-is-terminated", terminated::program),
         #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
         ("reused", reused::program),
     ]);
@@ -57,6 +59,7 @@ fn main() -> std::process::ExitCode {
         settings::ON_PROCESSES,
         settings::BY_EXEC,
         streams::CASES,
+        terminated::CASES,
         waiting::ON_ALL,
         waiting::ON_PROCESSES,
     ])
