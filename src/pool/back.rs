@@ -101,17 +101,24 @@ impl Worker {
                 void_from.get_or_insert(cut);
             }
             match flight {
-                Flight::Small { batch, index, needs, .. } => {
+                Flight::Small { batch, index, arrival, needs, .. } => {
                     if stays > 0 {
                         let (count, needs) = (stays, needs.clone());
-                        self.flights.push_back(Flight::Small { batch, index, count, needs });
+                        self.flights.push_back(Flight::Small {
+                            batch,
+                            index,
+                            count,
+                            arrival,
+                            needs,
+                        });
                     }
                     if stays < count {
                         let mut frames = vec![0; usize::try_from(position - cut).unwrap_or(0)];
                         self.tasks.read_back(cut, &mut frames);
                         let (index, count) = (index + stays, count - stays);
                         self.in_flight -= count;
-                        let parcel = Parcel::of_frames(batch, index, count, needs, frames);
+                        let mut parcel = Parcel::of_frames(batch, index, count, needs, frames);
+                        parcel.arrival = arrival + stays;
                         returned.push(Waiting::Parcel(parcel));
                     }
                 }

@@ -9,11 +9,11 @@ use crate::codec::CodecError;
 use crate::context::Context;
 use crate::error::{Error, TaskError};
 
-/// Names a batch; never names another, also not later. One that was opened later is greater.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Names a batch; never names another, also not later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct BatchId {
-    id: u64,
     place: usize,
+    id: u64,
 }
 
 /// What became of a task.
@@ -137,7 +137,7 @@ impl Batches {
             self.places.len() - 1
         });
         self.places[place] = Some(batch);
-        BatchId { id, place }
+        BatchId { place, id }
     }
 
     /// Forgets a batch; outcomes that are there or still come are dropped.

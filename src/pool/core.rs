@@ -34,10 +34,12 @@ pub(super) struct Core {
     pub(super) settings: Settings,
     pub(super) supervisor: Supervisor,
     pub(super) slots: Vec<Slot>,
-    /// Tasks that no worker has.
+    /// Tasks that no worker has, in the order in which they came.
     pub(super) waiting: VecDeque<Waiting>,
     /// How many those are.
     pub(super) waiting_count: u64,
+    /// The place of the next that any worker may have, in the order in which they come; from 1 on.
+    pub(super) arrived: u64,
     pub(super) batches: Batches,
     pub(super) next_child: u64,
     /// Workers that failed to come up since the last that did.
@@ -97,19 +99,22 @@ impl Core {
     }
 
     /// Adds tasks behind all others.
-    pub(super) fn add(&mut self, waiting: Waiting) {
+    pub(super) fn add(&mut self, mut waiting: Waiting) {
         if waiting.count() == 0 {
             return;
         }
         if let Some(slot) = self.slot_of(&waiting) {
+            // At no place: it is in nobody's way, for its worker is the only one that it can have.
             self.slots[slot].pinned.push_back(waiting);
         } else {
+            waiting.came(self.arrived);
+            self.arrived += waiting.count();
             self.waiting_count += waiting.count();
             self.waiting.push_back(waiting);
         }
     }
 
-    /// Puts tasks that were with a worker before all others, but for older ones that came back before them.
+    /// Puts tasks that were with a worker before all that came later.
     pub(super) fn put_back(&mut self, returned: Vec<Waiting>) {
         for mut waiting in returned.into_iter().rev() {
             let batch = waiting.batch();
@@ -137,8 +142,8 @@ impl Core {
             if let Waiting::Parcel(parcel) = &mut waiting {
                 parcel.returned = true;
             }
-            let age = waiting.age();
-            let place = self.waiting.iter().take_while(|other| other.age() < age).count();
+            let arrival = waiting.arrival();
+            let place = self.waiting.iter().take_while(|other| other.arrival() < arrival).count();
             self.waiting.insert(place, waiting);
         }
     }

@@ -266,9 +266,9 @@ impl<S: 'static, X> Pool<S, X> {
     /// consumed, so inputs may be endless. Every input gets exactly one outcome. Dropping the iterator
     /// early cancels what has not begun.
     ///
-    /// Tasks begin about in the order of the inputs: workers get some ahead, so a later one may begin a little before
-    /// an earlier one of another worker. It is not in the way of that one: what cannot begin soon is given to whoever
-    /// is free first, before all later ones. The same for tasks that are [submitted](Pool::submit).
+    /// Tasks begin about in the order of the inputs: each worker gets as many ahead as it does in some 200 µs, so a later
+    /// one may begin before an earlier one of another worker. What then waits behind a long one, for 5 ms, is given to
+    /// whoever is free first, before all that came later. The same for tasks that are [submitted](Pool::submit).
     ///
     /// The function may change the worker's state; the next task on that worker sees the change, also
     /// after a panic.

@@ -93,6 +93,7 @@ impl Shared {
             slots: Vec::new(),
             waiting: VecDeque::new(),
             waiting_count: 0,
+            arrived: 1,
             batches: Batches::default(),
             next_child: 1,
             failures: 0,

@@ -27,6 +27,8 @@ pub(super) struct Large {
     pub(super) needs: Needs,
     /// How many bytes the message has, or had before it was forgotten.
     pub(super) size: u64,
+    /// Its place in the order in which tasks came, which is that in which they should begin.
+    pub(super) arrival: u64,
 }
 
 impl Large {
@@ -38,7 +40,7 @@ impl Large {
         needs: Needs,
     ) -> Self {
         let size = message.bytes.len() as u64;
-        Self { batch, index, function, message, needs, size }
+        Self { batch, index, function, message, needs, size, arrival: 0 }
     }
 }
 
@@ -51,6 +53,8 @@ pub(super) struct Parcel {
     pub(super) count: u64,
     /// So many go to one worker together.
     pub(super) chunk: u64,
+    /// The place of the first in the order in which tasks came, which is that in which they should begin. The others follow it.
+    pub(super) arrival: u64,
     /// They were with a worker before, and go behind no later ones.
     pub(super) returned: bool,
     /// What a worker has to know for them.
@@ -76,9 +80,20 @@ impl Waiting {
         }
     }
 
-    /// Its place in the order in which tasks should begin.
-    pub(super) fn age(&self) -> (BatchId, u64) {
-        (self.batch(), self.index())
+    /// Its place in the order in which tasks came.
+    pub(super) fn arrival(&self) -> u64 {
+        match self {
+            Self::Parcel(parcel) => parcel.arrival,
+            Self::Large(large) => large.arrival,
+        }
+    }
+
+    /// It came at this place.
+    pub(super) fn came(&mut self, arrival: u64) {
+        match self {
+            Self::Parcel(parcel) => parcel.arrival = arrival,
+            Self::Large(large) => large.arrival = arrival,
+        }
     }
 
     /// How many bytes it takes.
@@ -152,7 +167,7 @@ impl Parcel {
         frames: Vec<u8>,
     ) -> Self {
         let frames = Encoded { bytes: frames, ..Encoded::default() };
-        Self { batch, index, count, chunk: 0, returned: false, needs, frames, start: 0 }
+        Self { batch, index, count, chunk: 0, arrival: 0, returned: false, needs, frames, start: 0 }
     }
 
     /// One task, already encoded, that is not too large.
@@ -263,6 +278,7 @@ impl Parcel {
     /// Forgets the next tasks, which were sent.
     pub(super) fn sent(&mut self, count: u64, size: usize) {
         self.index += count;
+        self.arrival += count;
         self.count -= count;
         self.start += size;
     }

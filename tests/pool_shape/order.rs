@@ -1,10 +1,11 @@
 //! In which order tasks begin: no later one is in the way of an earlier one.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use offspring::{Context, Task};
 
-use crate::harness::props::Random;
+use crate::harness::props::{Random, Scratch, wait_for};
 use crate::harness::{self, Outcome};
 
 const WORKERS: usize = 2;
@@ -63,4 +64,33 @@ fn no_task_waits_for_a_later_one(context: Context) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// The map was there before the tasks, and its input comes after them.
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn no_task_waits_for_a_later_input_of_an_older_map(context: Context) -> Outcome {
+    let [go_on, end] = [Scratch::new("go on"), Scratch::new("end")];
+    let pool = context.pool().workers(1).build()?;
+    assert_eq!(pool.map(0..2000u64, |_, n| n).filter(Result::is_ok).count(), 2000);
+    let taken = AtomicBool::new(false);
+    let inputs = std::iter::once(end.path()).inspect(|_| taken.store(true, Relaxed));
+    let mut map = pool.map(inputs, |_, end| wait_for(&end));
+    let long = pool.submit(go_on.path(), |_, go_on| {
+        wait_for(&go_on);
+        // The one behind it is taken back meanwhile.
+        work((0, 50_000))
+    })?;
+    let short = pool.submit((1, 0), |_, item| work(item))?;
+    std::thread::scope(|scope| {
+        let map = scope.spawn(move || map.next().expect("there is one"));
+        while !taken.load(Relaxed) {
+            std::thread::yield_now();
+        }
+        go_on.open();
+        assert_eq!(short.join()?, 1);
+        end.open();
+        assert_eq!(long.join()?, 0);
+        map.join().expect("no panic")?;
+        Ok(())
+    })
 }

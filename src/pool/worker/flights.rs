@@ -13,7 +13,7 @@ use crate::pool::task::{Large, Needs, Parcel, Waiting};
 #[derive(Debug)]
 pub(in crate::pool) enum Flight {
     /// Through the ring.
-    Small { batch: BatchId, index: u64, count: u64, needs: Needs },
+    Small { batch: BatchId, index: u64, count: u64, arrival: u64, needs: Needs },
     /// In pieces, or over the socket.
     Large(Large),
     /// Taken back; the worker passes over their frames, so many bytes.
@@ -62,16 +62,18 @@ impl Worker {
     /// ones: behind one of these they could wait for ever, when all earlier ones are done.
     #[inline]
     pub(in crate::pool) fn room_for(&self, parcel: &Parcel, now: Instant) -> u64 {
-        let passed = || self.newest().is_some_and(|age| age > (parcel.batch, parcel.index));
-        if parcel.returned && passed() { 0 } else { self.room(now, parcel.chunk) }
+        if parcel.returned && self.has_later(parcel.arrival) {
+            return 0;
+        }
+        self.room(now, parcel.chunk)
     }
 
-    /// The last task that it has, by its place in the order in which tasks should begin.
-    fn newest(&self) -> Option<(BatchId, u64)> {
-        self.flights.iter().rev().find_map(|flight| match flight {
-            Flight::Small { batch, index, count, .. } => Some((*batch, index + count - 1)),
-            Flight::Large(large) => Some((large.batch, large.index)),
-            Flight::Void { .. } => None,
+    /// Whether it has a task that came later than that at this place.
+    fn has_later(&self, arrival: u64) -> bool {
+        self.flights.iter().any(|flight| match flight {
+            Flight::Small { arrival: first, count, .. } => first + count > arrival,
+            Flight::Large(large) => large.arrival > arrival,
+            Flight::Void { .. } => false,
         })
     }
 
@@ -97,9 +99,10 @@ impl Worker {
             self.flights.pop_front();
         }
         let landed = match self.flights.front_mut()? {
-            Flight::Small { batch, index, count, .. } => {
+            Flight::Small { batch, index, count, arrival, .. } => {
                 let landed = (*batch, *index);
                 *index += 1;
+                *arrival += 1;
                 *count -= 1;
                 if *count == 0 {
                     self.flights.pop_front();
@@ -124,10 +127,11 @@ impl Worker {
     pub(in crate::pool) fn next_again(&self) -> Option<Waiting> {
         let (_, position, flight) = self.next()?;
         match flight {
-            Flight::Small { batch, index, needs, .. } => {
+            Flight::Small { batch, index, arrival, needs, .. } => {
                 let mut frame = vec![0; usize::try_from(self.size_at(position)).unwrap_or(0)];
                 self.tasks.read_back(position, &mut frame);
-                let again = Parcel::of_frames(*batch, *index, 1, needs.clone(), frame);
+                let mut again = Parcel::of_frames(*batch, *index, 1, needs.clone(), frame);
+                again.arrival = *arrival;
                 Some(Waiting::Parcel(again))
             }
             Flight::Large(large) => Some(Waiting::Large(large.clone())),

@@ -229,17 +229,25 @@ impl Worker {
         self.tasks.put(frames);
         let size = frames.len();
         self.tell(&parcel.needs);
-        let (batch, index) = (parcel.batch, parcel.index);
+        let (batch, index, arrival) = (parcel.batch, parcel.index, parcel.arrival);
         parcel.sent(count, size);
         match self.flights.back_mut() {
-            Some(Flight::Small { batch: other, index: first, count: before, needs })
-                if *other == batch && *first + *before == index && needs.is_same(&parcel.needs) =>
+            Some(Flight::Small {
+                batch: other,
+                index: first,
+                count: before,
+                arrival: came,
+                needs,
+            }) if *other == batch
+                && *first + *before == index
+                && *came + *before == arrival
+                && needs.is_same(&parcel.needs) =>
             {
                 *before += count;
             }
             _ => {
                 let needs = parcel.needs.clone();
-                self.flights.push_back(Flight::Small { batch, index, count, needs });
+                self.flights.push_back(Flight::Small { batch, index, count, arrival, needs });
             }
         }
         self.sent(count);
