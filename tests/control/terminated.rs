@@ -1,14 +1,14 @@
 //! SIGTERM to a whole group of processes, the program and all that it has started.
 
-use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use offspring::{Context, ErrorKind};
 
+use super::settings::run_program;
 use crate::cases;
 use crate::harness::props::{Scratch, note, wait_for};
-use crate::harness::{Case, Outcome, PROCESSES, programs, sleep_for_ever};
+use crate::harness::{Case, Outcome, PROCESSES, sleep_for_ever};
 
 pub(crate) const CASES: &[Case] = cases![on PROCESSES => tasks_end_and_the_pool_goes_on];
 
@@ -46,6 +46,8 @@ pub(crate) fn program() -> ExitCode {
     // SAFETY: the program owns no memory or kernel object that must not exist twice.
     unsafe { offspring::allow_fork() };
     offspring::init();
+    // SAFETY: no memory is involved. The case itself is not to be terminated.
+    assert_eq!(unsafe { libc::setpgid(0, 0) }, 0);
     // SAFETY: "ignore" runs nothing.
     let before = unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
     assert_ne!(before, libc::SIG_ERR);
@@ -60,9 +62,5 @@ pub(crate) fn program() -> ExitCode {
 }
 
 fn tasks_end_and_the_pool_goes_on(context: Context) -> Outcome {
-    let mut program = programs::command("ignores-that-its-group-is-terminated");
-    program.env("OFFSPRING_CONTEXT", context.to_string()).process_group(0);
-    let status = program.status()?;
-    assert!(status.success(), "{status}");
-    Ok(())
+    run_program("ignores-that-its-group-is-terminated", context)
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use offspring::{Context, Task};
+use offspring::{Context, Pool, Task};
 
 use crate::harness::props::{Random, Scratch, wait_for};
 use crate::harness::{self, Outcome};
@@ -35,13 +35,19 @@ fn times(random: &mut Random) -> Vec<(u64, u64)> {
     (0..COUNT).map(|n| (n, took(random))).collect()
 }
 
+/// A pool whose workers are known to be fast, so that they are sent many tasks ahead.
+fn fast(context: Context, workers: usize) -> offspring::Result<Pool<()>> {
+    let pool = context.pool().workers(workers).build()?;
+    assert_eq!(pool.map(0..2000u64, |(), n| n).filter(Result::is_ok).count(), 2000);
+    Ok(pool)
+}
+
 /// Those that never end have all workers in the end; by then all before them are done, or nobody would do them.
 #[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn no_item_waits_for_a_later_one(context: Context) -> Outcome {
     let mut random = Random::new();
     for _ in 0..ROUNDS {
-        let pool = context.pool().workers(WORKERS).build()?;
-        assert_eq!(pool.map(0..2000u64, |_, n| n).filter(Result::is_ok).count(), 2000);
+        let pool = fast(context, WORKERS)?;
         let mut results = pool.map(times(&mut random), |_, item| work(item));
         for n in 0..STUCK {
             assert_eq!(results.next().expect("there are more")?, n);
@@ -54,8 +60,7 @@ fn no_item_waits_for_a_later_one(context: Context) -> Outcome {
 fn no_task_waits_for_a_later_one(context: Context) -> Outcome {
     let mut random = Random::new();
     for _ in 0..ROUNDS {
-        let pool = context.pool().workers(WORKERS).build()?;
-        assert_eq!(pool.map(0..2000u64, |_, n| n).filter(Result::is_ok).count(), 2000);
+        let pool = fast(context, WORKERS)?;
         let tasks =
             times(&mut random).into_iter().map(|item| pool.submit(item, |_, item| work(item)));
         let tasks = tasks.collect::<offspring::Result<Vec<Task<u64>>>>()?;
@@ -70,8 +75,7 @@ fn no_task_waits_for_a_later_one(context: Context) -> Outcome {
 #[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn no_task_waits_for_a_later_input_of_an_older_map(context: Context) -> Outcome {
     let [go_on, end] = [Scratch::new("go on"), Scratch::new("end")];
-    let pool = context.pool().workers(1).build()?;
-    assert_eq!(pool.map(0..2000u64, |_, n| n).filter(Result::is_ok).count(), 2000);
+    let pool = fast(context, 1)?;
     let taken = AtomicBool::new(false);
     let inputs = std::iter::once(end.path()).inspect(|_| taken.store(true, Relaxed));
     let mut map = pool.map(inputs, |_, end| wait_for(&end));
