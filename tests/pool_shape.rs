@@ -1,6 +1,8 @@
 //! A pool as a whole: all workers at once, fresh ones, more and fewer of them, and much work of several
 //! kinds at the same time.
 
+#[path = "pool_shape/ahead.rs"]
+mod ahead;
 #[path = "pool_shape/broadcast.rs"]
 mod broadcast;
 #[path = "pool_shape/extremes.rs"]

@@ -171,7 +171,8 @@ impl Birth<'_> {
     pub(crate) fn tied(mut self, end: PrivateFd) -> Self {
         tie(&mut self.link, end);
         if self.forked {
-            reset();
+            signal::reset_for_child();
+            exit::skip_inherited_handlers();
         }
         self
     }
@@ -184,9 +185,8 @@ pub(crate) fn enter_by_fork(
     inherited: Option<Inherited<'_>>,
 ) -> ! {
     let mut link = Link::new(channel);
-    // Most of them are forked before they are wanted: what is done ahead is not the time of their start. Only what cannot
-    // fail: for a failure of now there is nobody who could be told.
-    reset();
+    // What signals do was set by its parent, in the same way for all.
+    exit::skip_inherited_handlers();
     let first = first_frame(&mut link);
     let launch = match codec::decode_own::<Launch>(&first.bytes) {
         Ok(launch) if first.kind == Kind::Launch => launch,
@@ -206,12 +206,6 @@ pub(crate) fn enter_by_fork(
     tie(&mut link, end);
     let (message, captured) = (None, None);
     live(Birth { link, launch, descriptors, message, captured, inherited, forked: true })
-}
-
-/// In a forked child: takes from it what its parent would do on signals and at its end.
-fn reset() {
-    signal::reset_for_child();
-    exit::skip_inherited_handlers();
 }
 
 fn tie(link: &mut Link, end: PrivateFd) {
@@ -249,14 +243,14 @@ pub(crate) fn live(birth: Birth<'_>) -> ! {
     match launch.role {
         Role::Call { function } => {
             run_hooks(&mut link, forked);
+            queue_hello(&mut link);
             greet(&mut link, forked);
             call::run(link, function, message, captured, inherited)
         }
         Role::Worker(role) => {
             worker::prepare(&role);
             run_hooks(&mut link, forked);
-            greet(&mut link, forked);
-            worker::run(link, launch.context, role, inherited)
+            worker::run(link, forked, launch.context, role, inherited)
         }
         // Those enter elsewhere.
         Role::Supervisor { .. } => leave(&mut link, Refusal::ProgramChanged),
@@ -273,9 +267,14 @@ fn run_hooks(link: &mut Link, forked: bool) {
     }
 }
 
-/// Says hello, and lets signals in: who is ended by one from now on had started.
+/// Has hello go with what is sent next.
+fn queue_hello(link: &mut Link) {
+    link.queue(Kind::Hello, std::process::id().into(), Encoded::default());
+}
+
+/// Sends hello, and what is queued behind it, and lets signals in: who is ended by one from now on had started.
 fn greet(link: &mut Link, forked: bool) {
-    send(link, Kind::Hello, std::process::id().into(), Encoded::default());
+    flush(link);
     if forked { signal::unblock_all() } else { signal::unblock_terminal() }
 }
 

@@ -35,6 +35,7 @@ pub(super) fn prepare(role: &WorkerRole) {
 /// Makes the state, runs tasks until told to close.
 pub(super) fn run(
     mut link: Link,
+    forked: bool,
     context: Context,
     role: WorkerRole,
     inherited: Option<Inherited<'_>>,
@@ -51,10 +52,12 @@ pub(super) fn run(
     let Some((bell, rings)) = received else { exit::now(exit::FELL_OUT) };
     let status = Status::of(&rings.words);
     status.set_came_up(entered, 0);
+    super::queue_hello(&mut link);
 
     let mut state: Option<Box<dyn Any>> = Some(Box::new(()));
     let mut finder = Finder::with(inherited);
     if let Some(function) = initialiser {
+        super::greet(&mut link, forked);
         let Frame { bytes, descriptors, .. } = first;
         let set = captured.as_ref().map(|(_, set)| set.clone());
         let (made, _) = capture::in_child(set, Data::Left, || {
@@ -69,7 +72,9 @@ pub(super) fn run(
         }
     } else {
         status.set_came_up(entered, now());
-        answer(&mut link, INITIALISER, Ok(Encoded::default()), 0);
+        // In one piece, so that its owner has to look once.
+        link.queue(Kind::Done, INITIALISER, Encoded::default());
+        super::greet(&mut link, forked);
     }
     status.set_initialised();
     Bench::new(role, link, rings, bell, finder, state, captured).work()

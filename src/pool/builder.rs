@@ -143,6 +143,9 @@ impl<S, X, const HAS_EXIT: bool> PoolBuilder<S, X, HAS_EXIT> {
     /// How long the supervisor may take until it says hello, and each worker: until it is set up, and has run what is
     /// to run [after a fork](crate::after_fork). Its initialiser comes later. Default: 30 seconds.
     ///
+    /// On Fork the supervisor is a copy of this process, and `build` does not wait for it: should it end before it says hello,
+    /// the tasks get that error.
+    ///
     /// On ForkServer the time in which the supervisor makes globals and shared objects does not count.
     /// [`init_timeout`](PoolBuilder::init_timeout) limits it, and without that nothing does.
     pub fn start_timeout(mut self, limit: Duration) -> Self {

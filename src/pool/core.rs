@@ -267,7 +267,7 @@ impl Core {
         let room = |(index, slot): (usize, &Slot)| match &slot.worker {
             Some(worker) if worker.ready => worker.room(self.now, chunk),
             // On its way: it will have time for the first ones.
-            Some(worker) if !worker.closing => chunk.max(2),
+            Some(worker) if !worker.closing => chunk.max(2).saturating_sub(worker.in_flight),
             // One takes its place, or will after a pause.
             _ => u64::from(index < self.target),
         };

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::{BatchId, What};
 use super::core::{Core, Slot};
+use super::settings::Reuse;
 use super::task::{Large, Parcel, Waiting};
 use super::worker::Worker;
 use crate::error::{Error, ErrorKind, Phase};
@@ -111,11 +112,19 @@ impl Core {
         }
     }
 
-    /// Shares the tasks out among the workers that have room, the least loaded first.
+    /// Shares the tasks out among the workers that have room, the least loaded first. If there is none that is ready, those
+    /// that come up get their first.
     fn send_parcel(&mut self, parcel: &mut Parcel) {
+        // With fresh workers for each `map`, nobody could tell whether one that is not ready has run something.
+        let ahead = self.settings.reuse != Reuse::PerMap && !self.workers().any(Worker::serves);
+        let now = self.now;
+        let room = |worker: &Worker, parcel: &Parcel| match ahead {
+            true => worker.room_ahead(parcel.chunk),
+            false => worker.room_for(parcel, now),
+        };
         loop {
             let rooms = self.slots.iter_mut().filter_map(Slot::open_worker);
-            let with_room = rooms.filter(|worker| worker.room_for(parcel, self.now) > 0);
+            let with_room = rooms.filter(|worker| room(worker, parcel) > 0);
             let (mut able, mut least) = (0u64, u64::MAX);
             for worker in with_room {
                 able += 1;
@@ -131,7 +140,7 @@ impl Core {
                 let Some(worker) = slot.open_worker() else { continue };
                 let fair = (least + share).saturating_sub(worker.in_flight);
                 // Whole chunks, even if the last does not quite fit.
-                let most = fair.min(worker.room_for(parcel, self.now));
+                let most = fair.min(room(worker, parcel));
                 let most = most.next_multiple_of(parcel.chunk.max(1));
                 sent += worker.send(parcel, most);
                 if parcel.is_empty() {
@@ -173,14 +182,17 @@ impl Core {
             let worker = place.worker.as_ref()?;
             let left = worker.pace.left(worker.in_flight);
             let more = worker.in_flight > 1 && left > WORTH_IT;
-            (more || worker.sleeps_on(self.now)).then_some((left, slot))
+            let idles = worker.is_awaited() || worker.sleeps_on(self.now);
+            (more || idles).then_some((left, slot))
         });
         loaded.max().map(|(_, slot)| slot)
     }
 
     /// Whether a worker has nothing to do, and another more than the task it runs.
     pub(super) fn is_uneven(&self) -> bool {
-        let more = |worker: &Worker| worker.in_flight > 1 || worker.sleeps_on(self.now);
+        let more = |worker: &Worker| {
+            worker.in_flight > 1 || worker.is_awaited() || worker.sleeps_on(self.now)
+        };
         self.workers().any(more) && self.has_idle()
     }
 
@@ -199,8 +211,15 @@ impl Core {
         self.slots.iter().any(|slot| slot.pinned.is_empty() && idle(slot))
     }
 
-    /// The pool gave up: whatever waits fails with its error.
+    /// The pool gave up: whatever waits fails with its error, also at workers that may never be ready.
     pub(super) fn fail_waiting(&mut self) {
+        for slot in 0..self.slots.len() {
+            let Some(worker) = &mut self.slots[slot].worker else { continue };
+            if worker.is_awaited() {
+                let returned = worker.take_back();
+                self.put_back(returned);
+            }
+        }
         self.waiting_count = 0;
         for waiting in std::mem::take(&mut self.waiting) {
             for index in waiting.index()..waiting.index() + waiting.count() {

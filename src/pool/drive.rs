@@ -342,7 +342,7 @@ impl Core {
 
     fn has_tasks_behind_others(&self) -> bool {
         let mut workers = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
-        workers.any(|worker| worker.in_flight > 1)
+        workers.any(|worker| worker.ready && worker.in_flight > 1)
     }
 
     /// After a sleep that began at this time: was it worth it?

@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::function::Failed;
 use crate::link::lane::{HEAD, Head, Note, Span};
 use crate::link::{Broken, Frame, Kind};
+use crate::supervisor::Supervisor;
 use crate::supervisor::protocol::{Exited, NotStarted, Started};
 use crate::woken::after;
 
@@ -64,7 +65,8 @@ impl Core {
         let from = Origin { worker: slot, pid: worker.pid };
         let mut landed = 0;
         let mut whole = true;
-        while whole && !worker.elsewhere {
+        // What one has done that came up just now is heard of behind that.
+        while whole && worker.ready && !worker.elsewhere {
             if worker.bulk_outcomes.is_busy() {
                 match worker.pull_body() {
                     Ok(Progress::Part) => break,
@@ -195,6 +197,8 @@ impl Core {
             }
             Kind::Done if worker.greeted && !worker.ready && frame.id == INITIALISER => {
                 worker.ready = true;
+                // Its time for what it was sent ahead begins.
+                worker.pace.start();
                 self.record_coming_up(slot, worker, None);
                 (self.failures, self.kills) = (0, 0);
             }
@@ -272,13 +276,13 @@ impl Core {
         }
         // Without it nobody starts or watches workers. They end with it, and we make sure.
         let exit = self.supervisor.finish();
-        let error = Error::new(ErrorKind::Died, "keep a pool running")
-            .in_context(self.context)
-            .detail("the supervisor of the pool ended")
-            .ended(exit)
-            .at(Phase::Unknown)
-            .advice("start a new pool");
-        self.give_up(error);
+        let error = match self.supervisor.greeted {
+            true => Error::new(ErrorKind::Died, "keep a pool running")
+                .in_context(self.context)
+                .detail("the supervisor of the pool ended"),
+            false => Supervisor::ended_early(self.context),
+        };
+        self.give_up(error.ended(exit).at(Phase::Unknown).advice("start a new pool"));
         for slot in 0..self.slots.len() {
             if let Some(mut worker) = self.slots[slot].worker.take() {
                 worker.kill();
@@ -288,6 +292,10 @@ impl Core {
     }
 
     fn hear_report(&mut self, frame: &Frame) {
+        if frame.kind == Kind::Hello {
+            self.supervisor.greeted = true;
+            return;
+        }
         let found = self.slots.iter_mut().enumerate().find_map(|(slot, place)| {
             place
                 .worker
@@ -311,6 +319,8 @@ impl Core {
                 let text = why.map_or_else(|_| "the system refused".into(), |why| why.text);
                 if let Some(mut worker) = self.slots[slot].worker.take() {
                     worker.failed = true;
+                    let (_, waiting) = worker.what_is_left();
+                    self.put_back(waiting);
                     let error = Error::new(ErrorKind::Start, START).detail(text);
                     self.worker_failed(slot, &worker, error);
                     self.record_exit(slot, &worker, None, "it could not be started");

@@ -119,10 +119,13 @@ impl Shared {
         for index in 0..workers {
             core.start_worker(index)?;
         }
-        // What it takes to ask for workers is done while the supervisor comes up.
-        core.supervisor.greet(context, own.start_timeout)?;
-        // What it said right behind its hello was read with it: nobody would wait for that any more.
-        core.hear_supervisor();
+        // What it takes to ask for workers is done while the supervisor comes up. A copy of this process is not waited for:
+        // nothing of it can be another program's.
+        if !forks {
+            core.supervisor.greet(context, own.start_timeout)?;
+            // What it said right behind its hello was read with it: nobody would wait for that any more.
+            core.hear_supervisor();
+        }
         let (encoding, decoding) = (AtomicU64::new(0), AtomicU64::new(0));
         let core = Mutex::new(core);
         let news = Condvar::new();

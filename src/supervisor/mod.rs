@@ -43,6 +43,8 @@ pub(crate) struct Supervisor {
     /// `None` once it was told to end.
     pub(crate) link: Option<Link>,
     pub(crate) pid: i32,
+    /// It said hello.
+    pub(crate) greeted: bool,
     watch: Option<Watch>,
     _keeper: Keeper,
     generation: u64,
@@ -133,6 +135,7 @@ impl Supervisor {
         Self {
             link: Some(link),
             pid,
+            greeted: false,
             watch: Watch::child(pid).ok(),
             _keeper: keeper,
             generation: fd::generation(),
@@ -151,14 +154,14 @@ impl Supervisor {
             // It has no children yet, and may never listen: nobody should wait for its end in order.
             self.signal(Signal::Kill);
         }
+        self.greeted = hello;
         match answer {
             Ok(Some(frame)) if frame.kind == Kind::Hello => Ok(()),
             Ok(Some(frame)) if frame.kind == Kind::Refused => Err(fail(ErrorKind::ProgramChanged)),
             Ok(Some(_)) => Err(fail(ErrorKind::Protocol)),
             Ok(None) if ended => {
-                let error = fail(ErrorKind::Start)
-                    .detail("the supervisor ended before it said hello")
-                    .advice("is `offspring::init()` the first call in `main`?");
+                let error = Self::ended_early(context).of_process(pid);
+                let error = error.advice("is `offspring::init()` the first call in `main`?");
                 Err(error.ended(self.finish()))
             }
             Ok(None) => Err(fail(ErrorKind::TimedOut)
@@ -169,6 +172,13 @@ impl Supervisor {
                 )),
             Err(error) => Err(fail(ErrorKind::Start).caused_by(error)),
         }
+    }
+
+    /// What is wrong where one ends that never said hello.
+    pub(crate) fn ended_early(context: Context) -> Error {
+        Error::new(ErrorKind::Start, DOING)
+            .in_context(context)
+            .detail("the supervisor ended before it said hello")
     }
 
     /// Whether it was made by this process, and not by the one this is a fork of.

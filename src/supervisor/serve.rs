@@ -106,6 +106,10 @@ pub(crate) fn enter_forked(
 }
 
 fn run(mut owner: Link, end: PrivateFd, way: Way, inherited: Option<Inherited<'_>>) -> ! {
+    if matches!(way, Way::Fork(_)) {
+        // Once, and not by each child.
+        signal::reset_for_child();
+    }
     signal::deaf();
     // The same file description, so it can be tied once more.
     let lifeline = match way {
@@ -175,6 +179,10 @@ impl Supervisor<'_> {
                 self.obey_all()?;
             }
         }
+        // Behind the starts of all that were asked for together: it takes as long as one of them.
+        if self.out_of_memory_kills.is_none() && !self.children.is_empty() {
+            self.out_of_memory_kills = memory::out_of_memory_kills();
+        }
         Ok(())
     }
 
@@ -185,13 +193,7 @@ impl Supervisor<'_> {
         while let Some(frame) = self.owner.next() {
             requests.push(Request::new(frame)?);
         }
-        for request in requests {
-            self.obey(request)?;
-        }
-        if self.out_of_memory_kills.is_none() && !self.children.is_empty() {
-            self.out_of_memory_kills = memory::out_of_memory_kills();
-        }
-        Ok(())
+        requests.into_iter().try_for_each(|request| self.obey(request))
     }
 
     fn obey(&mut self, request: Request) -> Result<(), Box<dyn std::error::Error>> {
@@ -348,6 +350,8 @@ impl Supervisor<'_> {
             made
         })?;
         self.refusal = made.err();
+        // What was set meanwhile is not for children.
+        signal::reset_for_child();
         let own = guardian::present().into_iter().filter(|pid| !self.children.contains_key(pid));
         self.helpers = own.collect();
         Ok(())

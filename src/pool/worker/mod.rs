@@ -202,6 +202,21 @@ impl Worker {
         self.quota.map_or(room, |quota| room.min(quota))
     }
 
+    /// How many tasks it may be sent while it comes up and nobody else is there: one chunk. It begins at once when it is
+    /// ready, and its owner need not hear of that before.
+    pub(super) fn room_ahead(&self, chunk: u64) -> u64 {
+        let comes_up = !self.ready && !self.failed && !self.closing && self.keeper.is_some();
+        if !comes_up || !self.flights.is_empty() {
+            return 0;
+        }
+        self.quota.map_or(chunk.max(1), |quota| chunk.max(1).min(quota))
+    }
+
+    /// Whether it has tasks that it was sent ahead, see [`Worker::room_ahead`], and is not ready yet.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.ready && self.in_flight > 0
+    }
+
     /// Whether it has been at one task for so long that no other should wait behind it.
     fn is_slow(&self, now: Instant) -> bool {
         self.in_flight > 0 && now.saturating_duration_since(self.pace.since) >= SLOW
@@ -214,7 +229,7 @@ impl Worker {
 
     /// Whether tasks wait behind one that takes long.
     pub(super) fn is_held_up(&self, now: Instant) -> bool {
-        self.in_flight > 1 && self.is_slow(now)
+        self.ready && self.in_flight > 1 && self.is_slow(now)
     }
 
     /// Puts as many tasks of the parcel into the ring as fit, `most` at most. Returns how many.
@@ -384,7 +399,7 @@ impl Worker {
 
     /// Whether the owner is woken later than by the next outcome.
     pub(super) fn is_patient(&self) -> bool {
-        self.pace.amount(self.in_flight) > 1
+        self.ready && self.pace.amount(self.in_flight) > 1
     }
 
     pub(super) fn announce_awake(&self) {
