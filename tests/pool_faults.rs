@@ -20,7 +20,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use harness::leaks::children_of;
+use harness::leaks::possible_supervisors;
 
 /// A file of the case's own, removed at its end.
 struct Scratch(PathBuf);
@@ -58,9 +58,9 @@ fn note(path: &Path, text: impl std::fmt::Display) {
 
 /// Runs `build`, and returns with its result the pid of the supervisor that it started.
 fn with_supervisor<T>(build: impl FnOnce() -> T) -> (T, u32) {
-    let before = children_of(std::process::id());
+    let before = possible_supervisors();
     let built = build();
-    let after = children_of(std::process::id());
+    let after = possible_supervisors();
     let new: BTreeSet<_> = after.difference(&before).collect();
     assert_eq!(new.len(), 1, "a pool has one supervisor: {new:?}");
     let supervisor = **new.first().unwrap();

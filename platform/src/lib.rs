@@ -18,6 +18,7 @@
 //! * [`shared`]: memory that several processes map: sealed (read-only for ever) or atomic words.
 //! * [`descriptors`]: pipes and socket pairs that no unrelated child can inherit.
 //! * [`affinity`]: keeping a process on one processor.
+//! * [`rights`]: what a process may do and has, which its children have from it; to see whether it has changed.
 //! * [`memory`]: how much a process has, and who was ended because there was no more.
 //! * [`bell`]: a descriptor that several processes can make readable for one that waits.
 //! * [`spool`]: bytes that several processes write and read, and whose room can be given back.
@@ -85,7 +86,7 @@ use freebsd as os;
 
 pub use os::{
     affinity, bell, constructors, guardian, holdings, image, lifeline, memory, park, program,
-    threads, watch,
+    rights, threads, watch,
 };
 pub use unix::{
     alone, clock, descriptors, entry, environment, exit, fd, fork, limits, locale, lock, peer,

@@ -24,6 +24,7 @@ use std::time::Duration;
 use offspring_platform::entry::Entered;
 use offspring_platform::environment::Change;
 use offspring_platform::fd::{self, PrivateFd};
+use offspring_platform::fork::Permission;
 use offspring_platform::{
     alone::Alone, environment, exit, fork, lifeline, limits, program, signal, socket,
 };
@@ -39,6 +40,7 @@ use crate::launch::{self, handover::Handover};
 use crate::link::{Frame, Kind, Link};
 use crate::logging;
 use crate::state::notice;
+use crate::supervisor::serve;
 use crate::transcript;
 
 /// How often a child that waits to be told what to be may be refused memory by the system, a millisecond apart.
@@ -182,6 +184,7 @@ impl Birth<'_> {
 pub(crate) fn enter_by_fork(
     channel: PrivateFd,
     end: PrivateFd,
+    permission: Permission,
     inherited: Option<Inherited<'_>>,
 ) -> ! {
     let mut link = Link::new(channel);
@@ -193,6 +196,9 @@ pub(crate) fn enter_by_fork(
         _ => leave(&mut link, Refusal::ProgramChanged),
     };
     let descriptors = first.descriptors;
+    if matches!(launch.role, Role::Supervisor { .. }) {
+        supervise(link, &launch, descriptors, end, permission);
+    }
     // It may have waited for this for long. A worker was somebody from the start.
     let is_worker = matches!(launch.role, Role::Worker(_));
     let had_signals = signal::forget_pending(if is_worker {
@@ -206,6 +212,27 @@ pub(crate) fn enter_by_fork(
     tie(&mut link, end);
     let (message, captured) = (None, None);
     live(Birth { link, launch, descriptors, message, captured, inherited, forked: true })
+}
+
+/// A child that is to be a supervisor. Like one that is a fresh run of the program, it has the surroundings that its owner
+/// has now.
+fn supervise(
+    mut link: Link,
+    launch: &Launch,
+    descriptors: Vec<OwnedFd>,
+    end: PrivateFd,
+    permission: Permission,
+) -> ! {
+    launch.place.take();
+    program::set_name(&launch.name);
+    if set_streams(launch.standard, &descriptors).is_err() {
+        leave(&mut link, Refusal::Streams);
+    }
+    if let Err(refusal) = set_surroundings(launch, &descriptors) {
+        leave(&mut link, refusal);
+    }
+    drop(descriptors);
+    serve::enter_copy(link, end, permission)
 }
 
 fn tie(link: &mut Link, end: PrivateFd) {

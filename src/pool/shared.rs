@@ -23,7 +23,7 @@ use crate::logging;
 use crate::start::check_settings;
 use crate::state::notice::Known;
 use crate::state::{Mentions, registry};
-use crate::supervisor::{self, Supervisor};
+use crate::supervisor::Supervisor;
 
 /// A pool, as threads share it.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Shared {
             own.environment.clone_from(&settings.specification.environment);
             own.directory.clone_from(&settings.specification.directory);
         }
-        let mut supervisor = Supervisor::begin(context, &own, supervisor::NAME, inherited)?;
+        let mut supervisor = Supervisor::begin(context, &own, builds, inherited)?;
         if let Some(link) = supervisor.link.as_mut().filter(|_| builds) {
             Known::default().tell(link, &settings.mentions)?;
         }

@@ -7,10 +7,10 @@ use offspring_platform::lifeline::Keeper;
 use offspring_platform::transcript::Transcript;
 use offspring_platform::wait;
 
-use super::reported::reported;
 use super::running::Running;
 use crate::logging::Attached;
 use crate::start::Ending;
+use crate::supervisor::reported::reported;
 
 pub(super) struct Detached {
     pub(super) pid: i32,

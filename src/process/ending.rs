@@ -12,7 +12,6 @@ use super::detached::Detached;
 use super::running::Running;
 use crate::logging::{self, Bell};
 use crate::start::Ending;
-use crate::supervisor::protocol;
 use crate::supervisor::template;
 use crate::woken::{UNKILLABLE, after};
 
@@ -33,12 +32,7 @@ impl Running {
             // Ours, and not collected, or there would be an exit.
             Ending::Own { watch: None } => watch::signal_own_child(self.pid, wanted),
             Ending::Reported { id, watch: None, home, .. } => {
-                let wanted = match wanted {
-                    Signal::Terminate => protocol::Signal::Terminate,
-                    Signal::Kill => protocol::Signal::Kill,
-                    Signal::Continue => protocol::Signal::Continue,
-                };
-                template::signal_child(home, *id, wanted).map_err(io::Error::other)
+                template::signal_child(home, *id, wanted.into()).map_err(io::Error::other)
             }
         }
     }

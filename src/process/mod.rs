@@ -6,7 +6,6 @@ mod detached;
 mod ending;
 mod group;
 mod inline;
-mod reported;
 mod running;
 
 use std::fmt;

@@ -12,7 +12,6 @@ use offspring_platform::transcript::Transcript;
 use offspring_platform::wait::Exit;
 use offspring_platform::{fd, wait};
 
-use super::reported::reported_or_soon;
 use crate::capture::{Brought, DropsGone, Set};
 use crate::child::Refusal;
 use crate::codec;
@@ -23,6 +22,7 @@ use crate::launch::Specification;
 use crate::link::{Broken, Frame, Kind, Link};
 use crate::logging::{self, Attached, Bell};
 use crate::start::{Ending, Started};
+use crate::supervisor::reported::reported_or_soon;
 use crate::supervisor::template;
 use crate::transcript::{self, Excerpt};
 use crate::woken::after;

@@ -10,7 +10,8 @@ use super::{Ending, Message, Started, Wanted, tell_surroundings};
 use crate::codec::Encoded;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind};
-use crate::launch::message::{Bytes, Launch};
+use crate::launch::message::{Bytes, Launch, Role};
+use crate::launch::place::Place;
 use crate::launch::{self, DOING, Specification, Stream, failed};
 use crate::link::Kind;
 use crate::logging::{self, Attached};
@@ -36,28 +37,8 @@ pub(super) fn start(
     let specification = wanted.specification;
     let limit = specification.start_timeout;
     let (home, mut started) = find(specification, &globals)?;
-    // The template is older than what changed here since: the child is told.
-    let mut sent = Encoded::default();
-    match std::env::current_dir() {
-        Ok(directory) => told.directory = Some(Bytes::of_path(&directory)),
-        // It has been removed, say: the child works where no path leads to, like one by the other contexts.
-        Err(_) => {
-            let directory = environment::own_directory().map_err(|error| {
-                let what =
-                    "the working directory of this process has no path, and cannot be opened";
-                failed(Context::ForkServer, what, error)
-            })?;
-            sent.descriptors.push(Arc::new(directory));
-            told.from = Some(0);
-        }
-    }
-    told.descriptors = limits::descriptors().ok();
-    let (changes, moved) = template::changes_since_start(&home, limit)?;
-    told.environment = changes;
-    let specification = &with_streams_of_now(specification, moved);
-    let wanted = Wanted { specification, ..wanted };
+    let mut sent = tell_changes(&mut told, &home, wanted)?;
     let fail = |error| failed(Context::ForkServer, "the system refused", error);
-    tell_surroundings(&mut told, wanted, &mut sent).map_err(fail)?;
     let logs = logging::attach(&mut told, &mut sent).map_err(fail)?;
     let message = launch::encode(&told, sent)?;
 
@@ -76,6 +57,54 @@ pub(super) fn start(
     let _ = started.link.flush();
     template::keep_spare(&home, limit);
     Ok(started)
+}
+
+/// A child of the plain template that is to be a supervisor, and says hello when it is. `None` if there is no such template,
+/// or it is of another time: it had another user, say.
+pub(crate) fn copy_of_template(
+    specification: &Specification,
+    name: &str,
+) -> Result<Option<Started>, Error> {
+    if !template::is_like_us() {
+        return Ok(None);
+    }
+    let home = Home::Plain;
+    let Some(mut started) = child(&home, specification.start_timeout)? else { return Ok(None) };
+    let role = Role::Supervisor { forks: true };
+    let mut told = launch::prepare(Context::ForkServer, specification, role, name)?;
+    // Its children are as deep as this process's own would be: it is no user of the program.
+    told.place = Place::own();
+    let sent = tell_changes(&mut told, &home, Wanted { specification, transcript: None })?;
+    started.link.queue(Kind::Launch, 0, launch::encode(&told, sent)?);
+    // What cannot be sent shows in its end.
+    let _ = started.link.flush();
+    Ok(Some(started))
+}
+
+/// The template is older than what changed here since: the child is told, and what else it shall find.
+fn tell_changes(told: &mut Launch, home: &Home, wanted: Wanted<'_>) -> Result<Encoded, Error> {
+    let mut sent = Encoded::default();
+    match std::env::current_dir() {
+        Ok(directory) => told.directory = Some(Bytes::of_path(&directory)),
+        // It has been removed, say: the child works where no path leads to, like one by the other contexts.
+        Err(_) => {
+            let directory = environment::own_directory().map_err(|error| {
+                let what =
+                    "the working directory of this process has no path, and cannot be opened";
+                failed(Context::ForkServer, what, error)
+            })?;
+            sent.descriptors.push(Arc::new(directory));
+            told.from = Some(0);
+        }
+    }
+    told.descriptors = limits::descriptors().ok();
+    let limit = wanted.specification.start_timeout;
+    let (changes, moved) = template::changes_since_start(home, limit)?;
+    told.environment = changes;
+    let specification = &with_streams_of_now(wanted.specification, moved);
+    let fail = |error| failed(Context::ForkServer, "the system refused", error);
+    tell_surroundings(told, Wanted { specification, ..wanted }, &mut sent).map_err(fail)?;
+    Ok(sent)
 }
 
 /// With the standard streams of this process, where it has others since the template was started, whose a child has.

@@ -22,6 +22,7 @@ use crate::launch::{self, DOING, Specification, Stream, gates};
 use crate::link::{Kind, Link};
 use crate::logging::Attached;
 use crate::supervisor::template::Home;
+pub(crate) use fork_server::copy_of_template;
 
 /// A child that was started, and has not said anything yet.
 #[derive(Debug)]

@@ -3,12 +3,14 @@
 mod child;
 pub(crate) mod prepared;
 pub(crate) mod protocol;
+pub(crate) mod reported;
 pub(crate) mod serve;
 pub(crate) mod template;
 mod tied;
 mod turn;
 pub(crate) mod watchdog;
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use offspring_platform::fork::{self, Side};
@@ -19,15 +21,18 @@ use offspring_platform::spawn::Standard;
 use offspring_platform::watch::{self, Watch};
 use offspring_platform::{descriptors, exit, fd, wait};
 
-use crate::codec::Encoded;
+use self::reported::reported_or_soon;
+use crate::child::Refusal;
+use crate::codec::{self, Encoded};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
 use crate::launch::message::Role;
 use crate::launch::place::Place;
-use crate::launch::{self, Specification, execute, gates};
+use crate::launch::{self, Specification, Stream, execute, gates};
 use crate::link::{Kind, Link};
 use crate::logging;
+use crate::start::{self, Ending, Started};
 use crate::woken::{UNKILLABLE, after};
 
 const DOING: &str = "start a supervisor";
@@ -46,36 +51,62 @@ pub(crate) struct Supervisor {
     /// It said hello.
     pub(crate) greeted: bool,
     watch: Option<Watch>,
+    /// If it is a child of the template: its number there, and where the template says what became of it.
+    report: Option<(u64, Box<Link>)>,
     _keeper: Keeper,
     generation: u64,
 }
 
 impl Supervisor {
-    /// Starts the one that fits the context, and waits for its hello. Only one by fork can be given
-    /// what its children inherit.
-    pub(crate) fn start(
-        context: Context,
-        specification: &Specification,
-        name: &str,
-        inherited: Option<Inherited<'_>>,
-    ) -> Result<Self, Error> {
-        let mut this = Self::begin(context, specification, name, inherited)?;
+    /// Starts a template, and waits for its hello.
+    pub(super) fn template(specification: &Specification, name: &str) -> Result<Self, Error> {
+        let context = Context::ForkServer;
+        gates::check_depth(context)?;
+        let mut this = Self::execute(context, specification, name)?;
         this.greet(context, specification.start_timeout)?;
         Ok(this)
     }
 
-    /// Like [`Supervisor::start`], without waiting. It can be asked for children already.
+    /// Starts the one that fits the context. It can be asked for children at once, before its hello is there. Only one by
+    /// fork can be given what its children inherit. By fork server it is a copy of the template, if there is one and it
+    /// need not be another: that costs a fork, where a fresh run of the program has to be linked and set up.
     pub(crate) fn begin(
         context: Context,
         specification: &Specification,
-        name: &str,
+        fresh: bool,
         inherited: Option<Inherited<'_>>,
     ) -> Result<Self, Error> {
         gates::check_depth(context)?;
         match context {
-            Context::Fork => Self::fork(inherited),
-            _ => Self::execute(context, specification, name),
+            Context::Fork => return Self::fork(inherited),
+            Context::ForkServer if !fresh => {
+                // If it fails, a fresh run may not, or says why.
+                if let Ok(Some(copy)) = Self::copy(specification) {
+                    return Ok(copy);
+                }
+            }
+            _ => {}
         }
+        Self::execute(context, specification, NAME)
+    }
+
+    /// A copy of the template of this process, if it has one.
+    fn copy(specification: &Specification) -> Result<Option<Self>, Error> {
+        gates::check_initialized(Context::ForkServer)?;
+        let standard = [const { Stream::Inherit }; 3];
+        let specification = Specification { standard, ..specification.clone() };
+        let Some(started) = start::copy_of_template(&specification, NAME)? else { return Ok(None) };
+        let Started { pid, link, keeper, ending, .. } = started;
+        let Ending::Reported { id, report, watch, .. } = ending else { return Ok(None) };
+        Ok(Some(Self {
+            link: Some(link),
+            pid,
+            greeted: false,
+            watch,
+            report: Some((id, report)),
+            _keeper: keeper,
+            generation: fd::generation(),
+        }))
     }
 
     /// A copy of this process, which forks workers that are copies of the same moment.
@@ -137,6 +168,7 @@ impl Supervisor {
             pid,
             greeted: false,
             watch: Watch::child(pid).ok(),
+            report: None,
             _keeper: keeper,
             generation: fd::generation(),
         }
@@ -157,7 +189,12 @@ impl Supervisor {
         self.greeted = hello;
         match answer {
             Ok(Some(frame)) if frame.kind == Kind::Hello => Ok(()),
-            Ok(Some(frame)) if frame.kind == Kind::Refused => Err(fail(ErrorKind::ProgramChanged)),
+            Ok(Some(frame)) if frame.kind == Kind::Refused => {
+                // Another build may say it in another way.
+                let why = codec::decode_own::<Refusal>(&frame.bytes);
+                let error = why.unwrap_or(Refusal::ProgramChanged).into_error(DOING, None);
+                Err(error.in_context(context).of_process(pid))
+            }
             Ok(Some(_)) => Err(fail(ErrorKind::Protocol)),
             Ok(None) if ended => {
                 let error = Self::ended_early(context).of_process(pid);
@@ -189,10 +226,18 @@ impl Supervisor {
     /// Whether it has ended, for what reason ever. It is collected then.
     pub(crate) fn has_ended(&mut self) -> bool {
         // A wait that fails says nothing: it is asked again.
-        if self.pid != 0 && matches!(wait::try_reap(self.pid, self.watch.as_ref()), Ok(Some(_))) {
+        if self.pid != 0 && matches!(self.try_collect(), Ok(Some(_))) {
             self.pid = 0;
         }
         self.pid == 0
+    }
+
+    /// How it ended, if it has. It is collected then, by its parent.
+    fn try_collect(&mut self) -> io::Result<Option<wait::Exit>> {
+        match &mut self.report {
+            None => wait::try_reap(self.pid, self.watch.as_ref()),
+            Some((_, report)) => reported_or_soon(report, self.watch.as_ref(), self.pid),
+        }
     }
 
     /// Ends it without a word, because it does not listen. Its children end with it.
@@ -205,10 +250,18 @@ impl Supervisor {
     /// Other code of this process may have collected it, and its number may be another's now: the watch knows.
     fn signal(&self, signal: Signal) {
         let by_watch = self.watch.as_ref().map(|watch| watch.signal(self.pid, signal));
-        if !matches!(by_watch, Some(Ok(()))) {
-            // No descriptor was left for a watch, or a filter forbids it. One that has ended needs no signal.
-            let _ = watch::signal_own_child(self.pid, signal);
+        if matches!(by_watch, Some(Ok(()))) {
+            return;
         }
+        // No descriptor was left for a watch, or a filter forbids it. One that has ended needs no signal.
+        let _ = match &self.report {
+            None => watch::signal_own_child(self.pid, signal),
+            Some((id, _)) => {
+                let signal = protocol::Signal::from(signal);
+                template::signal_child(&template::Home::Plain, *id, signal)
+                    .map_err(io::Error::other)
+            }
+        };
     }
 
     /// Tells it to end all its children and itself, waits for that, and collects it.
@@ -224,7 +277,7 @@ impl Supervisor {
         self.signal(Signal::Continue);
         let (mut deadline, mut is_killed) = (Instant::now() + PATIENCE, false);
         let exit = loop {
-            match wait::try_reap(self.pid, self.watch.as_ref()) {
+            match self.try_collect() {
                 Ok(Some(exit)) => break exit,
                 Err(_) => break wait::Exit::Unknown,
                 Ok(None) => {}
@@ -239,19 +292,21 @@ impl Supervisor {
                 (deadline, is_killed) = (Instant::now() + UNKILLABLE, true);
                 continue;
             }
-            let step = match &self.watch {
-                Some(_) => left,
-                None => Duration::from_millis(1),
-            };
             let mut interests: Vec<Interest<'_>> = Vec::new();
             if let Some(watch) = &self.watch {
                 interests.push(Interest::readable(std::os::fd::AsFd::as_fd(watch)));
+            } else if let Some((_, report)) = &self.report {
+                interests.extend(report.interest().ok());
             }
+            let step = if interests.is_empty() { Duration::from_millis(1) } else { left };
             if poll::wait(&mut interests, Some(step)).is_err() {
                 std::thread::sleep(Duration::from_millis(1));
             }
         };
         self.pid = 0;
+        if self.report.is_some() {
+            template::restore_spare();
+        }
         exit
     }
 }

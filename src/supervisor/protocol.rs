@@ -1,6 +1,7 @@
 //! What an owner and its supervisor say to each other.
 
 use offspring_platform::clock::now;
+use offspring_platform::signal;
 use offspring_platform::wait::Exit;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,26 @@ pub(crate) enum Signal {
     Terminate,
     Kill,
     Continue,
+}
+
+impl From<signal::Signal> for Signal {
+    fn from(signal: signal::Signal) -> Self {
+        match signal {
+            signal::Signal::Terminate => Self::Terminate,
+            signal::Signal::Kill => Self::Kill,
+            signal::Signal::Continue => Self::Continue,
+        }
+    }
+}
+
+impl From<Signal> for signal::Signal {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Terminate => Self::Terminate,
+            Signal::Kill => Self::Kill,
+            Signal::Continue => Self::Continue,
+        }
+    }
 }
 
 /// Supervisor to owner: the child runs. Comes with a watch, where watches can be sent.

@@ -105,6 +105,11 @@ pub(crate) fn enter_forked(
     run(owner, end, Way::Fork(permission), inherited)
 }
 
+/// A supervisor that was forked from a template, and told what to be.
+pub(crate) fn enter_copy(owner: Link, end: PrivateFd, permission: Permission) -> ! {
+    run(owner, end, Way::Fork(permission), None)
+}
+
 fn run(mut owner: Link, end: PrivateFd, way: Way, inherited: Option<Inherited<'_>>) -> ! {
     if matches!(way, Way::Fork(_)) {
         // Once, and not by each child.
@@ -236,12 +241,7 @@ impl Supervisor<'_> {
                 self.start(child, &start, channel, end)?;
             }
             Kind::Signal => {
-                let wanted = codec::decode_own::<Signal>(&bytes)?;
-                let wanted = match wanted {
-                    Signal::Terminate => signal::Signal::Terminate,
-                    Signal::Kill => signal::Signal::Kill,
-                    Signal::Continue => signal::Signal::Continue,
-                };
+                let wanted = codec::decode_own::<Signal>(&bytes)?.into();
                 let found = self.children.iter().find(|(_, child)| child.id == id);
                 if let Some((pid, _)) = found {
                     // Not collected yet, or it would not be on the list: the number is its own.
@@ -373,7 +373,7 @@ impl Supervisor<'_> {
                 let mut kept = kept.into_iter();
                 match (kept.next(), kept.next()) {
                     (Some(channel), Some(end)) => {
-                        child::enter_by_fork(channel, end, self.inherited)
+                        child::enter_by_fork(channel, end, permission, self.inherited)
                     }
                     _ => exit::now(exit::FELL_OUT),
                 }

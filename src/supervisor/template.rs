@@ -13,6 +13,7 @@ use std::time::Duration;
 use offspring_platform::environment::Change;
 use offspring_platform::fd::{self, Standards};
 use offspring_platform::lifeline::{self, Keeper};
+use offspring_platform::rights::Rights;
 use offspring_platform::watch::Watch;
 use offspring_platform::{descriptors, limits};
 
@@ -43,6 +44,8 @@ pub(super) struct Template {
     environment: HashMap<OsString, OsString>,
     /// How many entries that were: a name may be there more than once.
     entries: usize,
+    /// What this process was allowed then, and so is it; `None` where the system does not tell.
+    rights: Option<Rights>,
     /// Its standard streams, which are those that this process had then.
     standards: Standards,
 }
@@ -73,10 +76,10 @@ impl Template {
     pub(super) fn start(limit: Duration, name: &str) -> Result<Self, Error> {
         let all: Vec<_> = std::env::vars_os().collect();
         let (entries, environment) = (all.len(), all.into_iter().collect());
-        let standards = Standards::now();
+        let (standards, rights) = (Standards::now(), Rights::now());
         let specification = Specification { start_timeout: limit, ..Specification::default() };
-        let supervisor = Supervisor::start(Context::ForkServer, &specification, name, None)?;
-        Ok(Self { supervisor, spare: None, environment, entries, standards })
+        let supervisor = Supervisor::template(&specification, name)?;
+        Ok(Self { supervisor, spare: None, environment, entries, rights, standards })
     }
 
     /// Whether it is alive, as far as anybody can tell.
@@ -215,12 +218,28 @@ pub(crate) fn keep_spare(home: &Home, limit: Duration) {
     });
 }
 
+/// Has the plain template, if there is one, fork the child for the next start, which one has taken that has ended now and
+/// asked for none: its own children were more urgent.
+pub(super) fn restore_spare() {
+    if lives(&Home::Plain) {
+        keep_spare(&Home::Plain, PATIENCE);
+    }
+}
+
 /// Whether it is alive, as far as anybody can tell.
 pub(crate) fn lives(home: &Home) -> bool {
     match home {
         Home::Plain => lock().as_mut().is_some_and(Template::is_usable),
         Home::Prepared(prepared) => prepared.lock().is_usable(),
     }
+}
+
+/// Whether there is a plain template, which may do and has what this process may do and has now. Not where the system
+/// does not tell.
+pub(crate) fn is_like_us() -> bool {
+    let mut place = lock();
+    let Some(template) = usable(&mut place) else { return false };
+    template.rights.is_some() && template.rights == Rights::now()
 }
 
 /// Asks the template to signal one of its children. Nothing happens if it has ended.

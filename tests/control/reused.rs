@@ -15,7 +15,7 @@ use offspring::{Context, ErrorKind, Exit, Process};
 
 use super::hostile::{Thief, sigchld};
 use super::stage::is_gone;
-use crate::harness::leaks::children_of;
+use crate::harness::leaks::{children_of, possible_supervisors};
 use crate::harness::{self, Case, Outcome, PROCESSES, programs, sleep_for_ever};
 use crate::torture;
 
@@ -201,7 +201,7 @@ impl Stage {
 
     /// The children that were not there before.
     fn new_child(&self, before: &BTreeSet<u32>) -> u32 {
-        let now = children_of(std::process::id());
+        let now = possible_supervisors();
         *now.difference(before).next().expect("a pool has a supervisor")
     }
 }
@@ -357,7 +357,7 @@ fn status_of_a_worker(stage: &mut Stage) -> Outcome {
 }
 
 fn pool_used(stage: &mut Stage) -> Outcome {
-    let before = children_of(std::process::id());
+    let before = possible_supervisors();
     let pool = stage.context.pool().workers(1).build()?;
     assert_eq!(pool.submit(1, |(), n| n + 1)?.join()?, 2);
     let supervisor = stage.new_child(&before);
@@ -372,7 +372,7 @@ fn pool_used(stage: &mut Stage) -> Outcome {
 }
 
 fn pool_dropped(stage: &mut Stage) -> Outcome {
-    let before = children_of(std::process::id());
+    let before = possible_supervisors();
     let pool = stage.context.pool().workers(1).build()?;
     let supervisor = stage.new_child(&before);
     kill(supervisor);

@@ -129,13 +129,13 @@ fn same_arguments(context: Context) -> Outcome {
     run(&mut program).expect_success("arguments");
     let noted = fs::read_to_string(temporary("arguments"))?;
     let lines: Vec<&str> = noted.lines().collect();
-    // Itself; a process, a supervisor, a worker; or a template and a pool's template.
+    // Itself; a process, a supervisor, a worker; or a template, of which the pool's may be a copy.
     let expected = match context {
-        Context::Spawn => 4,
-        Context::ForkServer => 3,
-        _ => 1,
+        Context::Spawn => 4..=4,
+        Context::ForkServer => 2..=3,
+        _ => 1..=1,
     };
-    assert_eq!(lines.len(), expected, "runs of main");
+    assert!(expected.contains(&lines.len()), "{} runs of main", lines.len());
     assert!(lines.iter().all(|line| *line == lines[0]), "before init: {lines:.200?}");
     fs::remove_file(temporary("arguments"))?;
     Ok(())

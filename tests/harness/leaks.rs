@@ -152,6 +152,15 @@ pub fn children_of(pid: u32) -> BTreeSet<u32> {
     children
 }
 
+/// The children of this process, and those of its template that are supervisors: all that a pool's supervisor may be one of.
+pub fn possible_supervisors() -> BTreeSet<u32> {
+    let name = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let mut all = children_of(std::process::id());
+    let of_children: Vec<u32> = all.iter().flat_map(|child| children_of(*child)).collect();
+    all.extend(of_children.into_iter().filter(|pid| name(pid).trim_end() == "offspring-super"));
+    all
+}
+
 /// All descendants of a process, but for children that a fork server keeps ready.
 pub fn descendants_of(pid: u32) -> BTreeSet<u32> {
     let mut all = BTreeSet::new();

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::check::Check;
 use super::killer::{self, Killer};
 use crate::cases;
-use crate::harness::leaks::children_of;
+use crate::harness::leaks::possible_supervisors;
 use crate::harness::{self, Outcome, PROCESSES};
 use crate::torture::ledger::{self, Log, Words};
 use crate::torture::{self, Random, now};
@@ -163,7 +163,7 @@ fn one_pool(
 ) -> Outcome {
     let path = std::env::temp_dir().join("ledger");
     let ledger = Ledger::open(&path);
-    let before = children_of(std::process::id());
+    let before = possible_supervisors();
     // An abort may hit a worker that is ready, before that is known: after three of those a pool gives up.
     let builder = context.pool().workers(WORKERS).in_flight(256).restart_budget(19);
     let pool = builder.init(path.clone(), |path| {
@@ -174,7 +174,7 @@ fn one_pool(
         ledger
     });
     let pool = pool.build()?;
-    let after = children_of(std::process::id());
+    let after = possible_supervisors();
     let new: BTreeSet<u32> = after.difference(&before).copied().collect();
     assert_eq!(new.len(), 1, "a pool has one supervisor: {new:?}");
     let supervisor = *new.first().expect("one");

@@ -11,7 +11,7 @@ use std::time::Instant;
 use offspring::Context;
 
 use super::warden::{self, Warden};
-use crate::harness::leaks::{children_of, is_alive};
+use crate::harness::leaks::{children_of, is_alive, possible_supervisors};
 use crate::harness::{Case, Outcome, PROCESSES, eventually};
 use crate::{cases, torture};
 
@@ -118,19 +118,19 @@ fn daemons_of_a_pool_that_is_ended(context: Context) -> Outcome {
 
 fn daemons_of_a_pool_whose_supervisor_is_stopped(context: Context) -> Outcome {
     let mut watched = Watched::new("pool dropped, its supervisor stopped", context);
-    let before = children_of(std::process::id());
+    let before = possible_supervisors();
     for _ in 0..rounds().min(5) {
         let pool = context.pool().workers(2).build()?;
         let pids: Vec<Vec<u32>> =
             pool.map([(); 2], |_, ()| start()).collect::<Result<_, _>>().map_err(Box::new)?;
-        let mut supervisors = children_of(std::process::id());
+        let mut supervisors = possible_supervisors();
         supervisors.retain(|pid| !before.contains(pid));
         assert_eq!(supervisors.len(), 1, "the supervisor: {supervisors:?}");
         let supervisor = *supervisors.first().expect("it is one");
         warden::signal(supervisor, libc::SIGSTOP);
         eventually("it is stopped", || warden::is_stopped(supervisor));
         watched.until_gone(&pids.concat(), || drop(pool));
-        assert_eq!(children_of(std::process::id()), before, "nothing is left");
+        assert_eq!(possible_supervisors(), before, "nothing is left");
     }
     watched.report();
     Ok(())

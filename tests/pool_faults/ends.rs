@@ -131,6 +131,40 @@ fn a_report_stays_small(context: Context) -> Outcome {
     Ok(())
 }
 
+/// The supervisor of a pool may be a copy of the template, and then ends with it.
+#[offspring::test(contexts(ForkServer))]
+fn a_lost_template(context: Context) -> Outcome {
+    for round in 0..5 {
+        assert_eq!(context.process().start(1, |n| n + 1)?.join()?, 2);
+        let pool = context.pool().workers(2).build()?;
+        let name = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm"));
+        let children = harness::leaks::children_of(std::process::id());
+        let is_template =
+            |pid: &u32| name(pid).is_ok_and(|name| name.starts_with("offspring-templ"));
+        let template = children.into_iter().find(is_template).expect("it was used");
+        if round > 0 {
+            assert_eq!(pool.map(0..20u64, |(), n| n).filter(Result::is_ok).count(), 20);
+        }
+        kill(template, libc::SIGKILL);
+        for (n, result) in (0..).zip(pool.map(0..50u64, |(), n| n)) {
+            match result {
+                Ok(value) => assert_eq!(value, n),
+                Err(error) => {
+                    let kinds = [ErrorKind::Died, ErrorKind::Start];
+                    assert!(kinds.contains(&error.kind()), "round {round}: {error}");
+                }
+            }
+        }
+        drop(pool);
+        // Both as ever, with another template.
+        assert_eq!(context.process().start(1, |n| n + 1)?.join()?, 2);
+        let pool = context.pool().workers(2).build()?;
+        assert_eq!(pool.map(0..20u64, |(), n| n).filter(Result::is_ok).count(), 20);
+        pool.shutdown()?;
+    }
+    Ok(())
+}
+
 #[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_lost_supervisor_is_an_error(context: Context) -> Outcome {
     let (pool, supervisor) = with_supervisor(|| context.pool().workers(2).build());

@@ -308,6 +308,50 @@ fn two_hundred_workers_that_are_ready(context: Context) -> Outcome {
     Ok(())
 }
 
+/// The mask for new files, and the largest core file.
+fn rights() -> (libc::mode_t, libc::rlim_t) {
+    // SAFETY: no memory is involved.
+    let mask = unsafe { libc::umask(0) };
+    // SAFETY: as above.
+    unsafe { libc::umask(mask) };
+    (mask, core_limit().rlim_cur)
+}
+
+fn core_limit() -> libc::rlimit {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a valid place for the result.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_CORE, &raw mut limit) }, 0);
+    limit
+}
+
+/// Workers have what this process has when their pool is built, also where a template of the fork server is older.
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn what_changed_since_the_template_was_started(context: Context) -> Outcome {
+    let seen = |()| (rights(), directory(), variable("CHANGED"));
+    let place = std::env::temp_dir().canonicalize()?;
+    let mut limit = core_limit();
+    for round in 0..3u8 {
+        // There is a template from here on; and in the second round, it is not as this process is.
+        assert_eq!(Context::ForkServer.process().start(1, |n| n + 1)?.join()?, 2);
+        if round > 0 {
+            // SAFETY: no memory is involved.
+            unsafe { libc::umask(0o037) };
+            limit.rlim_cur = limit.rlim_max.min(4096 * libc::rlim_t::from(round));
+            // SAFETY: a valid limit.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) }, 0);
+            std::env::set_current_dir(&place)?;
+            // SAFETY: the case has one thread.
+            unsafe { std::env::set_var("CHANGED", round.to_string()) };
+        }
+        let pool = context.pool().workers(2).init((), seen).build()?;
+        for result in pool.broadcast((), |first, ()| first.clone())? {
+            assert_eq!(result?, seen(()), "round {round}");
+        }
+        pool.shutdown()?;
+    }
+    Ok(())
+}
+
 #[offspring::test(contexts(Spawn, ForkServer))]
 fn no_time_to_start(context: Context) -> Outcome {
     let late = || -> Option<offspring::Error> {

@@ -12,7 +12,7 @@ use super::faults::Faults;
 use super::killer::{Killer, Ledger};
 use super::measure::{All, Held, Work, load, own_time};
 use super::times::{Every, Times};
-use crate::harness::leaks::children_of;
+use crate::harness::leaks::possible_supervisors;
 use crate::torture::{self, Random};
 
 const WORKERS: usize = 2;
@@ -99,12 +99,12 @@ pub(crate) fn run(
     let path = std::env::temp_dir().join("ledger");
     let ledger = Ledger::open(&path);
     let counts = SharedArray::new(LINE * (WORKERS + 1))?;
-    let before = children_of(std::process::id());
+    let before = possible_supervisors();
     let pool = context.pool().workers(WORKERS).name("soak").stderr(Stdio::captured());
     let pool = pool.task_timeout(LIMIT).memory_limit(ADDRESS_SPACE).restart_budget(19);
     let pool = pool.init(counts.clone(), State::new).build()?;
     pool.ready(LIMIT)?;
-    let after = children_of(std::process::id());
+    let after = possible_supervisors();
     let new: BTreeSet<u32> = after.difference(&before).copied().collect();
     assert_eq!(new.len(), 1, "a pool has one supervisor: {new:?}");
     let supervisor = *new.first().expect("one");

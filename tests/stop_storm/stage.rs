@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use offspring::{Context, ErrorKind, TaskError};
 use serde::{Deserialize, Serialize};
 
-use crate::harness::leaks::children_of;
+use crate::harness::leaks::{children_of, possible_supervisors};
 use crate::harness::{self, Case, Outcome, PROCESSES, programs, spin_for_ever};
 use crate::torture::ledger::{Words, map};
 use crate::torture::{self, Random, now, signal};
@@ -77,7 +77,7 @@ fn a_storm_of_stops_changes_no_outcome(context: Context) -> Outcome {
     let mut random = Random::new();
     let path = std::env::temp_dir().join("ledger");
     let ledger = open(&path);
-    let before = children_of(std::process::id());
+    let before = possible_supervisors();
     let pool = context.pool().workers(WORKERS).in_flight(64).task_timeout(LIMIT);
     let pool = pool.init(path.clone(), |path: PathBuf| {
         let ledger = open(&path);
@@ -85,7 +85,7 @@ fn a_storm_of_stops_changes_no_outcome(context: Context) -> Outcome {
         ledger
     });
     let pool = pool.build()?;
-    let after = children_of(std::process::id());
+    let after = possible_supervisors();
     let supervisor = *after.difference(&before).next().expect("a pool has a supervisor");
     let storm = Storm::start(supervisor, rounds, random.number(), &path);
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use offspring::{Context, ErrorKind, Phase, Task, TaskError};
 
-use crate::harness::props::{Random, Scratch, from_env, note};
+use crate::harness::props::{Random, Scratch, from_env, note, wait_for};
 use crate::harness::{self, Outcome, eventually};
 use crate::{has_lines, held};
 
@@ -148,12 +148,12 @@ fn cancelling_twice_and_dropping(context: Context) -> Outcome {
 
 #[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn a_task_before_any_worker_is_up(context: Context) -> Outcome {
-    let log = Scratch::new("log");
-    let pool = context.pool().workers(2).build()?;
+    let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
+    let pool = context.pool().workers(2).init(gate.path(), |gate| wait_for(&gate)).build()?;
     let tasks = (0..10u64).map(|n| pool.submit((n, log.path()), |(), (n, log)| note(&log, n)));
     let tasks = tasks.collect::<offspring::Result<Vec<_>>>()?;
-    // Nothing was handed out: nobody has looked whether a worker is there.
     tasks.iter().for_each(Task::cancel);
+    gate.open();
     for (n, task) in (0..).zip(tasks) {
         check(task.join(), n, Phase::NotStarted);
     }

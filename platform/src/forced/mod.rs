@@ -7,6 +7,6 @@ pub(crate) mod queue;
 
 pub use crate::linux::{constructors, holdings, image, park, threads};
 pub(crate) use crate::linux::{life, stack};
-pub use crate::portable::{affinity, bell, guardian, lifeline, memory, program, watch};
+pub use crate::portable::{affinity, bell, guardian, lifeline, memory, program, rights, watch};
 pub(crate) use crate::portable::{descriptors, huge, receipt, shared, spawn, spool};
 pub(crate) use crate::unix::owner_word as owner;

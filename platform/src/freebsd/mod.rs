@@ -12,6 +12,6 @@ pub mod threads;
 
 pub(crate) use crate::bsd::queue;
 pub use crate::elf::{constructors, image};
-pub use crate::portable::{affinity, bell, guardian, lifeline, memory, program, watch};
+pub use crate::portable::{affinity, bell, guardian, lifeline, memory, program, rights, watch};
 pub(crate) use crate::portable::{descriptors, huge, receipt, shared, spawn, spool};
 pub(crate) use crate::unix::owner_word as owner;

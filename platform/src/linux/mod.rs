@@ -35,6 +35,8 @@ pub mod program;
 #[cfg(not(offspring_force_portable))]
 pub(crate) mod receipt;
 #[cfg(not(offspring_force_portable))]
+pub mod rights;
+#[cfg(not(offspring_force_portable))]
 pub(crate) mod shared;
 #[cfg(not(offspring_force_portable))]
 pub(crate) mod spawn;

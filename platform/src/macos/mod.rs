@@ -14,6 +14,6 @@ pub(crate) mod stack;
 pub mod threads;
 
 pub(crate) use crate::bsd::queue;
-pub use crate::portable::{affinity, bell, guardian, lifeline, memory, program, watch};
+pub use crate::portable::{affinity, bell, guardian, lifeline, memory, program, rights, watch};
 pub(crate) use crate::portable::{descriptors, huge, receipt, shared, spawn, spool};
 pub(crate) use crate::unix::owner_word as owner;

@@ -14,6 +14,7 @@ pub mod lifeline;
 pub mod memory;
 pub mod program;
 pub(crate) mod receipt;
+pub mod rights;
 pub(crate) mod shared;
 pub(crate) mod spawn;
 pub(crate) mod spool;

@@ -9,9 +9,9 @@ use offspring_platform::signal::Signal;
 use offspring_platform::wait::{Exit, Pid};
 use offspring_platform::watch::Watch;
 
+use super::protocol::Exited;
 use crate::codec;
 use crate::link::{Kind, Link};
-use crate::supervisor::protocol::Exited;
 
 /// How long the fork server may take to report an end that the watch has shown.
 const REPORT: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ const REPORT: Duration = Duration::from_secs(1);
 /// What the fork server says about the end of a child. When the watch shows that it has ended, the
 /// report is on its way, and waited for: whoever was woken by the sentinel finds the child ended. If it does not come,
 /// then the watch says how the child ended, where the system tells.
-pub(super) fn reported_or_soon(
+pub(crate) fn reported_or_soon(
     report: &mut Link,
     watch: Option<&Watch>,
     pid: Pid,
@@ -69,7 +69,7 @@ pub(super) fn reported_or_soon(
 }
 
 /// What the fork server says about the end of a child.
-pub(super) fn reported(report: &mut Link) -> Option<Exit> {
+pub(crate) fn reported(report: &mut Link) -> Option<Exit> {
     let filled = report.fill();
     while let Some(frame) = report.next() {
         if frame.kind == Kind::Exited {
