@@ -325,6 +325,7 @@ fn core_limit() -> libc::rlimit {
 }
 
 /// Workers have what this process has when their pool is built, also where a template of the fork server is older.
+#[expect(clippy::disallowed_methods, reason = "the case has one thread")]
 #[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn what_changed_since_the_template_was_started(context: Context) -> Outcome {
     let seen = |()| (rights(), directory(), variable("CHANGED"));
