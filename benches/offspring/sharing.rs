@@ -104,8 +104,22 @@ fn first(
             workers::shut_down(pool)?;
             Ok(took)
         };
-        let pair = plan.starts().compare(|| bare.first_of_two(way, server, expected), pool)?;
+        let of_two = |server: &mut Server| bare.of_two(way, server, expected);
+        let pair = plan.starts().compare(|| Ok(of_two(server)?[0]), pool)?;
         let what = format!("{context}, a pool of 2 (limit: two children by {limit})");
+        ratios.pair(&what, &pair, Target::Ratio(1.5));
+        let both = || {
+            let begin = Instant::now();
+            let pool = context.pool().workers(2).init(table.clone(), |table| table).build()?;
+            for answer in pool.broadcast((), move |table, ()| last(table))? {
+                assert_eq!(answer?, expected);
+            }
+            let took = begin.elapsed().as_secs_f64();
+            workers::shut_down(pool)?;
+            Ok(took)
+        };
+        let pair = plan.starts().compare(|| Ok(of_two(server)?[1]), both)?;
+        let what = format!("{context}, both workers of a pool (limit: both children by {limit})");
         ratios.pair(&what, &pair, Target::Ratio(1.5));
     }
     printer.print(&ratios);

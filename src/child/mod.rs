@@ -37,7 +37,7 @@ use crate::function::Inherited;
 use crate::hooks;
 use crate::launch::message::{Launch, Role, Standard};
 use crate::launch::{self, handover::Handover};
-use crate::link::{Frame, Kind, Link};
+use crate::link::{Broken, Frame, Kind, Link};
 use crate::logging;
 use crate::state::notice;
 use crate::supervisor::serve;
@@ -133,11 +133,25 @@ fn first_frame(link: &mut Link) -> Frame {
     }
 }
 
+/// The next frame, if it is there.
+fn said(link: &mut Link) -> Result<Option<Frame>, Broken> {
+    match link.next() {
+        // Not `fill`: behind it may be one that is very long.
+        None => link.fill_once().map(|_| link.next()),
+        said => Ok(said),
+    }
+}
+
 /// Waits for the arguments, and takes note of what has to be known for them.
 fn arguments(link: &mut Link) -> (Frame, Option<(u32, Arc<Set>)>) {
     let mut captured = None;
     loop {
-        match link.wait_for_frame(None) {
+        let next = match said(link) {
+            // Before that waits, it sends hello: for what the owner has to send, which may be much, nobody is late.
+            Ok(None) => link.wait_for_frame(None),
+            said => said,
+        };
+        match next {
             Ok(Some(frame)) if frame.kind == Kind::Arguments => return (frame, captured),
             Ok(Some(frame)) if frame.kind == Kind::Captured => {
                 captured = Some(captured_in(frame));

@@ -43,6 +43,7 @@ pub(super) fn run(
     let entered = now();
     let WorkerRole { index, generation, initialiser, .. } = role;
     work_as(Some(Whoami { context, index, generation, tasks_done: 0 }));
+    super::queue_hello(&mut link);
     let (mut first, captured) = super::arguments(&mut link);
     // The last descriptors are those of the bell and of the rings.
     let (bell, rings) = (first.descriptors.pop(), first.descriptors.pop());
@@ -52,7 +53,6 @@ pub(super) fn run(
     let Some((bell, rings)) = received else { exit::now(exit::FELL_OUT) };
     let status = Status::of(&rings.words);
     status.set_came_up(entered, 0);
-    super::queue_hello(&mut link);
 
     let mut state: Option<Box<dyn Any>> = Some(Box::new(()));
     let mut finder = Finder::with(inherited);

@@ -153,11 +153,13 @@ impl Core {
         }
     }
 
-    /// Takes back what waits behind tasks that take long: it is older than what waits here.
+    /// Takes back what waits behind tasks that take long, or for a worker that takes long to come up while another is
+    /// there: it is older than what waits here.
     fn relieve(&mut self) {
+        let serves = self.workers().any(Worker::serves);
         for slot in 0..self.slots.len() {
             let Some(worker) = &mut self.slots[slot].worker else { continue };
-            if worker.is_held_up(self.now) {
+            if worker.is_held_up(self.now) || (serves && worker.keeps_waiting(self.now)) {
                 let returned = worker.take_back();
                 self.put_back(returned);
             }

@@ -197,8 +197,8 @@ impl Core {
             }
             Kind::Done if worker.greeted && !worker.ready && frame.id == INITIALISER => {
                 worker.ready = true;
-                // Its time for what it was sent ahead begins.
-                worker.pace.start();
+                // Its time for what it was sent ahead began then.
+                worker.pace.since = worker.made().unwrap_or_else(Instant::now);
                 self.record_coming_up(slot, worker, None);
                 (self.failures, self.kills) = (0, 0);
             }
@@ -319,6 +319,7 @@ impl Core {
                 let text = why.map_or_else(|_| "the system refused".into(), |why| why.text);
                 if let Some(mut worker) = self.slots[slot].worker.take() {
                     worker.failed = true;
+                    self.account.tellings += worker.tellings;
                     let (_, waiting) = worker.what_is_left();
                     self.put_back(waiting);
                     let error = Error::new(ErrorKind::Start, START).detail(text);
@@ -355,6 +356,10 @@ impl Core {
             }
             worker.kill();
             worker.failed = true;
+            if !self.supervisor.greeted {
+                // It never will, and nobody would hear of the end of its children.
+                self.supervisor.kill();
+            }
             if let Some(worker) = self.slots[slot].worker.take() {
                 let error = Error::new(ErrorKind::TimedOut, START).wrote(worker.excerpt());
                 self.worker_failed(slot, &worker, error);

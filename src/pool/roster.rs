@@ -152,7 +152,7 @@ impl Core {
     /// Tells a worker to end after the task it runs.
     fn retire(&mut self, slot: usize) {
         let Some(worker) = &mut self.slots[slot].worker else { return };
-        if !worker.serves() {
+        if !worker.serves() && !worker.may_have_begun() {
             return;
         }
         let returned = worker.take_back();

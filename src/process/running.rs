@@ -40,6 +40,8 @@ pub(crate) struct Running {
     greeted: bool,
     refused: Option<Refusal>,
     pub(super) answer: Option<Answer>,
+    /// When that came.
+    answered: Option<Instant>,
     /// What was captured for it.
     captured: Option<Arc<Set>>,
     /// What it brought back, to be merged when the answer is given out.
@@ -55,6 +57,9 @@ pub(crate) struct Running {
     /// Last, so that what was captured has gone before.
     _gone: DropsGone,
 }
+
+/// So long the end of a child that has answered is expected from its fork server alone.
+const SOON: Duration = Duration::from_millis(2);
 
 /// Without a watch, how often we look whether a child has ended.
 const TICK: Duration = Duration::from_millis(5);
@@ -77,6 +82,7 @@ impl Running {
             greeted: false,
             refused: None,
             answer: None,
+            answered: None,
             captured,
             brought: None,
             broken: None,
@@ -248,7 +254,8 @@ impl Running {
         if self.exit.is_some() {
             return Ok(());
         }
-        if self.link.is_open() && self.broken.is_none() {
+        // After its answer it says nothing more but its end, which is waited for in other ways: one wake-up less.
+        if self.link.is_open() && self.broken.is_none() && self.answered.is_none() {
             into.push(self.link.interest()?);
         }
         if self.transcript.is_some() {
@@ -265,8 +272,15 @@ impl Running {
                 if watch.is_none() || !report.is_at_end() {
                     into.push(report.interest()?);
                 }
-                // The fork server may have been stopped, and report nothing.
-                into.extend(watch.as_ref().map(|watch| Interest::readable(watch.as_fd())));
+                // The fork server may have been stopped, and report nothing. But mostly its report comes right behind the
+                // end, and is waited for then: to be woken by both is one time too many.
+                let soon =
+                    self.answered.map_or(Duration::ZERO, |at| SOON.saturating_sub(at.elapsed()));
+                if soon.is_zero() || report.is_at_end() {
+                    into.extend(watch.as_ref().map(|watch| Interest::readable(watch.as_fd())));
+                } else {
+                    *timeout = Some(timeout.map_or(soon, |limit| limit.min(soon)));
+                }
             }
         }
         Ok(())
@@ -352,10 +366,12 @@ impl Running {
             }
             Kind::Done if self.greeted && self.answer.is_none() => {
                 self.answer = Some(Answer::Done(frame.bytes, frame.descriptors));
+                self.answered = Some(Instant::now());
             }
             Kind::Failed if self.greeted && self.answer.is_none() => {
                 let failed = codec::decode_own(&frame.bytes).map_err(broken)?;
                 self.answer = Some(Answer::Failed(failed));
+                self.answered = Some(Instant::now());
             }
             _ => return Err(Broken::Protocol("a message out of turn")),
         }

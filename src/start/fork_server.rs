@@ -24,6 +24,9 @@ use crate::woken::after;
 /// How many templates may die before they answer.
 const ATTEMPTS: u32 = 3;
 
+/// How long the template may take to make a copy that is to be a supervisor, before the program is run again.
+const COPIED: Duration = Duration::from_secs(1);
+
 /// Starts a child.
 pub(super) fn start(
     mut told: Launch,
@@ -69,12 +72,20 @@ pub(crate) fn copy_of_template(
         return Ok(None);
     }
     let home = Home::Plain;
-    let Some(mut started) = child(&home, specification.start_timeout)? else { return Ok(None) };
+    let limit = specification.start_timeout.min(COPIED);
+    let Some(mut started) = child(&home, limit)? else { return Ok(None) };
     let role = Role::Supervisor { forks: true };
     let mut told = launch::prepare(Context::ForkServer, specification, role, name)?;
     // Its children are as deep as this process's own would be: it is no user of the program.
     told.place = Place::own();
-    let sent = tell_changes(&mut told, &home, Wanted { specification, transcript: None })?;
+    let mut sent = tell_changes(&mut told, &home, Wanted { specification, transcript: None })?;
+    // There is not always a way to where this process is by its path.
+    let fail = |error| failed(Context::ForkServer, "the working directory cannot be opened", error);
+    if told.from.is_none() {
+        told.from = Some(u32::try_from(sent.descriptors.len()).unwrap_or(u32::MAX));
+        sent.descriptors.push(Arc::new(environment::own_directory().map_err(fail)?));
+    }
+    told.directory = None;
     started.link.queue(Kind::Launch, 0, launch::encode(&told, sent)?);
     // What cannot be sent shows in its end.
     let _ = started.link.flush();

@@ -167,6 +167,10 @@ impl Supervisor<'_> {
         for report in reports.chain(&self.unsent).filter(|report| report.has_output()) {
             interests.push(Interest::writable_and_readable(report.borrow()?, false));
         }
+        // Behind the starts of all that were asked for together: it takes as long as one of them.
+        if self.out_of_memory_kills.is_none() && !self.children.is_empty() {
+            self.out_of_memory_kills = memory::out_of_memory_kills();
+        }
         poll::wait(&mut interests, until_next_look)?;
         let (control, endings) = (interests[0].can_read(), interests[1].can_read());
         if endings {
@@ -183,10 +187,6 @@ impl Supervisor<'_> {
                 }
                 self.obey_all()?;
             }
-        }
-        // Behind the starts of all that were asked for together: it takes as long as one of them.
-        if self.out_of_memory_kills.is_none() && !self.children.is_empty() {
-            self.out_of_memory_kills = memory::out_of_memory_kills();
         }
         Ok(())
     }

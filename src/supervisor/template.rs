@@ -15,7 +15,7 @@ use offspring_platform::fd::{self, Standards};
 use offspring_platform::lifeline::{self, Keeper};
 use offspring_platform::rights::Rights;
 use offspring_platform::watch::Watch;
-use offspring_platform::{descriptors, limits};
+use offspring_platform::{descriptors, fork, limits};
 
 use super::Supervisor;
 use super::prepared::Prepared;
@@ -46,6 +46,8 @@ pub(super) struct Template {
     entries: usize,
     /// What this process was allowed then, and so is it; `None` where the system does not tell.
     rights: Option<Rights>,
+    /// Whether the program had promised that it may be forked.
+    may_fork: bool,
     /// Its standard streams, which are those that this process had then.
     standards: Standards,
 }
@@ -77,9 +79,10 @@ impl Template {
         let all: Vec<_> = std::env::vars_os().collect();
         let (entries, environment) = (all.len(), all.into_iter().collect());
         let (standards, rights) = (Standards::now(), Rights::now());
+        let may_fork = fork::is_allowed();
         let specification = Specification { start_timeout: limit, ..Specification::default() };
         let supervisor = Supervisor::template(&specification, name)?;
-        Ok(Self { supervisor, spare: None, environment, entries, rights, standards })
+        Ok(Self { supervisor, spare: None, environment, entries, rights, may_fork, standards })
     }
 
     /// Whether it is alive, as far as anybody can tell.
@@ -91,6 +94,28 @@ impl Template {
                 // It never says anything here; what can be read is its end.
                 link.fill().is_ok() && !link.is_at_end()
             })
+    }
+
+    /// What changed in the environment of this process since.
+    fn changes_of_environment(&self) -> Vec<EnvironmentChange> {
+        let mut changes = Vec::new();
+        let mut kept = 0;
+        for (name, value) in std::env::vars_os() {
+            match self.environment.get(&name) {
+                Some(old) => {
+                    kept += 1;
+                    if *old != value {
+                        changes.push(Change::Set(name, value).into());
+                    }
+                }
+                None => changes.push(Change::Set(name, value).into()),
+            }
+        }
+        if kept < self.entries {
+            let gone = self.environment.keys().filter(|name| std::env::var_os(name).is_none());
+            changes.extend(gone.map(|name| Change::Remove(name.clone()).into()));
+        }
+        changes
     }
 
     fn ask(&mut self, limit: Duration) -> Result<Asked, Error> {
@@ -158,23 +183,7 @@ pub(crate) fn changes_since_start(
     limit: Duration,
 ) -> Result<(Vec<EnvironmentChange>, [bool; 3]), Error> {
     with(home, limit, |template| {
-        let mut changes = Vec::new();
-        let mut kept = 0;
-        for (name, value) in std::env::vars_os() {
-            match template.environment.get(&name) {
-                Some(old) => {
-                    kept += 1;
-                    if *old != value {
-                        changes.push(Change::Set(name, value).into());
-                    }
-                }
-                None => changes.push(Change::Set(name, value).into()),
-            }
-        }
-        if kept < template.entries {
-            let gone = template.environment.keys().filter(|name| std::env::var_os(name).is_none());
-            changes.extend(gone.map(|name| Change::Remove(name.clone()).into()));
-        }
+        let changes = template.changes_of_environment();
         Ok((changes, Standards::now().differ(&template.standards)))
     })
 }
@@ -234,12 +243,15 @@ pub(crate) fn lives(home: &Home) -> bool {
     }
 }
 
-/// Whether there is a plain template, which may do and has what this process may do and has now. Not where the system
-/// does not tell.
+/// Whether there is a plain template, which may do and has what this process may do and has now, and was started with the
+/// same environment: libraries may have read it then. Not where the system does not tell.
 pub(crate) fn is_like_us() -> bool {
     let mut place = lock();
     let Some(template) = usable(&mut place) else { return false };
-    template.rights.is_some() && template.rights == Rights::now()
+    template.rights.is_some()
+        && template.rights == Rights::now()
+        && template.may_fork == fork::is_allowed()
+        && template.changes_of_environment().is_empty()
 }
 
 /// Asks the template to signal one of its children. Nothing happens if it has ended.

@@ -1,6 +1,8 @@
 //! Tasks that workers are sent before they are ready.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use offspring::{Context, ErrorKind, Phase};
 
@@ -94,6 +96,60 @@ fn what_was_sent_ahead_can_be_cancelled(context: Context) -> Outcome {
     assert_eq!((second.join()?, third.join()?), (2, 3));
     let error = first.join().expect_err("it was cancelled");
     assert_eq!((error.kind(), error.phase()), (ErrorKind::Cancelled, Phase::NotStarted));
+    assert_eq!(pool.shutdown()?.replaced(), 0);
+    Ok(())
+}
+
+/// Also where there is always something else to do.
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn what_one_has_that_is_not_ready_does_not_wait_for_the_end(context: Context) -> Outcome {
+    const COUNT: usize = 400;
+    let (gate, log) = (Scratch::new("gate"), Scratch::new("log"));
+    let pool = context.pool().workers(2).init(gate.path(), first_waits).build()?;
+    let tasks = (0..COUNT).map(|n| {
+        pool.submit((n, log.path()), |(), (n, log)| {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_millis(1) {}
+            note(&log, n);
+        })
+    });
+    for task in tasks.collect::<offspring::Result<Vec<_>>>()? {
+        task.join()?;
+    }
+    gate.open();
+    let order = log.lines();
+    let place = order.iter().position(|line| line == "0").expect("it is done");
+    assert!(place < COUNT * 3 / 4, "it was done after {place} others: {order:?}");
+    assert_eq!(order.len(), COUNT);
+    Ok(())
+}
+
+/// Fresh workers have run nothing, also where nobody has heard yet that the old ones had.
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn one_that_has_run_what_was_sent_ahead_is_recycled(context: Context) -> Outcome {
+    static LEFT: AtomicU32 = AtomicU32::new(0);
+    let done = Scratch::new("done");
+    let pool = context.pool().workers(1).build()?;
+    let first = pool.submit(done.path(), |(), done| {
+        LEFT.store(1, Relaxed);
+        note(&done, "done");
+    })?;
+    wait_for(&done.path());
+    pool.recycle();
+    let second = pool.submit((), |(), ()| (LEFT.load(Relaxed), who().1))?;
+    assert_eq!(second.join()?, (0, 1));
+    first.join()?;
+    Ok(())
+}
+
+/// Who waits for much that its owner has no time to send has come up.
+#[offspring::test(contexts(Spawn, ForkServer))]
+fn one_that_waits_for_its_arguments_is_not_late(context: Context) -> Outcome {
+    let limit = Duration::from_secs(5);
+    let pool = context.pool().workers(3).start_timeout(limit);
+    let pool = pool.init(vec![7u8; 4 << 20], |bytes| bytes.len()).build()?;
+    std::thread::sleep(limit + Duration::from_secs(1));
+    assert_eq!(pool.submit((), |length, ()| *length)?.join()?, 4 << 20);
     assert_eq!(pool.shutdown()?.replaced(), 0);
     Ok(())
 }

@@ -129,23 +129,18 @@ impl BareTable {
         Ok(begin.elapsed().as_secs_f64())
     }
 
-    /// Until the first of two children has told what it saw; the other's answer and the end of both are not in it.
-    /// In seconds.
-    pub(crate) fn first_of_two(
-        &self,
-        way: Way,
-        server: &mut Server,
-        expected: u64,
-    ) -> Outcome<f64> {
+    /// Until the first of two children has told what it saw, and until both have; their end is not in it. In seconds.
+    pub(crate) fn of_two(&self, way: Way, server: &mut Server, expected: u64) -> Outcome<[f64; 2]> {
         let begin = Instant::now();
         let mut first = self.start(way, server)?;
         let mut second = self.start(way, server)?;
         first.answers(expected)?;
-        let took = begin.elapsed().as_secs_f64();
+        let one = begin.elapsed().as_secs_f64();
         second.answers(expected)?;
+        let both = begin.elapsed().as_secs_f64();
         first.collect(server)?;
         second.collect(server)?;
-        Ok(took)
+        Ok([one, both])
     }
 
     /// A child of the bare fork server receives the file, maps it and reads all of it twice: the seconds of each

@@ -1,15 +1,22 @@
 //! What the system allows and gives to a process, which children have from their parent: users, groups and capabilities,
-//! limits, priority, processors, control groups, the mask for new files.
+//! limits, priority, processors, control groups and namespaces, the mask for new files, its place among other processes.
+//!
+//! Much of that belongs to a thread, and children have it from the one that starts them. Landlock is not told by the system.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 /// See the head of the file. Two that are equal allow the same.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rights {
     status: Vec<String>,
-    limits: String,
-    groups: String,
-    priority: i32,
+    /// Limits, control groups, and how soon it is ended when memory runs out.
+    texts: [String; 3],
+    namespaces: Vec<Option<std::path::PathBuf>>,
+    /// Device and number of the root directory.
+    root: [u64; 2],
+    /// Priority and kind of scheduling, process group, session.
+    numbers: [i32; 4],
 }
 
 /// The lines of proc_pid_status(5) that children inherit, besides what `clone` and `execve` change.
@@ -32,21 +39,35 @@ const INHERITED: [&str; 16] = [
     "untag_mask:",
 ];
 
+const NAMESPACES: [&str; 7] = ["cgroup", "ipc", "mnt", "net", "pid_for_children", "user", "uts"];
+
 impl Rights {
-    /// Those of this process now. `None` if the system does not tell all of them.
+    /// Those of this thread now. `None` if the system does not tell all of them.
     #[must_use]
     pub fn now() -> Option<Self> {
-        let status = fs::read_to_string("/proc/self/status").ok()?;
+        let told = |name: &str| fs::read_to_string(format!("/proc/thread-self/{name}")).ok();
+        let status = told("status")?;
         let inherited = |line: &&str| INHERITED.iter().any(|name| line.starts_with(name));
         let status: Vec<String> = status.lines().filter(inherited).map(str::to_owned).collect();
         if status.is_empty() {
             return None;
         }
-        let limits = fs::read_to_string("/proc/self/limits").ok()?;
         // A kernel without control groups has no such file.
-        let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        // SAFETY: no memory is involved; 0 is this process. An error looks like a priority, the same each time.
-        let priority = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
-        Some(Self { status, limits, groups, priority })
+        let texts = [told("limits")?, told("cgroup").unwrap_or_default(), told("oom_score_adj")?];
+        let namespace = |name: &str| fs::read_link(format!("/proc/thread-self/ns/{name}")).ok();
+        let namespaces = NAMESPACES.iter().map(|name| namespace(name)).collect();
+        let root = fs::metadata("/").ok()?;
+        // An error looks like a number, the same each time.
+        let numbers = [
+            // SAFETY: no memory is involved; 0 is this thread.
+            unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) },
+            // SAFETY: as above.
+            unsafe { libc::sched_getscheduler(0) },
+            // SAFETY: no memory is involved.
+            unsafe { libc::getpgrp() },
+            // SAFETY: no memory is involved; 0 is this process.
+            unsafe { libc::getsid(0) },
+        ];
+        Some(Self { status, texts, namespaces, root: [root.dev(), root.ino()], numbers })
     }
 }

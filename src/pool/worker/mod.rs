@@ -217,6 +217,17 @@ impl Worker {
         !self.ready && self.in_flight > 0
     }
 
+    /// Whether that has waited for it for long.
+    pub(super) fn keeps_waiting(&self, now: Instant) -> bool {
+        self.is_awaited() && self.is_slow(now)
+    }
+
+    /// Whether it may have run something although it is not known to be ready.
+    pub(super) fn may_have_begun(&self) -> bool {
+        let comes_up = !self.ready && !self.failed && !self.closing && self.keeper.is_some();
+        comes_up && self.last > 0
+    }
+
     /// Whether it has been at one task for so long that no other should wait behind it.
     fn is_slow(&self, now: Instant) -> bool {
         self.in_flight > 0 && now.saturating_duration_since(self.pace.since) >= SLOW
