@@ -198,7 +198,8 @@ impl Core {
             Kind::Done if worker.greeted && !worker.ready && frame.id == INITIALISER => {
                 worker.ready = true;
                 // Its time for what it was sent ahead began then.
-                worker.pace.since = worker.made().unwrap_or_else(Instant::now);
+                let made = worker.made().unwrap_or_else(Instant::now);
+                worker.pace.since = worker.pace.since.max(made);
                 self.record_coming_up(slot, worker, None);
                 (self.failures, self.kills) = (0, 0);
             }
@@ -346,12 +347,21 @@ impl Core {
 
     fn check_deadlines(&mut self) {
         let now = Instant::now();
+        let is_late = |worker: &Worker| {
+            let waits = !worker.greeted && worker.keeper.is_some();
+            waits && worker.must_greet_by.is_some_and(|limit| limit <= now)
+        };
+        if !self.slots.iter().any(|slot| slot.worker.as_deref().is_some_and(is_late)) {
+            return;
+        }
+        // It may be this process that is late, and has not heard what is there.
+        self.hear_supervisor();
         for slot in 0..self.slots.len() {
+            let late = self.slots[slot].worker.as_deref().filter(|worker| is_late(worker));
+            let Some(child) = late.map(|worker| worker.child) else { continue };
+            self.hear_worker(slot, child);
             let Some(worker) = &mut self.slots[slot].worker else { continue };
-            if worker.greeted || worker.keeper.is_none() {
-                continue;
-            }
-            if worker.must_greet_by.is_none_or(|limit| limit > now) {
+            if !is_late(worker) {
                 continue;
             }
             worker.kill();

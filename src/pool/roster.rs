@@ -156,7 +156,10 @@ impl Core {
             return;
         }
         let returned = worker.take_back();
-        worker.close();
+        // One that is not known to be ready and of which all was taken back has run nothing: it is fresh.
+        if worker.serves() || worker.in_flight > 0 {
+            worker.close();
+        }
         self.put_back(returned);
     }
 

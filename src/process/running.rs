@@ -255,7 +255,9 @@ impl Running {
             return Ok(());
         }
         // After its answer it says nothing more but its end, which is waited for in other ways: one wake-up less.
-        if self.link.is_open() && self.broken.is_none() && self.answered.is_none() {
+        let is_silent =
+            self.answered.is_some() && !matches!(self.ending, Ending::Own { watch: None });
+        if self.link.is_open() && self.broken.is_none() && !is_silent {
             into.push(self.link.interest()?);
         }
         if self.transcript.is_some() {

@@ -73,8 +73,8 @@ struct Supervisor<'a> {
     /// Something that a child left behind was killed, and may itself leave something behind.
     sweeping: bool,
     /// How many processes the system had killed for want of memory, when it was asked last. That is not
-    /// before there are children: the answer takes as long as a small start.
-    out_of_memory_kills: Option<u64>,
+    /// before there are children: the answer takes as long as a small start. `Some(None)` where nobody tells.
+    out_of_memory_kills: Option<Option<u64>>,
     /// The end of its lifeline, if it forks.
     lifeline: Option<PrivateFd>,
     /// What was started to make shared state, and is needed as long as that is. Collected when it ends.
@@ -169,7 +169,7 @@ impl Supervisor<'_> {
         }
         // Behind the starts of all that were asked for together: it takes as long as one of them.
         if self.out_of_memory_kills.is_none() && !self.children.is_empty() {
-            self.out_of_memory_kills = memory::out_of_memory_kills();
+            self.out_of_memory_kills = Some(memory::out_of_memory_kills());
         }
         poll::wait(&mut interests, until_next_look)?;
         let (control, endings) = (interests[0].can_read(), interests[1].can_read());
@@ -419,9 +419,10 @@ impl Supervisor<'_> {
 
     /// Whether the system has killed somebody since the last time for want of memory.
     fn memory_ran_out(&mut self) -> bool {
-        let before = self.out_of_memory_kills;
-        self.out_of_memory_kills = memory::out_of_memory_kills();
-        before.zip(self.out_of_memory_kills).is_some_and(|(before, now)| now > before)
+        let before = self.out_of_memory_kills.flatten();
+        let now = memory::out_of_memory_kills();
+        self.out_of_memory_kills = Some(now);
+        before.zip(now).is_some_and(|(before, now)| now > before)
     }
 
     /// Collects all that have ended, reports them, and ends what they left behind.

@@ -156,8 +156,10 @@ pub fn children_of(pid: u32) -> BTreeSet<u32> {
 pub fn possible_supervisors() -> BTreeSet<u32> {
     let name = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let mut all = children_of(std::process::id());
-    let of_children: Vec<u32> = all.iter().flat_map(|child| children_of(*child)).collect();
-    all.extend(of_children.into_iter().filter(|pid| name(pid).trim_end() == "offspring-super"));
+    // A worker has the name of its supervisor until it gets its own.
+    let templates = all.iter().filter(|pid| name(pid).trim_end() == "offspring-templ");
+    let of_templates: Vec<u32> = templates.flat_map(|template| children_of(*template)).collect();
+    all.extend(of_templates.into_iter().filter(|pid| name(pid).trim_end() == "offspring-super"));
     all
 }
 

@@ -153,3 +153,18 @@ fn one_that_waits_for_its_arguments_is_not_late(context: Context) -> Outcome {
     assert_eq!(pool.shutdown()?.replaced(), 0);
     Ok(())
 }
+
+/// One that has run nothing is fresh, however often fresh ones are asked for.
+#[offspring::test(contexts(Fork, Spawn, ForkServer))]
+fn one_that_is_not_ready_is_not_recycled(context: Context) -> Outcome {
+    let gate = Scratch::new("gate");
+    let pool = context.pool().workers(1).init(gate.path(), |gate| wait_for(&gate)).build()?;
+    let task = pool.submit((), |(), ()| who())?;
+    for _ in 0..3 {
+        pool.recycle();
+    }
+    gate.open();
+    assert_eq!(task.join()?, (0, 0, 0));
+    assert_eq!(pool.shutdown()?.replaced(), 0);
+    Ok(())
+}

@@ -10,13 +10,13 @@ use std::os::unix::fs::MetadataExt;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rights {
     status: Vec<String>,
-    /// Limits, control groups, and how soon it is ended when memory runs out.
-    texts: [String; 3],
+    /// Limits, control groups, how soon it is ended when memory runs out, and its label (SELinux, AppArmor).
+    texts: [String; 4],
     namespaces: Vec<Option<std::path::PathBuf>>,
     /// Device and number of the root directory.
     root: [u64; 2],
-    /// Priority and kind of scheduling, process group, session.
-    numbers: [i32; 4],
+    /// Priorities and kind of scheduling, process group, session.
+    numbers: [i32; 5],
 }
 
 /// The lines of proc_pid_status(5) that children inherit, besides what `clone` and `execve` change.
@@ -52,17 +52,22 @@ impl Rights {
         if status.is_empty() {
             return None;
         }
-        // A kernel without control groups has no such file.
-        let texts = [told("limits")?, told("cgroup").unwrap_or_default(), told("oom_score_adj")?];
+        // A kernel without control groups, or labels, has no such file.
+        let [groups, label] = ["cgroup", "attr/current"].map(|name| told(name).unwrap_or_default());
+        let texts = [told("limits")?, groups, told("oom_score_adj")?, label];
         let namespace = |name: &str| fs::read_link(format!("/proc/thread-self/ns/{name}")).ok();
         let namespaces = NAMESPACES.iter().map(|name| namespace(name)).collect();
         let root = fs::metadata("/").ok()?;
+        let mut real_time = libc::sched_param { sched_priority: 0 };
+        // SAFETY: a valid place for the result; 0 is this thread.
+        unsafe { libc::sched_getparam(0, &raw mut real_time) };
         // An error looks like a number, the same each time.
         let numbers = [
             // SAFETY: no memory is involved; 0 is this thread.
             unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) },
             // SAFETY: as above.
             unsafe { libc::sched_getscheduler(0) },
+            real_time.sched_priority,
             // SAFETY: no memory is involved.
             unsafe { libc::getpgrp() },
             // SAFETY: no memory is involved; 0 is this process.

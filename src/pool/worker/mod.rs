@@ -209,7 +209,9 @@ impl Worker {
         if !comes_up || !self.flights.is_empty() {
             return 0;
         }
-        self.quota.map_or(chunk.max(1), |quota| chunk.max(1).min(quota))
+        // Not all that it may have, if that can be: it would end when it has come up, should that be taken back.
+        let most = |quota: u64| if quota > 1 { quota - 1 } else { quota };
+        self.quota.map_or(chunk.max(1), |quota| chunk.max(1).min(most(quota)))
     }
 
     /// Whether it has tasks that it was sent ahead, see [`Worker::room_ahead`], and is not ready yet.
