@@ -51,7 +51,9 @@ pub enum Context {
     ///
     /// As isolated as Spawn, at the cost of a small fork. The template starts with the first child and
     /// ends with the program. It keeps one idle child (`offspring-spare` in `ps`) ready for the next
-    /// start, which so waits for no fork.
+    /// start, which so waits for no fork. The workers of a pool are copies of a template of their own, which is itself a copy of
+    /// that one if it exists, as long as what this process may do and has (its user, limits, environment, and so on) is what
+    /// it was.
     ForkServer,
 }
 
