@@ -3,12 +3,15 @@
 
 mod harness;
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use harness::props::{Scratch, note, wait_for};
 use harness::{Outcome, eventually};
-use offspring::{Context, EndReason, Exit, Global, Pool, Shared, Source, WorkerReport, capture};
+use offspring::{
+    Context, EndReason, Exit, Global, Pool, Sendable, Shared, Source, Task, WorkerReport, capture,
+};
 use serde::de::DeserializeOwned;
 
 /// More than goes through a ring.
@@ -48,6 +51,69 @@ fn encoding_and_decoding_are_timed(context: Context) -> Outcome {
         assert!(stats.encoding > Duration::ZERO && stats.decoding > Duration::ZERO, "{stats:?}");
     }
     assert_eq!(stats.tasks_done, 2000);
+    Ok(())
+}
+
+/// Of each task, what was sent and what came back, on whatever way, also by workers that have ended; and nothing of tasks
+/// that were taken back.
+#[offspring::test]
+fn bytes_are_counted(context: Context) -> Outcome {
+    let pool = context.pool().workers(1).build()?;
+    let mut wanted = (0, 0);
+    let mut tasks = 0;
+    let mut check = |what: &str, count: u64, argument: usize, result: usize| {
+        tasks += count;
+        wanted.0 += count * argument as u64;
+        wanted.1 += count * result as u64;
+        let stats = pool.stats();
+        assert_eq!(stats.tasks_done, tasks, "{what}");
+        if !context.is_isolated() {
+            assert_eq!((stats.argument_bytes, stats.result_bytes), (0, 0), "{what}");
+            return;
+        }
+        let sent = (stats.argument_bytes, stats.result_bytes);
+        let fits = |sent: u64, wanted: u64| (wanted..=wanted + 23 * tasks).contains(&sent);
+        assert!(fits(sent.0, wanted.0), "arguments, {what}: {sent:?}, expected {wanted:?}");
+        assert!(fits(sent.1, wanted.1), "results, {what}: {sent:?}, expected {wanted:?}");
+    };
+    check("before", 0, 0, 0);
+    for result in pool.map(0..100, |(), n| "x".repeat(50 + n % 2)) {
+        result?;
+    }
+    check("a map", 100, 1, 52);
+    for result in pool.map(vec!["x".repeat(300); 100], |(), _| ()) {
+        result?;
+    }
+    check("texts", 100, 302, 0);
+    pool.submit("x".repeat(LARGE), |(), text| text + "y")?.join()?;
+    check("a large text", 1, LARGE, LARGE);
+    let sent = (Sendable::new(File::open("/dev/null")?), "x".repeat(LARGE));
+    pool.submit(sent, |(), (file, text): (Sendable<File>, String)| (file, text))?.join()?;
+    check("a file", 1, LARGE, LARGE);
+    pool.recycle();
+    pool.submit("x".repeat(300), |(), text| text)?.join()?;
+    check("another worker", 1, 302, 302);
+    if context.is_isolated() {
+        let abort = |(): &mut (), _: String| -> u32 { std::process::abort() };
+        let died = pool.submit("x".repeat(300), abort)?;
+        died.join().expect_err("it has died");
+        check("it came to nothing", 1, 0, 0);
+        let (log, gate) = (Scratch::new("log"), Scratch::new("gate"));
+        let paths = (log.path(), gate.path());
+        let length = paths.0.as_os_str().len() + paths.1.as_os_str().len();
+        let held = pool.submit(paths, |(), (log, gate): (PathBuf, PathBuf)| {
+            note(&log, "begun");
+            wait_for(&gate);
+        })?;
+        eventually("it has begun", || log.lines().len() == 1);
+        let many = (0..10).map(|_| pool.submit("x".repeat(1000), |(), _| ()));
+        let many = many.collect::<Result<Vec<_>, _>>()?;
+        many.iter().for_each(Task::cancel);
+        check("ten were taken back", 10, 0, 0);
+        gate.open();
+        held.join()?;
+        check("one was held", 1, length, 0);
+    }
     Ok(())
 }
 

@@ -52,7 +52,8 @@ const ARRIVAL: Duration = Duration::from_secs(1);
 /// Why a child does not run what it was asked to.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Refusal {
-    ProgramChanged,
+    /// It is this build, which is not that of its owner; empty if it cannot be told.
+    ProgramChanged(Vec<u8>),
     /// Its life could not be tied to that of its owner, for this reason: where that takes a thread, the system may
     /// have none left.
     Lifeline(String),
@@ -66,11 +67,26 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    /// The child is another build of the program.
+    fn other_build() -> Self {
+        Self::ProgramChanged(program::identity().to_vec())
+    }
+
+    /// What a child has said. Only another build may say it in another way.
+    pub(crate) fn received(bytes: &[u8]) -> Self {
+        codec::decode_own(bytes).unwrap_or(Self::ProgramChanged(Vec::new()))
+    }
+
     /// What its owner tells, who wanted it to be in this directory.
     pub(crate) fn into_error(self, doing: &'static str, directory: Option<&Path>) -> Error {
         let text = match self {
-            Self::ProgramChanged => {
+            Self::ProgramChanged(build) => {
                 return Error::new(ErrorKind::ProgramChanged, doing)
+                    .detail(format!(
+                        "the program on disk is not the one that is running, which is build {}, but build {}",
+                        shown(program::identity()),
+                        shown(&build)
+                    ))
                     .advice("restart the program, so that parent and children are the same build");
             }
             Self::Lifeline(text) => {
@@ -87,6 +103,16 @@ impl Refusal {
     }
 }
 
+/// A build of the program, as file(1) shows it, if it was linked with an identity.
+fn shown(build: &[u8]) -> String {
+    // Another build may say anything; the longest of ours has five numbers.
+    let bytes = &build[..build.len().min(5 * size_of::<u64>())];
+    match bytes {
+        [] => "unknown".to_owned(),
+        bytes => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
 /// A child started by exec, in the first statement of its `main`: hears what it is to be, and makes sure
 /// that it is the program that is meant.
 pub(crate) fn receive(handover: Handover, entered: &Entered) -> (Birth<'static>, PrivateFd) {
@@ -95,10 +121,10 @@ pub(crate) fn receive(handover: Handover, entered: &Entered) -> (Birth<'static>,
     let launch = match codec::decode_own::<Launch>(&first.bytes) {
         Ok(launch) if first.kind == Kind::Launch && launch.nonce == handover.nonce => launch,
         // Another build may not even understand what it is told.
-        _ => leave(&mut link, Refusal::ProgramChanged),
+        _ => leave(&mut link, Refusal::other_build()),
     };
     if launch.identity != program::identity() || launch.version != env!("CARGO_PKG_VERSION") {
-        leave(&mut link, Refusal::ProgramChanged);
+        leave(&mut link, Refusal::other_build());
     }
     if launch.may_fork {
         fork::inherit_promise(entered);
@@ -207,7 +233,7 @@ pub(crate) fn enter_by_fork(
     let first = first_frame(&mut link);
     let launch = match codec::decode_own::<Launch>(&first.bytes) {
         Ok(launch) if first.kind == Kind::Launch => launch,
-        _ => leave(&mut link, Refusal::ProgramChanged),
+        _ => leave(&mut link, Refusal::other_build()),
     };
     let descriptors = first.descriptors;
     if matches!(launch.role, Role::Supervisor { .. }) {
@@ -294,7 +320,7 @@ pub(crate) fn live(birth: Birth<'_>) -> ! {
             worker::run(link, forked, launch.context, role, inherited)
         }
         // Those enter elsewhere.
-        Role::Supervisor { .. } => leave(&mut link, Refusal::ProgramChanged),
+        Role::Supervisor { .. } => leave(&mut link, Refusal::other_build()),
     }
 }
 

@@ -50,6 +50,7 @@ impl Core {
         worker.exit = Some(exit);
         self.account.tellings += worker.tellings;
         self.read_worker(slot, &mut worker);
+        self.account.traffic += worker.traffic();
         let begun = worker.begun();
         let (started, waiting) = worker.what_is_left();
         self.put_back(waiting);
@@ -85,6 +86,7 @@ impl Core {
     pub(super) fn worker_lost(&mut self, slot: usize, mut worker: Box<Worker>) {
         worker.exit = Some(Exit::Unknown);
         self.read_worker(slot, &mut worker);
+        self.account.traffic += worker.traffic();
         let (started, waiting) = worker.what_is_left();
         self.put_back(waiting);
         let from = Origin { worker: slot, pid: worker.pid };

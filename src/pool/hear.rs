@@ -189,10 +189,7 @@ impl Core {
             Kind::Refused if !worker.greeted => {
                 worker.failed = true;
                 let directory = self.settings.specification.directory.as_deref();
-                let error = match codec::decode_own::<Refusal>(&frame.bytes) {
-                    Ok(refusal) => refusal.into_error(START, directory),
-                    Err(_) => Error::new(ErrorKind::Start, START),
-                };
+                let error = Refusal::received(&frame.bytes).into_error(START, directory);
                 self.worker_failed(slot, worker, error.wrote(worker.excerpt()));
             }
             Kind::Done if worker.greeted && !worker.ready && frame.id == INITIALISER => {
@@ -231,12 +228,14 @@ impl Core {
                 return false;
             }
             Kind::Brought if worker.elsewhere && worker.brought.is_none() => {
+                worker.beside.results += frame.bytes.len() as u64;
                 worker.brought = Some(frame.bytes);
             }
             Kind::Done | Kind::Failed if worker.elsewhere => {
                 worker.elsewhere = false;
                 let set = worker.captured_next();
                 let Some((batch, index)) = worker.land() else { return false };
+                worker.beside.results += frame.bytes.len() as u64;
                 worker.release(1);
                 if worker.took > 0 {
                     self.note_slow(batch, index, slot, worker.took);

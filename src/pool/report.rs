@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::reason::WorkerEnd;
 use super::restored::Restored;
 use super::timeline::{self, How, Timeline};
-use super::worker::Worker;
+use super::worker::{Traffic, Worker};
 use offspring_platform::wait::Exit;
 
 use crate::child::whoami::whoami;
@@ -37,6 +37,8 @@ pub(super) struct Account {
     pub(super) slowest: Vec<SlowTask>,
     /// How often workers that have ended were told what was captured.
     pub(super) tellings: u64,
+    /// What tasks and their outcomes had that workers did who have ended.
+    pub(super) traffic: Traffic,
     /// What workers did when, if somebody wants to know.
     pub(super) timeline: Option<Box<Timeline>>,
 }
@@ -76,6 +78,7 @@ impl Account {
             workers: self.workers.clone(),
             slowest: self.slowest.clone(),
             tellings: self.tellings,
+            traffic: self.traffic,
             timeline: None,
         }
     }
@@ -339,6 +342,12 @@ pub struct Stats {
     pub bytes_waiting: u64,
     /// The size of the arguments of the tasks in flight.
     pub bytes_in_flight: u64,
+    /// The size of the arguments of all tasks that came back with an outcome from a worker, failures too, each with up
+    /// to 23 bytes that go with it. Divided by [`Stats::tasks_done`], it is that of one. None on Inline, where nothing is
+    /// encoded.
+    pub argument_bytes: u64,
+    /// The size of their outcomes, counted in the same way; with a timeline, 24 bytes more for each.
+    pub result_bytes: u64,
     /// What encoding the arguments of maps took in this process, estimated from the first few and every 64th. `submit`, `broadcast`,
     /// whole byte vectors, which are copied and not encoded, and Inline are not in it.
     pub encoding: Duration,

@@ -65,6 +65,7 @@ impl Core {
     pub(super) fn settle_large(&mut self, slot: usize, worker: &mut Worker, from: Origin) -> bool {
         let Some(bytes) = worker.bulk_outcomes.finish() else { return false };
         let Some((batch, index)) = worker.land() else { return false };
+        worker.beside.results += bytes.len() as u64;
         if worker.took > 0 {
             self.note_slow(batch, index, slot, worker.took);
         }

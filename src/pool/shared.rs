@@ -280,6 +280,8 @@ impl Shared {
         let workers = || core.slots.iter().filter_map(|slot| slot.worker.as_ref());
         // What waits for one certain worker waits as well.
         let pinned = || core.slots.iter().flat_map(|slot| &slot.pinned);
+        let mut traffic = core.account.traffic;
+        workers().for_each(|worker| traffic += worker.traffic());
         Stats {
             workers: core.target,
             ready: workers().filter(|worker| worker.serves()).count(),
@@ -288,6 +290,8 @@ impl Shared {
             tasks_done: core.account.tasks,
             bytes_waiting: core.waiting.iter().chain(pinned()).map(Waiting::size).sum(),
             bytes_in_flight: workers().map(|worker| worker.bytes_in_flight()).sum(),
+            argument_bytes: traffic.arguments,
+            result_bytes: traffic.results,
             encoding: Duration::from_nanos(self.encoding.load(Ordering::Relaxed)),
             decoding: Duration::from_nanos(self.decoding.load(Ordering::Relaxed)),
             captures_sent: core.account.tellings

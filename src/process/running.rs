@@ -360,7 +360,7 @@ impl Running {
         match frame.kind {
             Kind::Hello if !self.greeted => self.greeted = true,
             Kind::Refused if !self.greeted => {
-                self.refused = Some(codec::decode_own(&frame.bytes).map_err(broken)?);
+                self.refused = Some(Refusal::received(&frame.bytes));
             }
             Kind::Brought if self.greeted && self.answer.is_none() && self.brought.is_none() => {
                 let set = self.captured.clone();

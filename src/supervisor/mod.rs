@@ -23,7 +23,7 @@ use offspring_platform::{descriptors, exit, fd, wait};
 
 use self::reported::reported_or_soon;
 use crate::child::Refusal;
-use crate::codec::{self, Encoded};
+use crate::codec::Encoded;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::function::Inherited;
@@ -190,9 +190,7 @@ impl Supervisor {
         match answer {
             Ok(Some(frame)) if frame.kind == Kind::Hello => Ok(()),
             Ok(Some(frame)) if frame.kind == Kind::Refused => {
-                // Another build may say it in another way.
-                let why = codec::decode_own::<Refusal>(&frame.bytes);
-                let error = why.unwrap_or(Refusal::ProgramChanged).into_error(DOING, None);
+                let error = Refusal::received(&frame.bytes).into_error(DOING, None);
                 Err(error.in_context(context).of_process(pid))
             }
             Ok(Some(_)) => Err(fail(ErrorKind::Protocol)),

@@ -47,6 +47,8 @@ pub(crate) fn swapped() -> ExitCode {
         fs::write(temporary("foreign main"), build()).expect("it is noted");
     }
     offspring::init();
+    // Where it is run again by its path, it has to have had one.
+    fs::write(temporary("began"), "").expect("it is noted");
     let (context, starts) = (context_argument(1), argument(2));
     let starts: u32 = starts.parse().expect("a number");
     let mut outcomes: BTreeMap<String, u32> = BTreeMap::new();
@@ -100,6 +102,14 @@ fn right(n: u32, answer: &(String, u32)) -> String {
 fn typed(n: u32, kind: ErrorKind, error: &dyn std::error::Error) -> String {
     let typed = matches!(kind, ErrorKind::ProgramChanged | ErrorKind::Start);
     assert!(typed, "start {n}: {kind:?}: {error}");
+    if kind == ErrorKind::ProgramChanged {
+        let text = error.to_string();
+        let own = hexadecimal(identity());
+        assert!(text.contains(&format!("build {own}, ")), "start {n}, in {own}: {text}");
+        // The only other one that there is, if it does not go by its file.
+        let other = format!("build {}", hexadecimal(&foreign_identity()));
+        assert!(!is_linked_in() || text.contains(&other), "start {n}, not {other}: {text}");
+    }
     println!("start {n}: {error}");
     format!("{kind:?}")
 }
@@ -123,11 +133,22 @@ fn foreign(program: &[u8]) -> Vec<u8> {
     let mut foreign = program.to_vec();
     let mine = std::hint::black_box(&BUILD).as_slice();
     assert!(replace(&mut foreign, mine, &FOREIGN) > 0, "the text is in the file");
-    let (own, mut other) = (identity().to_vec(), identity().to_vec());
-    other.iter_mut().for_each(|byte| *byte ^= 0x55);
     // Without a build id, the identity is that of the file, and different already.
-    replace(&mut foreign, &own, &other);
+    replace(&mut foreign, identity(), &foreign_identity());
     foreign
+}
+
+fn foreign_identity() -> Vec<u8> {
+    identity().iter().map(|byte| byte ^ 0x55).collect()
+}
+
+/// Whether the identity of a build is in it, and not that of its file: five numbers.
+fn is_linked_in() -> bool {
+    identity().len() != 5 * size_of::<u64>()
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// How often `from` was found and replaced.
@@ -196,9 +217,11 @@ fn swapped_every_ten_milliseconds(context: Context) -> Outcome {
     assert!(status.success(), "the foreign build runs: {status}");
     assert!(temporary("foreign main").exists(), "a foreign build leaves a trace");
     fs::remove_file(temporary("foreign main"))?;
+    fs::remove_file(temporary("began"))?;
 
     let mut program = at_path(&command("swapped"), &place);
     let mut program = program.arg(context.to_string()).arg(starts.to_string()).spawn()?;
+    eventually("it has begun", || temporary("began").exists());
     let swaps = swap_until_it_ends(&place, &all, &mut program)?;
     let status = program.wait()?;
     assert!(status.success(), "it ended with {status}; what it printed says why");
@@ -209,7 +232,7 @@ fn swapped_every_ten_milliseconds(context: Context) -> Outcome {
     if !cfg!(offspring_force_portable) {
         assert!(!ran.exists(), "a foreign build reached `main`");
     }
-    for path in all.into_iter().chain([place, ran]).filter(|path| path.exists()) {
+    for path in all.into_iter().chain([place, ran, temporary("began")]).filter(|path| path.exists()) {
         fs::remove_file(path)?;
     }
     Ok(())

@@ -13,17 +13,34 @@ use crate::harness::leaks::descendants_of;
 use crate::harness::{self, Outcome};
 use crate::pids;
 
+/// The most memory that this process had at once, in KiB, where the system says it.
+fn peak() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
+
+/// Each has 8 bytes and a place in a list, if all of them were kept.
 #[offspring::test(timeout = "5min")]
 fn one_million_items(context: Context) -> Outcome {
     const COUNT: u64 = 1_000_000;
     let pool = context.pool().workers(2).build()?;
     let mut sum = 0u64;
+    let mut before = None;
     for (n, result) in (0..).zip(pool.map(0..COUNT, |(), n| n ^ 1)) {
+        if n == COUNT / 10 {
+            before = peak();
+        }
         let value = result?;
         assert_eq!(value, n ^ 1, "at {n}");
         sum += value;
     }
     assert_eq!(sum, COUNT * (COUNT - 1) / 2);
+    if let Some((before, after)) = before.zip(peak()) {
+        let more = after - before;
+
+        assert!(more < 4 << 10, "{more} KiB more than after a tenth of the items, {before} KiB");
+    }
     assert_eq!(pool.shutdown()?.tasks(), COUNT);
     Ok(())
 }

@@ -130,6 +130,14 @@ fn proportional(pid: u32) -> u64 {
     sum
 }
 
+/// All memory of a process, in KiB, where shared pages count in parts.
+fn all_memory(pid: u32) -> u64 {
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/smaps")) else { return 0 };
+    let sizes = text.lines().filter_map(|line| line.strip_prefix("Pss:"));
+    let numbers = sizes.map(|size| size.trim().trim_end_matches(" kB").parse::<u64>().unwrap());
+    numbers.sum()
+}
+
 #[offspring::test(contexts(Fork, Spawn, ForkServer))]
 fn pages_are_counted_once(context: Context) -> Outcome {
     const KIB: u64 = 64 << 10;
@@ -139,6 +147,11 @@ fn pages_are_counted_once(context: Context) -> Outcome {
     }
     let log = Scratch::new("log");
     let table = SharedSlice::from_iter(0..KIB * 128)?;
+    // What is not read yet is not counted for this process.
+    let expected = (KIB * 128) * (KIB * 128 - 1) / 2;
+    assert_eq!(table.iter().sum::<u64>(), expected);
+    let before = all_memory(std::process::id());
+    assert!(before >= KIB, "{before} KiB, with the table of {KIB} KiB");
     let pool = context.pool().workers(4).init(table, |table| table).build()?;
     // Each waits for the others, so that all four have read all of it.
     let results = pool.map(vec![log.0.clone(); 4], |table, log| {
@@ -149,7 +162,6 @@ fn pages_are_counted_once(context: Context) -> Outcome {
         (std::process::id(), sum)
     });
     let results = results.collect::<Result<Vec<_>, _>>()?;
-    let expected = (KIB * 128) * (KIB * 128 - 1) / 2;
     assert!(results.iter().all(|(_, sum)| *sum == expected), "{results:?}");
     let own = std::process::id();
     let all = descendants_of(own);
@@ -161,5 +173,10 @@ fn pages_are_counted_once(context: Context) -> Outcome {
     let sum: u64 = proportional(own) + all.iter().map(|pid| proportional(*pid)).sum::<u64>();
     let wanted = KIB * 95 / 100..=KIB * 105 / 100;
     assert!(wanted.contains(&sum), "{sum} KiB in all processes, expected {KIB} KiB within 5 %");
+    // Nor is there a copy of it elsewhere in them.
+    let after = all_memory(own) + all.iter().map(|pid| all_memory(*pid)).sum::<u64>();
+    let (more, copies) = (after.saturating_sub(before), 4 * KIB);
+
+    assert!(more < copies / 10, "{more} KiB more than before, where copies take {copies} KiB");
     Ok(())
 }

@@ -310,6 +310,12 @@ impl Consumer {
         self.take(count);
     }
 
+    /// How many bytes were taken so far.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.index.position()
+    }
+
     /// Takes `count` of the available bytes. Their room is given back by [`Consumer::release`].
     #[inline]
     pub fn take(&mut self, count: usize) {

@@ -1,5 +1,6 @@
 //! The tasks that a worker was sent and that have no outcome yet, in the order in which it gets to them.
 
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,6 +19,20 @@ pub(in crate::pool) enum Flight {
     Large(Large),
     /// Taken back; the worker passes over their frames, so many bytes.
     Void { count: u64, size: u64 },
+}
+
+/// How many bytes tasks and their outcomes had, as they were sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::pool) struct Traffic {
+    pub(in crate::pool) arguments: u64,
+    pub(in crate::pool) results: u64,
+}
+
+impl AddAssign for Traffic {
+    fn add_assign(&mut self, other: Self) {
+        self.arguments += other.arguments;
+        self.results += other.results;
+    }
 }
 
 impl Flight {
@@ -91,11 +106,21 @@ impl Worker {
         self.tasks.position() - self.front + large.sum::<u64>()
     }
 
+    /// What its tasks and their outcomes had, of those whose outcome was taken. Nothing is counted for that where they go
+    /// through the rings: those know how far they are.
+    pub(in crate::pool) fn traffic(&self) -> Traffic {
+        let mut all = self.beside;
+        all +=
+            Traffic { arguments: self.front - self.passed_over, results: self.outcomes.position() };
+        all
+    }
+
     /// Takes the task whose outcome has arrived; `None` when the worker has no such task.
     pub(in crate::pool) fn land(&mut self) -> Option<(BatchId, u64)> {
         while let Some(Flight::Void { count, size }) = self.flights.front() {
             self.first += count;
             self.front += size;
+            self.passed_over += size;
             self.flights.pop_front();
         }
         let landed = match self.flights.front_mut()? {
@@ -111,6 +136,7 @@ impl Worker {
             }
             Flight::Large(large) => {
                 let landed = (large.batch, large.index);
+                self.beside.arguments += large.size;
                 self.flights.pop_front();
                 landed
             }
@@ -147,6 +173,7 @@ impl Worker {
         }
         self.flights.clear();
         self.first = self.last + 1;
+        self.passed_over += self.tasks.position() - self.front;
         self.front = self.tasks.position();
         self.tasks.free_to(self.front);
         true

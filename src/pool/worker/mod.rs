@@ -26,7 +26,7 @@ use crate::state::Mentions;
 use crate::state::notice::Known;
 use crate::transcript::Excerpt;
 
-pub(super) use flights::Flight;
+pub(super) use flights::{Flight, Traffic};
 
 /// When a worker got how far.
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +100,10 @@ pub(super) struct Worker {
     pub(super) captured: Vec<(Arc<str>, usize)>,
     /// So often it was told.
     pub(super) tellings: u64,
+    /// What of its arguments and results did not only go through the rings for frames.
+    pub(super) beside: Traffic,
+    /// How many bytes of what lies before `front` were taken back.
+    pub(super) passed_over: u64,
     /// Why nothing can be received from it any more, if the system refused that.
     pub(super) broken: Option<io::Error>,
     /// What the task of the outcome that comes over the socket brought back.
@@ -157,6 +161,8 @@ impl Worker {
             told: Told::default(),
             captured: Vec::new(),
             tellings: 0,
+            beside: Traffic::default(),
+            passed_over: 0,
             broken: None,
             brought: None,
             logs: Attached::default(),
