@@ -18,7 +18,7 @@
 //! | statics hold | the live value | the parent's value at the start | their initial value | their value in the template: the initial one, unless the builder of a [`Global`] changed it |
 //! | may the parent have threads? | yes | no: refused, always | yes | yes |
 //! | safe Rust? | yes | after one `unsafe` promise, [`allow_fork`] | yes | yes |
-//! | cost of a start | none | grows with the parent's memory | one exec | one small fork; the first of a program or a pool, one exec more |
+//! | cost of a start | none | grows with the parent's memory | one exec | one small fork; the first of a program, and of a pool that makes `Global`s or `Shared` objects once for its workers, one exec more |
 //! | for | debugging | inheriting big or unserializable state | the default | many cheap, isolated children |
 //!
 //! # What crosses to a child

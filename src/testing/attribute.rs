@@ -5,7 +5,7 @@
 ///
 /// ```toml
 /// [dev-dependencies]
-/// offspring = { version = "0.1", features = ["test"] }
+/// offspring = { git = "https://github.com/offspring-rs/offspring", features = ["test"] }
 /// ```
 ///
 /// The function takes a [`Context`](crate::Context), and returns nothing or a `Result`, like other tests. It
