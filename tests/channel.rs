@@ -16,6 +16,8 @@ mod hostile;
 mod kills;
 #[path = "channel/pipe.rs"]
 mod pipe;
+#[path = "channel/pipe_threads.rs"]
+mod pipe_threads;
 #[path = "channel/queue.rs"]
 mod queue;
 #[path = "channel/select.rs"]
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         descriptors::PROCESSES,
         pipe::CASES,
         pipe::PROCESSES,
+        pipe_threads::CASES,
         #[cfg(target_os = "linux")]
         hostile::CASES,
         queue::CASES,

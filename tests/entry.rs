@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         ("answers", paths::answers),
         ("replaced", paths::replaced),
         ("swapped", swapped::swapped),
+        ("rebuilt", swapped::rebuilt),
         ("arguments", environment::arguments),
         ("large", environment::large),
         ("thread_first", environment::thread_first),

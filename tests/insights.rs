@@ -13,6 +13,7 @@ use offspring::{
     Context, EndReason, Exit, Global, Pool, Sendable, Shared, Source, Task, WorkerReport, capture,
 };
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// More than goes through a ring.
 const LARGE: usize = 100_000;
@@ -39,18 +40,57 @@ fn every_task_is_counted(context: Context) -> Outcome {
     Ok(())
 }
 
+/// Takes a while to be encoded, or to be decoded.
+struct Slow {
+    encoding: Duration,
+    decoding: Duration,
+}
+
+impl Serialize for Slow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // What is measured; nothing waits for it.
+        std::thread::sleep(self.encoding);
+        (self.encoding, self.decoding).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Slow {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (encoding, decoding) = Deserialize::deserialize(deserializer)?;
+        std::thread::sleep(decoding);
+        Ok(Self { encoding, decoding })
+    }
+}
+
+const WHILE: Duration = Duration::from_millis(1);
+
+fn decoded() -> Slow {
+    Slow { encoding: Duration::ZERO, decoding: WHILE }
+}
+
 #[offspring::test]
 fn encoding_and_decoding_are_timed(context: Context) -> Outcome {
+    const COUNT: u32 = 200;
     let pool = context.pool().workers(1).build()?;
-    let texts = (0..2000).map(|n| format!("text {n}").repeat(20));
-    for result in pool.map(texts, |(), text: String| text) {
-        result?;
-    }
-    let stats = pool.stats();
+    let encoded = |_: u32| Slow { encoding: WHILE, decoding: Duration::ZERO };
+    assert_eq!(pool.map((0..COUNT).map(encoded), |(), _| 0).filter(Result::is_ok).count(), 200);
+    let first = pool.stats();
+    assert_eq!(pool.map(0..COUNT, |(), _| decoded()).filter(Result::is_ok).count(), 200);
+    let second = pool.stats();
+    pool.submit(encoded(0), |(), _| decoded())?.join()?;
+    let last = pool.stats();
+    assert_eq!(last.tasks_done, 401);
     if context.is_isolated() {
-        assert!(stats.encoding > Duration::ZERO && stats.decoding > Duration::ZERO, "{stats:?}");
+        // Estimated; and each sleep is as long as it should be, or longer.
+        let most = WHILE * COUNT / 2;
+        assert!(first.encoding >= most && first.decoding < first.encoding / 4, "{first:?}");
+        let (encoding, decoding) =
+            (second.encoding - first.encoding, second.decoding - first.decoding);
+        assert!(decoding >= most && encoding < decoding / 4, "{first:?}, then {second:?}");
+    } else {
+        assert_eq!((last.encoding, last.decoding), (Duration::ZERO, Duration::ZERO));
     }
-    assert_eq!(stats.tasks_done, 2000);
+    assert_eq!((last.encoding, last.decoding), (second.encoding, second.decoding), "one task");
     Ok(())
 }
 
@@ -59,22 +99,24 @@ fn encoding_and_decoding_are_timed(context: Context) -> Outcome {
 #[offspring::test]
 fn bytes_are_counted(context: Context) -> Outcome {
     let pool = context.pool().workers(1).build()?;
-    let mut wanted = (0, 0);
-    let mut tasks = 0;
+    let (mut tasks, mut before) = (0, (0, 0));
     let mut check = |what: &str, count: u64, argument: usize, result: usize| {
         tasks += count;
-        wanted.0 += count * argument as u64;
-        wanted.1 += count * result as u64;
         let stats = pool.stats();
         assert_eq!(stats.tasks_done, tasks, "{what}");
         if !context.is_isolated() {
             assert_eq!((stats.argument_bytes, stats.result_bytes), (0, 0), "{what}");
             return;
         }
-        let sent = (stats.argument_bytes, stats.result_bytes);
-        let fits = |sent: u64, wanted: u64| (wanted..=wanted + 23 * tasks).contains(&sent);
-        assert!(fits(sent.0, wanted.0), "arguments, {what}: {sent:?}, expected {wanted:?}");
-        assert!(fits(sent.1, wanted.1), "results, {what}: {sent:?}, expected {wanted:?}");
+        let all = (stats.argument_bytes, stats.result_bytes);
+        let sent = (all.0 - before.0, all.1 - before.1);
+        before = all;
+        let fits = |sent: u64, each: usize| {
+            let least = count * each as u64;
+            (least..=least + 24 * count).contains(&sent)
+        };
+        assert!(fits(sent.0, argument), "arguments, {what}: {sent:?} of {count} times {argument}");
+        assert!(fits(sent.1, result), "results, {what}: {sent:?} of {count} times {result}");
     };
     check("before", 0, 0, 0);
     for result in pool.map(0..100, |(), n| "x".repeat(50 + n % 2)) {
@@ -86,10 +128,10 @@ fn bytes_are_counted(context: Context) -> Outcome {
     }
     check("texts", 100, 302, 0);
     pool.submit("x".repeat(LARGE), |(), text| text + "y")?.join()?;
-    check("a large text", 1, LARGE, LARGE);
+    check("a large text", 1, LARGE + 5, LARGE + 5);
     let sent = (Sendable::new(File::open("/dev/null")?), "x".repeat(LARGE));
     pool.submit(sent, |(), (file, text): (Sendable<File>, String)| (file, text))?.join()?;
-    check("a file", 1, LARGE, LARGE);
+    check("a file", 1, LARGE + 5, LARGE + 5);
     pool.recycle();
     pool.submit("x".repeat(300), |(), text| text)?.join()?;
     check("another worker", 1, 302, 302);

@@ -16,6 +16,9 @@ mod harness;
 #[cfg(target_os = "linux")]
 #[path = "tables/hostile.rs"]
 mod hostile;
+#[cfg(all(target_os = "linux", not(offspring_force_portable)))]
+#[path = "tables/hostile_objects.rs"]
+mod hostile_objects;
 // The portable way reserves nothing.
 #[cfg(all(target_os = "linux", not(offspring_force_portable)))]
 #[path = "tables/interrupted.rs"]

@@ -3,6 +3,7 @@
 //! On the wire: for each piece, which capture of the set it belongs to, its length, its bytes.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Set;
@@ -74,26 +75,36 @@ impl Brought {
         Self { set, pieces }
     }
 
-    /// Hands it to whom it is for. Runs the user's code, which may panic.
+    /// Hands it to whom it is for. Runs the user's code, which may panic; where one capture's fails, the others get what is
+    /// theirs all the same, and the first failure is told.
     pub(crate) fn deliver(self) -> Result<(), Error> {
         // Whichever way this ends.
         let _gone = registry::DropsGone;
         let Self { set, pieces } = self;
         let mut rest = pieces.as_slice();
+        let mut failed = None;
         while !rest.is_empty() {
             let (index, bytes, others) = split(rest).ok_or_else(|| {
                 Error::new(ErrorKind::Protocol, super::MERGING).at(Phase::Started)
             })?;
             rest = others;
             match set.entries.get(index).map(|entry| &entry.sink) {
-                Some(Sink::Merge(capture)) => capture.merge(bytes)?,
+                Some(Sink::Merge(capture)) => {
+                    let merged = catch_unwind(AssertUnwindSafe(|| capture.merge(bytes)));
+                    match merged {
+                        Ok(Ok(())) => {}
+                        how if failed.is_none() => failed = Some(how),
+                        // A payload may panic when it is dropped.
+                        how => std::mem::forget(how),
+                    }
+                }
                 Some(Sink::Relay(relay, index)) => {
                     add(&mut relay.0.lock().unwrap_or_else(PoisonError::into_inner), *index, bytes);
                 }
                 Some(Sink::Nowhere) | None => {}
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), |how| how.unwrap_or_else(|panic| resume_unwind(panic)))
     }
 }
 

@@ -1,8 +1,9 @@
 //! How an end of a channel goes to another process: duplicates of its descriptors.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use offspring_platform::fd::{PrivateFd, duplicate};
+use offspring_platform::socket;
 use serde::{de, ser};
 
 use crate::codec::descriptors::{self, Carried};
@@ -27,4 +28,11 @@ pub(crate) fn take<E: de::Error>(index: u32) -> Result<OwnedFd, E> {
             "a descriptor of the end of a channel did not arrive; is there room for it (`ulimit -n`)?",
         )
     })
+}
+
+/// Takes the socket of an end out of the value that is being decoded.
+pub(crate) fn take_end<E: de::Error>(index: u32) -> Result<OwnedFd, E> {
+    let socket = take(index)?;
+    socket::verify(socket.as_fd()).map_err(E::custom)?;
+    Ok(socket)
 }

@@ -343,7 +343,7 @@ pub struct Stats {
     /// The size of the arguments of the tasks in flight.
     pub bytes_in_flight: u64,
     /// The size of the arguments of all tasks that came back with an outcome from a worker, failures too, each with up
-    /// to 23 bytes that go with it. Divided by [`Stats::tasks_done`], it is that of one. None on Inline, where nothing is
+    /// to 24 bytes that go with it. Divided by [`Stats::tasks_done`], it is that of one. None on Inline, where nothing is
     /// encoded.
     pub argument_bytes: u64,
     /// The size of their outcomes, counted in the same way; with a timeline, 24 bytes more for each.

@@ -50,7 +50,7 @@ impl Source<'_> {
     ) -> Result<(), Error> {
         match self {
             Self::Queue(queue) => into.push(queue.interest(needs)?),
-            Self::Pipe(pipe) => into.push(pipe.interest()?),
+            Self::Pipe(pipe) => into.push(pipe.interest(needs)?),
             Self::Process(process) => process.interests(into, needs)?,
             Self::Descriptor(descriptor) => into.push(Interest::readable(*descriptor)),
             Self::Task(_) | Self::Ready => {}

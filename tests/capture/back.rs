@@ -241,6 +241,41 @@ fn a_merge_that_panics(context: Context) -> Outcome {
     Ok(())
 }
 
+/// One that fails takes nothing from the others, before it and behind it.
+#[offspring::test]
+fn a_merge_that_fails_beside_others(context: Context) -> Outcome {
+    let merged = Arc::new(Mutex::new(Vec::new()));
+    let register = |name: &'static str| -> Result<_, offspring::Error> {
+        let merged = merged.clone();
+        offspring::capture(name, || (), |()| ())?.bring_back(
+            || 7,
+            move |n: i32| merged.lock().expect("nobody panics there").push((name, n)),
+        )
+    };
+    let pool = context.pool().workers(1).build()?;
+    for panics in [true, false] {
+        let _before = register("before")?;
+        let bad = offspring::capture("bad", || (), |()| ())?;
+        let _bad = match panics {
+            true => bad.bring_back(|| 1, |_: i32| panic!("in merge"))?,
+            false => bad.bring_back(|| OneWay, |_: OneWay| ())?,
+        };
+        let _behind = register("behind")?;
+        let mut results = pool.map(0..1, |_: &mut (), n: i32| n);
+        let next = std::panic::AssertUnwindSafe(|| results.next());
+        match std::panic::catch_unwind(next) {
+            Ok(Some(Err(error))) if !panics => assert_eq!(error.capture(), Some("bad"), "{error}"),
+            Err(panic) if panics => {
+                assert_eq!(panic.downcast_ref::<&str>(), Some(&"in merge"));
+            }
+            other => panic!("panics: {panics}, but {other:?}"),
+        }
+        let merged = std::mem::take(&mut *merged.lock().expect("nobody panics there"));
+        assert_eq!(merged, [("before", 7), ("behind", 7)], "panics: {panics}");
+    }
+    Ok(())
+}
+
 #[offspring::test]
 fn a_map_dropped_early_merges_what_was_handed_out(context: Context) -> Outcome {
     let (_guard, merged) = bring_events();

@@ -18,10 +18,14 @@ use offspring_platform::program::identity;
 use crate::harness::leaks::children_of;
 use crate::harness::programs::command;
 use crate::harness::{Case, Outcome, eventually};
+use crate::paths::RUN_BY_PATH;
 use crate::tools::{argument, at_path, context_argument, temporary};
 use crate::{BY_EXEC, cases, torture};
 
-pub(crate) const CASES: &[Case] = cases![on BY_EXEC => swapped_every_ten_milliseconds];
+pub(crate) const CASES: &[Case] = cases![on BY_EXEC =>
+    swapped_every_ten_milliseconds,
+    replaced_by_another_build,
+];
 
 /// How long each file stays. Nothing depends on it but how many starts meet a swap.
 const STAY: Duration = Duration::from_millis(10);
@@ -103,15 +107,56 @@ fn typed(n: u32, kind: ErrorKind, error: &dyn std::error::Error) -> String {
     let typed = matches!(kind, ErrorKind::ProgramChanged | ErrorKind::Start);
     assert!(typed, "start {n}: {kind:?}: {error}");
     if kind == ErrorKind::ProgramChanged {
-        let text = error.to_string();
-        let own = hexadecimal(identity());
-        assert!(text.contains(&format!("build {own}, ")), "start {n}, in {own}: {text}");
-        // The only other one that there is, if it does not go by its file.
-        let other = format!("build {}", hexadecimal(&foreign_identity()));
-        assert!(!is_linked_in() || text.contains(&other), "start {n}, not {other}: {text}");
+        names_both(&error.to_string());
     }
     println!("start {n}: {error}");
     format!("{kind:?}")
+}
+
+/// The foreign one is the only other one that there is; without a build id, it goes by its file.
+fn names_both(text: &str) {
+    let (own, other) = (hexadecimal(identity()), hexadecimal(&foreign_identity()));
+    assert!(text.contains(&format!("build {own}, ")), "in {own}: {text}");
+    assert!(!is_linked_in() || text.contains(&format!("build {other}")), "not {other}: {text}");
+}
+
+/// Program: takes the place of its own file with another build, and starts children.
+pub(crate) fn rebuilt() -> ExitCode {
+    offspring::init();
+    let (context, foreign) = (context_argument(1), argument(2));
+    let own = std::env::current_exe().expect("the program has a path");
+    fs::rename(foreign, own).expect("it can be replaced");
+    for n in 0..3u32 {
+        let child = context.process().start(n, |n| (build(), n + 1));
+        let pool = context.pool().workers(1).build().and_then(|pool| {
+            pool.ready(Duration::from_secs(60))?;
+            Ok(pool)
+        });
+        if RUN_BY_PATH {
+            for error in
+                [child.map(drop).expect_err("a child"), pool.map(drop).expect_err("a pool")]
+            {
+                assert_eq!(error.kind(), ErrorKind::ProgramChanged, "start {n}: {error}");
+                names_both(&error.to_string());
+            }
+        } else {
+            let answer = child.and_then(offspring::Process::join).expect("it answers");
+            assert_eq!(answer, (original(), n + 1));
+            pool.expect("a pool");
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn replaced_by_another_build(context: Context) -> Outcome {
+    let program = fs::read(std::env::current_exe()?)?;
+    let place = write("program", &program, 0o755);
+    let other = write("foreign", &foreign(&program), 0o755);
+    let mut replacing = at_path(&command("rebuilt"), &place);
+    let status = replacing.arg(context.to_string()).arg(&other).status()?;
+    assert!(status.success(), "it ended with {status}; what it printed says why");
+    fs::remove_file(place)?;
+    Ok(())
 }
 
 fn end_template() {
@@ -232,7 +277,8 @@ fn swapped_every_ten_milliseconds(context: Context) -> Outcome {
     if !cfg!(offspring_force_portable) {
         assert!(!ran.exists(), "a foreign build reached `main`");
     }
-    for path in all.into_iter().chain([place, ran, temporary("began")]).filter(|path| path.exists()) {
+    for path in all.into_iter().chain([place, ran, temporary("began")]).filter(|path| path.exists())
+    {
         fs::remove_file(path)?;
     }
     Ok(())

@@ -86,11 +86,23 @@ fn use_all(all: &mut All, n: u64) -> Result<u64, String> {
 
 fn pools_come_and_go(context: Context) -> Outcome {
     let before = leaks::Snapshot::take();
+    let mut mapped = None;
     for round in 0..rounds().div_ceil(2) {
         one_pool(context, round).map_err(|error| format!("round {round}: {error}"))?;
         before.compare().map_err(|leak| format!("round {round} leaks: {leak}"))?;
+        // What the first leaves stays for the others.
+        let now = mappings();
+        let first = *mapped.get_or_insert(now);
+        assert_eq!(now, first, "mappings of shared memory after round {round}, and the first");
     }
     Ok(())
+}
+
+/// How many pieces of shared memory this process has in its address space, where the system says it: they stay when their
+/// descriptors are closed.
+fn mappings() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    maps.lines().filter(|line| line.contains(leaks::SHARED_MEMORY)).count()
 }
 
 fn one_pool(context: Context, round: u64) -> Outcome {

@@ -39,12 +39,13 @@ fn is_forked(context: Context) -> bool {
 }
 
 fn register() -> offspring::Result<()> {
-    offspring::after_fork("first", || note("first"))?;
+    // Not in the order of their names.
+    offspring::after_fork("the first", || note("the first"))?;
     // It needs the first.
-    offspring::after_fork("second", || note(&format!("after {:?}", ran().last())))
+    offspring::after_fork("a second", || note(&format!("after {:?}", ran().last())))
 }
 
-const BOTH: [&str; 2] = ["first", "after Some(\"first\")"];
+const BOTH: [&str; 2] = ["the first", "after Some(\"the first\")"];
 
 /// AC5.
 fn they_run_in_order_in_what_is_forked(context: Context) -> Outcome {
@@ -62,9 +63,10 @@ fn the_same_again_is_nothing_and_another_of_the_name_an_error(context: Context) 
     for _ in 0..2 {
         register()?;
     }
-    let error = offspring::after_fork("first", || note("another")).expect_err("the name is taken");
+    let error = offspring::after_fork("the first", || note("another"));
+    let error = error.expect_err("the name is taken");
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert!(error.to_string().contains("first"), "{error}");
+    assert!(error.to_string().contains("the first"), "{error}");
     let child = context.process().start((), |()| ran().len())?;
     assert_eq!(child.join()?, if is_forked(context) { 2 } else { 0 });
     Ok(())

@@ -1,6 +1,7 @@
 //! Shared objects and pools: workers are told before the first task that needs it, and what they may forget.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use offspring::{Context, Reuse, Shared, worker};
 
@@ -222,31 +223,52 @@ fn every_entry_tells(context: Context) -> Outcome {
     Ok(())
 }
 
+/// Enough, wherever workers are held up at times.
+const ROUNDS: usize = 200;
+
 /// What waits behind a long task goes to another worker, and what it mentions too.
 fn taken_back_tasks_are_told_to_others(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
-    let object = Shared::new(Recipe { factor: 3 }, Table::make)?;
     let path = std::env::temp_dir().join("open");
-    let inputs = (0..40u64).map(|n| (object.clone(), n, path.clone()));
-    let answers =
-        pool.map_unordered(inputs, |(), (object, n, path): (_, u64, std::path::PathBuf)| {
+    // How many are sent ahead is up to the pool, which knows its workers by how fast they were.
+    for _ in 0..ROUNDS {
+        assert_eq!(pool.map(0..2000u64, |(), n| n).filter(Result::is_ok).count(), 2000);
+        let object = |n| Shared::named(format!("object {n}"), Recipe { factor: n }, Table::make);
+        let objects = (0..40).map(object).collect::<Result<Vec<_>, _>>()?;
+        let inputs = objects.iter().map(|object| (object.clone(), path.clone())).zip(0..);
+        let answers = pool.map_unordered(inputs, |(), ((object, path), n): ((_, PathBuf), u64)| {
             if n == 0 {
                 // Until all others are done, none of which can be done behind it.
                 eventually("the others are done", || path.exists());
             }
-            apply((object, n))
+            let who = worker().map(|worker| worker.index());
+            apply((object, 3)).map(|answer| (answer.0, who))
         });
-    let mut seen = 0;
-    for (index, answer) in answers.enumerated() {
-        assert_eq!(answer??.0, 3 * index);
-        seen += 1;
-        if seen == 39 {
-            assert_ne!(index, 0, "it waits for the others");
-            std::fs::write(&path, "")?;
+        let mut places = BTreeMap::new();
+        for (index, answer) in answers.enumerated() {
+            let (product, who) = answer??;
+            assert_eq!(product, 3 * index);
+            places.insert(index, who.ok_or("it is in a worker")?);
+            if places.len() == 39 {
+                assert!(!places.contains_key(&0), "it waits for the others");
+                std::fs::write(&path, "")?;
+            }
+        }
+        std::fs::remove_file(&path)?;
+        assert_eq!(places.len(), 40);
+        // Which objects the worker was told of that had the long task.
+        let report = pool.report();
+        let told: BTreeSet<_> = { report.workers().iter() }
+            .filter(|worker| worker.index == places[&0])
+            .flat_map(|worker| worker.restored.iter().map(|object| &object.name))
+            .collect();
+        let was_told = |n: u64| told.iter().any(|name| name.contains(&format!("`object {n}`")));
+        assert!(was_told(0), "{told:?}");
+        let taken_back = |(n, place): (&u64, &usize)| *place != places[&0] && was_told(*n);
+        if places.iter().any(taken_back) {
+            pool.shutdown()?;
+            return Ok(());
         }
     }
-    std::fs::remove_file(&path)?;
-    assert_eq!(seen, 40);
-    pool.shutdown()?;
-    Ok(())
+    Err("nothing was ever taken back".into())
 }

@@ -1,5 +1,6 @@
 //! The template of a pool makes what its workers inherit.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use offspring::{Context, ErrorKind, Global, Shared};
@@ -28,7 +29,7 @@ fn made_once_and_inherited(context: Context) -> Outcome {
     MAKER.set((), maker)?;
     let object = Shared::new((), maker)?;
     let pool = context.pool().workers(2).init(object, |object: Shared<u32>| object).build()?;
-    let mut makers = Vec::new();
+    let (mut makers, mut workers) = (BTreeSet::new(), BTreeSet::new());
     for _ in 0..2 {
         let all = pool.broadcast((), |object, ()| {
             Ok::<_, String>((*told(MAKER.get())?, *told(object.get())?, std::process::id()))
@@ -41,12 +42,13 @@ fn made_once_and_inherited(context: Context) -> Outcome {
                 _ => assert!(global != own && global != std::process::id(), "in the template"),
             }
             assert_eq!(global, shared);
-            makers.push(global);
+            makers.insert(global);
+            assert!(workers.insert(own), "one of the first is still there");
         }
         // Those that replace others inherit the same.
         pool.recycle();
     }
-    makers.dedup();
+    assert_eq!(workers.len(), 4);
     assert_eq!(makers.len(), if context == Context::Spawn { 4 } else { 1 }, "{makers:?}");
     pool.shutdown()?;
     Ok(())

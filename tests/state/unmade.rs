@@ -1,12 +1,13 @@
 //! Globals that the template of single processes cannot make: nobody is worse off.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use offspring::{Context, Global, Process, ProcessBuilder};
 
 use super::prepared::{NUMBER, forget, look, makers, number};
-use crate::harness::props::{Scratch, wait_for};
+use crate::harness::props::{Scratch, note, wait_for};
 use crate::harness::{self, Case, Outcome};
 use crate::{Told, cases, told};
 
@@ -17,20 +18,25 @@ pub(super) const CASES: &[Case] = cases![on &[Context::ForkServer] =>
     one_that_never_ends,
 ];
 
-/// A builder that only its maker and single children can run.
+/// A builder that only its maker and single children can run. It writes down that it is not there.
 fn in_template() -> bool {
     let name = std::fs::read_to_string("/proc/self/comm").unwrap_or_default();
-    name.trim_end() == "offspring-state"
+    let is_template = name.trim_end() == "offspring-state";
+    if is_template {
+        note(&std::env::temp_dir().join("failures"), std::process::id());
+    }
+    is_template
 }
 
 /// Others start before, at the time, and after; children make what the template could not, and each global
-/// that it can make it does.
+/// that it can make it does. Returns what keeps the note of its attempts until the end of the case.
 fn nobody_is_worse_off(
     context: Context,
     process: fn(Context) -> ProcessBuilder,
     bad: &'static Global<u8>,
     build: impl Fn(u32) -> u8 + Copy + 'static,
-) -> Outcome {
+) -> Result<Scratch, Box<dyn Error>> {
+    let (failures, own) = (Scratch::new("failures"), std::process::id().to_string());
     NUMBER.set(7, number)?;
     let gate = Scratch::new("gate");
     let early: Process<Told<u64>> = context.process().start(gate.path(), |gate: PathBuf| {
@@ -43,11 +49,13 @@ fn nobody_is_worse_off(
         assert_eq!(found, 7, "round {round}");
     }
     // Once in the template of the early one, at most twice more: with the other, and without it again.
-    let makers = makers();
+    let (makers, failed) = (makers(), failures.lines());
+    assert!(!failed.is_empty() && !failed.contains(&own), "in a template: {failed:?}");
     assert!((2..=3).contains(&makers.len()), "{makers:?}");
     gate.open();
     assert_eq!(early.join()??, 7);
-    forget()
+    forget()?;
+    Ok(failures)
 }
 
 static PANICS: Global<u8> = Global::new();
@@ -57,7 +65,7 @@ fn one_that_panics_in_the_template(context: Context) -> Outcome {
         assert!(!in_template(), "not here");
         9
     };
-    nobody_is_worse_off(context, Context::process, &PANICS, build)?;
+    let _failures = nobody_is_worse_off(context, Context::process, &PANICS, build)?;
     let child = context.process().start((), |()| told(PANICS.get()).copied())?;
     assert_eq!(child.join()??, 9, "a child makes it itself");
     Ok(())
@@ -72,7 +80,7 @@ fn one_that_leaves_a_thread(context: Context) -> Outcome {
         }
         9
     };
-    nobody_is_worse_off(context, Context::process, &THREADED, build)?;
+    let _failures = nobody_is_worse_off(context, Context::process, &THREADED, build)?;
     let child = context.process().start((), |()| told(THREADED.get()).copied())?;
     assert_eq!(child.join()??, 9, "a child makes it itself");
     Ok(())
@@ -87,7 +95,7 @@ fn one_that_ends_the_template(context: Context) -> Outcome {
         }
         9
     };
-    nobody_is_worse_off(context, Context::process, &DEADLY, build)?;
+    let _failures = nobody_is_worse_off(context, Context::process, &DEADLY, build)?;
     let child = context.process().start((), |()| told(DEADLY.get()).copied())?;
     assert_eq!(child.join()??, 9, "a child makes it itself");
     Ok(())
@@ -104,7 +112,7 @@ fn one_that_never_ends(context: Context) -> Outcome {
     };
     // Long enough for everything else.
     let process = |context: Context| context.process().start_timeout(Duration::from_secs(4));
-    nobody_is_worse_off(context, process, &ENDLESS, build)?;
+    let _failures = nobody_is_worse_off(context, process, &ENDLESS, build)?;
     let child = context.process().start((), |()| told(ENDLESS.get()).copied())?;
     assert_eq!(child.join()??, 9, "a child makes it itself");
     Ok(())

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
+use offspring::channel::{End, Receiver, queue};
 use offspring::{
     Context, ErrorKind, SharedBytes, SharedPart, SharedSlice, SharedSliceMut, UnchangingFile,
 };
@@ -85,7 +86,7 @@ const REASONS: [&str; 3] = if cfg!(offspring_force_portable) {
 } else {
     ["not sealed", "cannot be sealed", "cannot be sealed"]
 };
-const NOT_SEALED: &str = REASONS[0];
+pub(crate) const NOT_SEALED: &str = REASONS[0];
 const NO_MEMORY: &str = REASONS[1];
 const NO_MEMORY_WRITABLE: &str = REASONS[2];
 
@@ -115,7 +116,7 @@ where
 }
 
 #[track_caller]
-fn refused<T: std::fmt::Debug>(what: &str, result: offspring::Result<T>, words: &str) {
+pub(crate) fn refused<T: std::fmt::Debug>(what: &str, result: offspring::Result<T>, words: &str) {
     let error = result.expect_err(what);
     assert_eq!(error.kind(), ErrorKind::DecodeArguments, "{what}: {error}");
     assert!(error.to_string().contains(words), "{what}: {error}");
@@ -192,8 +193,25 @@ fn other_objects_in_the_place_of_parts(context: Context) -> Outcome {
     Ok(())
 }
 
+/// Of a queue: its state, its bytes, its socket. Of a pipe: its socket, and what was not received.
+#[offspring::test]
+fn other_objects_in_the_place_of_sockets(context: Context) -> Outcome {
+    type Forged<F, T> = Lie<Receiver<u8>, F, T>;
+    let (_sender, receiver) = queue::<u8>(1)?;
+    let lie: Forged<[u32; 3], Receiver<u8>> = Lie(receiver.clone(), [0, 1, 1], None);
+    let wait = |lie: Forged<[u32; 3], Receiver<u8>>| lie.2.unwrap().recv().is_ok();
+    let result = context.process().start(lie, wait)?.join();
+    refused("bytes in the place of a queue's socket", result, "no socket");
+    type Ticket = (u32, Vec<u8>, Vec<u32>);
+    let lie: Forged<Ticket, End<u8, u8>> = Lie(receiver, (1, Vec::new(), Vec::new()), None);
+    let wait = |lie: Forged<Ticket, End<u8, u8>>| lie.2.unwrap().recv().is_ok();
+    let result = context.process().start(lie, wait)?.join();
+    refused("bytes in the place of a pipe's socket", result, "no socket");
+    Ok(())
+}
+
 /// Memory as a hostile process might make it.
-fn memory(length: u64, seals: i32) -> OwnedFd {
+pub(crate) fn memory(length: u64, seals: i32) -> OwnedFd {
     // SAFETY: the name ends with a zero.
     let raw = unsafe { libc::memfd_create(c"hostile".as_ptr(), libc::MFD_ALLOW_SEALING) };
     assert!(raw >= 0, "{}", io::Error::last_os_error());

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use offspring::{Context, ErrorKind, LentSlice, SharedPart, SharedSliceMut};
+use offspring::{Context, ErrorKind, LentSlice, SharedPart, SharedSlice, SharedSliceMut};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::props::{Scratch, wait_for};
@@ -29,6 +29,10 @@ fn assert_filled(elements: &[u64]) {
     assert_eq!(wrong, None);
 }
 
+fn sum(elements: &[u64]) -> u64 {
+    elements.iter().fold(0, |sum, n| sum.wrapping_add(*n))
+}
+
 #[offspring::test]
 fn filled_by_a_pool(context: Context) -> Outcome {
     // Ends of parts lie in the middle of pages.
@@ -40,10 +44,9 @@ fn filled_by_a_pool(context: Context) -> Outcome {
     let frozen = lent.freeze()?;
     assert_eq!(frozen.len(), 100_000);
     assert_filled(&frozen);
-    let sums = pool.map(vec![frozen; 2], |(), table: offspring::SharedSlice<u64>| {
-        table.iter().fold(0u64, |sum, n| sum.wrapping_add(*n))
-    });
-    assert_eq!(sums.collect::<Result<Vec<_>, _>>()?.len(), 2);
+    let here = sum(&frozen);
+    let sums = pool.map(vec![frozen; 2], |(), table: SharedSlice<u64>| sum(&table));
+    assert_eq!(sums.collect::<Result<Vec<_>, _>>()?, [here; 2]);
     Ok(())
 }
 

@@ -36,6 +36,19 @@ const fn space_for(fds: usize) -> usize {
     unsafe { libc::CMSG_SPACE((fds * size_of::<RawFd>()) as u32) as usize }
 }
 
+/// Makes sure that a received descriptor is a socket: other objects never say that the peer is gone.
+///
+/// # Errors
+///
+/// `InvalidData` when it is something else.
+pub fn verify(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let kind = nix::sys::stat::fstat(fd)?.st_mode & libc::S_IFMT;
+    if kind == libc::S_IFSOCK {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "the descriptor received is no socket"))
+}
+
 /// Ends the connection, for everybody who has this end or a duplicate of it: the peer reads to the end of
 /// what was sent.
 ///

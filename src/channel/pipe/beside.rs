@@ -1,19 +1,22 @@
 //! An end of a pipe, while it is waited for beside other things.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use offspring_platform::fd::PrivateFd;
 use offspring_platform::poll::Interest;
 
+use super::SLICE;
 use crate::error::Error;
 use crate::link::{Broken, Link};
-use crate::woken::Woken;
+use crate::woken::{Needs, Woken};
 
 /// See the head of the file.
 #[derive(Debug)]
 pub(crate) struct Watch<'a> {
     link: &'a Mutex<Link>,
     fault: &'a Mutex<Option<Broken>>,
+    awaited: &'a AtomicBool,
     socket: Arc<PrivateFd>,
     for_room: bool,
 }
@@ -22,10 +25,11 @@ impl<'a> Watch<'a> {
     pub(super) fn new(
         link: &'a Mutex<Link>,
         fault: &'a Mutex<Option<Broken>>,
+        awaited: &'a AtomicBool,
         for_room: bool,
     ) -> Self {
         let socket = lock(link).socket();
-        Self { link, fault, socket, for_room }
+        Self { link, fault, awaited, socket, for_room }
     }
 
     /// Whether a message was read before, or the end.
@@ -34,7 +38,11 @@ impl<'a> Watch<'a> {
         !self.for_room && (link.waiting() > 0 || link.is_at_end() || lock(self.fault).is_some())
     }
 
-    pub(crate) fn interest(&self) -> Result<Interest<'_>, Error> {
+    pub(crate) fn interest(&self, needs: &mut Needs) -> Result<Interest<'_>, Error> {
+        if !self.for_room {
+            // Another thread may read what makes it ready, together with a message of its own, and leave it there.
+            needs.look_after(SLICE);
+        }
         let fd = self.socket.borrow().map_err(|error| Error::system("wait for a pipe", error))?;
         Ok(match self.for_room {
             true => Interest::writable_and_readable(fd, false),
@@ -48,7 +56,12 @@ impl<'a> Watch<'a> {
             return woken.writable || woken.hung_up;
         }
         if woken.readable && !self.has_any() {
-            if let Err(broken) = lock(self.link).fill_to_frame() {
+            let mut link = lock(self.link);
+            // Another thread receives: what has arrived is for that one.
+            if self.awaited.load(Ordering::Relaxed) {
+                return false;
+            }
+            if let Err(broken) = link.fill_to_frame() {
                 // For whoever receives.
                 *lock(self.fault) = Some(broken);
             }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ pub(crate) use beside::Watch;
 use turn::{Patience, Turn, Turns};
 
 use crate::channel::refused::SendError;
-use crate::channel::travel::{put, put_end, take};
+use crate::channel::travel::{put, put_end, take, take_end};
 use crate::codec::descriptors::travelling;
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind};
@@ -34,6 +35,10 @@ use crate::woken::after;
 /// it, the other end waits.
 const KEPT: usize = 64;
 
+/// Who sends while another thread waits for messages, which takes them in, looks after this time whether it still does.
+/// So does who waits for several things, of which others may take what arrived.
+const SLICE: Duration = Duration::from_millis(20);
+
 /// One end of a [pipe](pipe()): it sends messages of type `A`, and receives those of type `B`.
 ///
 /// It can be used by several threads, whose messages leave one after another. It has no clone: to another process
@@ -42,7 +47,13 @@ pub struct End<A, B> {
     link: Mutex<Link>,
     /// Why nothing can be received any more, found out while this end was waited for.
     fault: Mutex<Option<Broken>>,
+    /// Of those who send.
     turns: Turns,
+    /// Of those who receive: a message that one reads together with its own, another could sleep beside.
+    receiving: Turns,
+    /// Somebody sleeps until there is something to read. Changed while the link is locked. Nobody else reads then, or that
+    /// one would sleep on.
+    awaited: AtomicBool,
     messages: PhantomData<fn(A) -> B>,
 }
 
@@ -98,13 +109,14 @@ const RECEIVING: &str = "receive a message from a pipe";
 impl<A, B> End<A, B> {
     fn new(socket: OwnedFd) -> io::Result<Self> {
         let link = Mutex::new(Link::new(PrivateFd::capturable(socket)?));
-        let (fault, turns) = (Mutex::new(None), Turns::default());
-        Ok(Self { link, fault, turns, messages: PhantomData })
+        let (fault, awaited) = (Mutex::new(None), AtomicBool::new(false));
+        let (turns, receiving) = (Turns::default(), Turns::default());
+        Ok(Self { link, fault, turns, receiving, awaited, messages: PhantomData })
     }
 
     /// To wait for a message beside other things, or for room.
     pub(crate) fn watch(&self, for_room: bool) -> Watch<'_> {
-        Watch::new(&self.link, &self.fault, for_room)
+        Watch::new(&self.link, &self.fault, &self.awaited, for_room)
     }
 
     fn link(&self) -> MutexGuard<'_, Link> {
@@ -206,11 +218,18 @@ impl<A: Serialize + 'static, B> End<A, B> {
                 }
                 (link.socket(), may_read && link.is_open() && link.waiting() < KEPT)
             };
+            // What arrives is for whoever waits for it; who may have gone when the next arrives.
+            let received = reads && self.awaited.load(Ordering::Relaxed);
+            let reads = reads && !received;
             let socket = socket.borrow().map_err(system)?;
             let mut interest = [Interest::writable_and_readable(socket, reads)];
             let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
             // The first look is to know whether it has to wait.
-            let wait = if held_up { left } else { Some(Duration::ZERO) };
+            let wait = match held_up {
+                true if received => Some(left.map_or(SLICE, |left| left.min(SLICE))),
+                true => left,
+                false => Some(Duration::ZERO),
+            };
             poll::wait(&mut interest, wait).map_err(system)?;
             // Who is gone takes everything, and then that is told.
             can_write = interest[0].can_write();
@@ -229,7 +248,11 @@ impl<A: Serialize + 'static, B> End<A, B> {
                 turn.held_up();
             }
             if reads && interest[0].can_read() {
-                if let Err(broken) = self.link().fill() {
+                let mut link = self.link();
+                if self.awaited.load(Ordering::Relaxed) {
+                    continue;
+                }
+                if let Err(broken) = link.fill() {
                     // For whoever receives: this message is not what it concerns.
                     *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(broken);
                     may_read = false;
@@ -253,7 +276,7 @@ impl<A, B: DeserializeOwned + 'static> End<A, B> {
     /// * [`ErrorKind::DecodeArguments`]: the message could not be decoded; the next one can be.
     /// * [`ErrorKind::System`]: the system refused.
     pub fn recv(&self) -> Result<B, Error> {
-        let message = self.recv_until(None)?;
+        let message = self.recv_until(Patience::Endless)?;
         message.ok_or_else(|| Error::new(ErrorKind::TimedOut, RECEIVING))
     }
 
@@ -263,7 +286,7 @@ impl<A, B: DeserializeOwned + 'static> End<A, B> {
     ///
     /// As [`End::recv`].
     pub fn try_recv(&self) -> Result<Option<B>, Error> {
-        self.recv_until(Some(Instant::now()))
+        self.recv_until(Patience::None)
     }
 
     /// Takes the next message; waits for one for so long at most.
@@ -273,14 +296,22 @@ impl<A, B: DeserializeOwned + 'static> End<A, B> {
     /// As [`End::recv`].
     pub fn recv_timeout(&self, limit: Duration) -> Result<Option<B>, Error> {
         // A limit beyond all clocks is none.
-        self.recv_until(after(limit))
+        self.recv_until(after(limit).map_or(Patience::Endless, Patience::Until))
     }
 
-    fn recv_until(&self, limit: Option<Instant>) -> Result<Option<B>, Error> {
+    fn recv_until(&self, patience: Patience) -> Result<Option<B>, Error> {
         let system = |error| Error::system(RECEIVING, error);
+        let limit = match patience {
+            Patience::Endless => None,
+            Patience::Until(limit) => Some(limit),
+            Patience::None => Some(Instant::now()),
+        };
+        // Who has the turn takes what comes first.
+        let Some(turn) = self.receiving.take(patience) else { return Ok(None) };
         loop {
             let socket = {
                 let mut link = self.link();
+                self.awaited.store(false, Ordering::Relaxed);
                 if link.waiting() == 0 {
                     let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner).take();
                     fault.map_or(Ok(()), Err).map_err(|broken| broke(broken, RECEIVING))?;
@@ -289,7 +320,9 @@ impl<A, B: DeserializeOwned + 'static> End<A, B> {
                     link.fill_to_frame().map_err(|broken| broke(broken, RECEIVING))?;
                 }
                 if let Some(frame) = link.next() {
+                    // Before the user's code runs.
                     drop(link);
+                    drop(turn);
                     return decoded(frame).map(Some);
                 }
                 if link.is_at_end() {
@@ -300,14 +333,22 @@ impl<A, B: DeserializeOwned + 'static> End<A, B> {
                         Error::new(ErrorKind::Closed, RECEIVING).detail("the other end is gone")
                     });
                 }
+                if limit.is_some_and(|limit| limit <= Instant::now()) {
+                    return Ok(None);
+                }
+                self.awaited.store(true, Ordering::Relaxed);
                 link.socket()
             };
+            turn.held_up();
             let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                return Ok(None);
+            let waited = socket
+                .borrow()
+                .and_then(|socket| poll::wait(&mut [Interest::readable(socket)], left));
+            if let Err(error) = waited {
+                let _link = self.link();
+                self.awaited.store(false, Ordering::Relaxed);
+                return Err(system(error));
             }
-            let socket = socket.borrow().map_err(system)?;
-            poll::wait(&mut [Interest::readable(socket)], left).map_err(system)?;
         }
     }
 }
@@ -358,7 +399,7 @@ impl<A, B> Serialize for End<A, B> {
 impl<'de, A, B> Deserialize<'de> for End<A, B> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let ticket = Ticket::deserialize(deserializer)?;
-        let end = Self::new(take(ticket.socket)?).map_err(D::Error::custom)?;
+        let end = Self::new(take_end(ticket.socket)?).map_err(D::Error::custom)?;
         let descriptors = ticket.descriptors.into_iter().map(take).collect::<Result<_, _>>()?;
         end.link().put_back(&ticket.unread, descriptors).map_err(D::Error::custom)?;
         Ok(end)

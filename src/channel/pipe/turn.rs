@@ -1,10 +1,10 @@
-//! Threads that send through one end, one after another: each waits for the bytes of its own message only.
+//! Threads that send through one end, or receive, one after another: each waits for its own message only.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long to wait for room.
+/// How long to wait for room, or for a message.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Patience {
     /// Not at all, before the message is begun.
@@ -24,13 +24,13 @@ pub(super) struct Turns {
 #[derive(Debug, Default)]
 struct Line {
     next: u64,
-    /// The first of these sends.
+    /// The first of these sends, or receives.
     waiting: VecDeque<u64>,
     /// The first waits for the other end.
     held_up: bool,
 }
 
-/// The right to send. Ends with its drop.
+/// The right to send, or to receive. Ends with its drop.
 #[derive(Debug)]
 pub(super) struct Turn<'a>(&'a Turns);
 

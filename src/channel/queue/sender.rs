@@ -17,7 +17,7 @@ use super::bell::Watch;
 use super::core::{Core, FINISHED, Head, ITEMS, POLLED_FOR_ITEMS, ROOM, SLICE, State};
 use super::missing::{Lack, Missing};
 use crate::channel::refused::SendError;
-use crate::channel::travel::{put, put_end, take};
+use crate::channel::travel::{put, put_end, take, take_end};
 use crate::codec::descriptors::Carried;
 use crate::codec::{self, Encoded};
 use crate::error::{Error, ErrorKind};
@@ -359,7 +359,7 @@ pub(super) fn ticket<E: serde::ser::Error>(core: &Core, end: &End) -> Result<[u3
 pub(super) fn arrived<E: serde::de::Error>(ticket: [u32; 3]) -> Result<(Core, PrivateFd), E> {
     let [region, spool, socket] = ticket;
     let core = Core::received(take(region)?, take(spool)?).map_err(E::custom)?;
-    let socket = PrivateFd::capturable(take(socket)?).map_err(E::custom)?;
+    let socket = PrivateFd::capturable(take_end(socket)?).map_err(E::custom)?;
     Ok((core, socket))
 }
 
