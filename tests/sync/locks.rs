@@ -1,10 +1,11 @@
 //! Mutexes: exact counts, limits, poison by a panic, and forks.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use offspring::sync::{Event, Mutex};
+use offspring::sync::{Barrier, Event, Mutex};
 use offspring::{Context, ErrorKind, LockedArray, SharedArray, SharedValue, fork};
 
 use crate::LONG;
@@ -33,34 +34,57 @@ pub(crate) const FORKS: &[Case] = crate::cases![on &[Context::Fork] =>
 type Counters = (Mutex<u64>, LockedArray<u64>, SharedValue<[u64; 2]>, SharedArray<AtomicU64>);
 
 fn counts_are_exact(context: Context) -> Outcome {
-    const WORKERS: usize = 4;
-    const TASKS: u64 = 40;
+    const ROUNDS: u64 = 40;
     const EACH: u64 = 250;
+    let workers = if context.is_isolated() { 4 } else { 1 };
     let counters: Counters =
         (Mutex::new(0)?, LockedArray::zeroed(3)?, SharedValue::new([0; 2])?, SharedArray::new(1)?);
-    let pool = context.pool().workers(WORKERS).init(counters.clone(), |state| state).build()?;
-    let work = |(mutex, array, value, atomics): &mut Counters, n: u64| {
-        for _ in 0..EACH {
-            *mutex.lock()? += n;
-            let mut array = array.lock()?;
-            let element = array.get(1).unwrap_or(0);
-            array.set(1, element + n);
-            drop(array);
-            value.update(|[sum, count]| [sum + n, count + 1])?;
-            atomics[0].fetch_add(n, Ordering::Relaxed);
+    let state = (counters.clone(), Barrier::new(workers)?);
+    let pool = context.pool().workers(workers).init(state, |state| state).build()?;
+    pool.ready(LONG)?;
+    let work = |((mutex, array, value, atomics), all): &mut (Counters, Barrier)| {
+        for n in 0..ROUNDS {
+            // All at the same time: one after the other they would be right without a lock.
+            all.wait_timeout(LONG)?;
+            for step in 0..EACH {
+                // In the middle of a change, now and then, others get the time to do harm.
+                let give_way = || {
+                    if step % 100 == 0 {
+                        std::thread::yield_now();
+                    }
+                };
+                let mut sum = mutex.lock()?;
+                let before = *sum;
+                give_way();
+                *sum = before + n;
+                drop(sum);
+                let mut array = array.lock()?;
+                let element = array.get(1).unwrap_or(0);
+                give_way();
+                array.set(1, element + n);
+                drop(array);
+                value.update(|[sum, count]| {
+                    give_way();
+                    [sum + n, count + 1]
+                })?;
+                atomics[0].fetch_add(n, Ordering::Relaxed);
+            }
         }
-        Ok::<_, offspring::Error>(())
+        Ok::<_, offspring::Error>(std::process::id())
     };
-    let results = pool
-        .map_unordered(0..TASKS, move |state, n| work(state, n).map_err(|error| error.to_string()));
-    for result in results {
-        result??;
+    let results =
+        pool.broadcast((), move |state, ()| work(state).map_err(|error| error.to_string()))?;
+    let mut pids = BTreeSet::new();
+    for pid in results {
+        pids.insert(pid??);
     }
-    let sum = EACH * TASKS * (TASKS - 1) / 2;
+    assert_eq!(pids.len(), workers, "each worker takes part: {pids:?}");
+    let steps = workers as u64 * EACH;
+    let sum = steps * ROUNDS * (ROUNDS - 1) / 2;
     let (mutex, array, value, atomics) = counters;
     assert_eq!(*mutex.lock()?, sum, "the mutex");
     assert_eq!(array.lock()?.to_vec(), [0, sum, 0], "the array");
-    assert_eq!(value.get()?, [sum, EACH * TASKS], "the value");
+    assert_eq!(value.get()?, [sum, steps * ROUNDS], "the value");
     assert_eq!(atomics[0].load(Ordering::Relaxed), sum, "the atomic");
     pool.shutdown()?;
     Ok(())
@@ -207,6 +231,7 @@ fn held_by_another(context: Context) -> Outcome {
 }
 
 fn a_value_is_never_half_new(context: Context) -> Outcome {
+    const CHANGES: u32 = 300;
     let value = SharedValue::new([0u64; 64])?;
     let stop = Event::new()?;
     let shared = (value.clone(), stop.clone());
@@ -220,9 +245,20 @@ fn a_value_is_never_half_new(context: Context) -> Outcome {
             }
         },
     )?;
-    for _ in 0..5_000 {
+    let (start, mut last, mut changes, mut writers) = (Instant::now(), 0, 0, [false; 2]);
+    // Whoever reads the same again and again learns nothing.
+    while changes < CHANGES || writers != [true; 2] {
         let now = value.get()?;
         assert!(now.iter().all(|element| *element == now[0]), "{now:?}");
+        if now[0] != last {
+            last = now[0];
+            changes += 1;
+            writers[usize::from(last % 2 == 0)] = true;
+        }
+        assert!(
+            start.elapsed() < LONG,
+            "it was new {changes} times of {CHANGES}, by the odd and the even writer: {writers:?}"
+        );
     }
     stop.set();
     group.join()?;

@@ -1,10 +1,11 @@
 //! Events, semaphores and barriers: between processes, with limits, and when somebody is missing.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use offspring::sync::{Barrier, Event, Semaphore};
-use offspring::{Context, ErrorKind, SharedArray};
+use offspring::{Context, ErrorKind, Process, SharedArray};
 
 use crate::harness::{self, Case, Outcome, PROCESSES as ISOLATED};
 use crate::{LONG, rounds};
@@ -22,6 +23,7 @@ pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
     those_who_wait_for_permits_are_killed,
     rounds_of_a_barrier,
     somebody_is_missing_at_a_barrier,
+    somebody_dies_at_a_barrier,
     a_barrier_is_aborted_and_reset,
 ];
 
@@ -31,6 +33,15 @@ fn takes(limit: Duration, wait: impl FnOnce(Duration) -> Result<(), offspring::E
     let error = wait(limit).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
     assert!(start.elapsed() >= limit);
+}
+
+/// Waits until a process sleeps that has said that it is about to wait: it waits then.
+fn falls_asleep(pid: u32) {
+    #[cfg(target_os = "linux")]
+    harness::eventually("it sleeps", || crate::torture::state_of(pid) == Some('S'));
+    // Elsewhere nobody tells.
+    #[cfg(not(target_os = "linux"))]
+    let _ = pid;
 }
 
 fn limits_of_all(_: Context) -> Outcome {
@@ -99,56 +110,83 @@ fn a_barrier_of_one(context: Context) -> Outcome {
 
 /// Who waited when it was set goes on.
 fn an_event_that_is_cleared_at_once(context: Context) -> Outcome {
-    type Both = (Event, SharedArray<AtomicU64>, u64);
+    type Shared = (Event, Barrier, SharedArray<AtomicU64>, u64);
     let count = rounds();
-    let (event, seen) = (Event::new()?, SharedArray::<AtomicU64>::new(2)?);
-    let all = (event.clone(), seen.clone(), count);
-    let child = context.process().start(all, |(event, seen, count): Both| {
+    // Between rounds both are there: who goes on while the event is still set does not wait in the next.
+    let (event, both) = (Event::new()?, Barrier::new(2)?);
+    let seen = SharedArray::<AtomicU64>::new(2)?;
+    let all = (event.clone(), both.clone(), seen.clone(), count);
+    let child = context.process().start(all, |(event, both, seen, count): Shared| {
         for _ in 0..count {
+            both.wait_timeout(LONG).map_err(|error| error.to_string())?;
             seen[0].fetch_add(1, Ordering::SeqCst);
             event.wait();
             seen[1].fetch_add(1, Ordering::SeqCst);
         }
+        Ok::<_, String>(())
     })?;
     for round in 1..=count {
-        harness::eventually("it is about to wait", || seen[0].load(Ordering::SeqCst) >= round);
-        // It may not wait yet; then it sees one of the next. Or one more than it needs: then it is ahead.
+        both.wait_timeout(LONG)?;
+        harness::eventually("it is about to wait", || seen[0].load(Ordering::SeqCst) == round);
+        falls_asleep(child.id());
+        assert_eq!(seen[1].load(Ordering::SeqCst), round - 1, "nobody has set it");
+        event.set();
+        event.clear();
         harness::eventually("it went on", || {
-            event.set();
-            event.clear();
-            seen[1].load(Ordering::SeqCst) >= round
+            if cfg!(not(target_os = "linux")) {
+                // It may not have waited yet; then it sees one of the next.
+                event.set();
+                event.clear();
+            }
+            seen[1].load(Ordering::SeqCst) == round
         });
     }
-    child.join()?;
+    child.join()??;
     Ok(())
 }
 
 fn no_more_inside_than_permits(context: Context) -> Outcome {
-    type State = (Semaphore, SharedArray<AtomicU64>);
+    type Shared = (Semaphore, SharedArray<AtomicU64>);
+    type State = (Shared, [Barrier; 2]);
     const PERMITS: u64 = 2;
-    let state: State = (Semaphore::new(PERMITS as u32)?, SharedArray::new(2)?);
-    let pool = context.pool().workers(5).init(state.clone(), |state| state).build()?;
-    let results = pool.map_unordered(0..rounds() * 10, |(semaphore, inside): &mut State, n| {
-        let _permit = semaphore.acquire();
-        let now = inside[0].fetch_add(1, Ordering::SeqCst) + 1;
-        inside[1].fetch_max(now, Ordering::SeqCst);
-        std::thread::sleep(Duration::from_micros(n % 3 * 50));
-        inside[0].fetch_sub(1, Ordering::SeqCst);
-    });
-    for result in results {
-        result?;
+    // A multiple: each takes one permit in each round, and nobody is left who waits inside alone.
+    const WORKERS: u64 = 3 * PERMITS;
+    let shared: Shared = (Semaphore::new(PERMITS as u32)?, SharedArray::new(2)?);
+    let barriers = [Barrier::new(WORKERS as usize)?, Barrier::new(PERMITS as usize)?];
+    let state: State = (shared.clone(), barriers);
+    let pool = context.pool().workers(WORKERS as usize).init(state, |state| state).build()?;
+    pool.ready(LONG)?;
+    let work = |((semaphore, inside), [all, full]): &mut State, count: u64| {
+        for n in 0..count {
+            all.wait_timeout(LONG)?;
+            let _permit = semaphore.acquire_timeout(LONG)?;
+            let now = inside[0].fetch_add(1, Ordering::SeqCst) + 1;
+            inside[1].fetch_max(now, Ordering::SeqCst);
+            // As many as may be inside are: with fewer this ends with its limit.
+            full.wait_timeout(LONG)?;
+            std::thread::sleep(Duration::from_micros(n % 3 * 50));
+            inside[0].fetch_sub(1, Ordering::SeqCst);
+        }
+        Ok::<_, offspring::Error>(std::process::id())
+    };
+    let mut pids = BTreeSet::new();
+    let results = pool.broadcast(rounds() * 2, move |state, count| {
+        work(state, count).map_err(|error| error.to_string())
+    })?;
+    for pid in results {
+        pids.insert(pid??);
     }
+    assert_eq!(pids.len(), WORKERS as usize, "each worker takes part: {pids:?}");
     pool.shutdown()?;
-    let (semaphore, inside) = state;
-    let most = inside[1].load(Ordering::SeqCst);
-    assert!((1..=PERMITS).contains(&most), "{most} were inside at a time");
+    let (semaphore, inside) = shared;
+    assert_eq!(inside[1].load(Ordering::SeqCst), PERMITS, "so many were inside at a time");
     assert_eq!((u64::from(semaphore.available()), inside[0].load(Ordering::SeqCst)), (PERMITS, 0));
     Ok(())
 }
 
 fn those_who_wait_for_permits_are_killed(context: Context) -> Outcome {
     type State = (Semaphore, SharedArray<AtomicU64>);
-    for round in 0..rounds().div_ceil(10) {
+    for round in 0..rounds().div_ceil(5) {
         let state: State = (Semaphore::new(0)?, SharedArray::new(1)?);
         let start = || {
             context.process().start(state.clone(), |(semaphore, here): State| {
@@ -158,8 +196,20 @@ fn those_who_wait_for_permits_are_killed(context: Context) -> Outcome {
         };
         let (first, second) = (start()?, start()?);
         harness::eventually("both are there", || state.1[0].load(Ordering::SeqCst) == 2);
-        // It was killed, but may not know yet, and be woken in the place of the other.
+        falls_asleep(first.id());
+        falls_asleep(second.id());
         first.kill()?;
+        if round % 2 == 0 {
+            // It is dead before there is a permit, and takes none.
+            assert_eq!(first.join().unwrap_err().kind(), ErrorKind::Died);
+            state.0.add_permits(1)?;
+            let mut second = second;
+            let ended = second.join_timeout(LONG)?;
+            assert!(ended.is_some(), "round {round}: a permit for the one that lives");
+            assert_eq!(state.0.available(), 0, "round {round}");
+            continue;
+        }
+        // It was killed, but may not know yet, and be woken in the place of the other.
         state.0.add_permits(1)?;
         let ended = first.join();
         if ended.is_ok() {
@@ -238,6 +288,49 @@ fn somebody_is_missing_at_a_barrier(context: Context) -> Outcome {
             .start_group(vec![barrier.clone(); 2], |barrier: Barrier| barrier.wait().is_ok())?;
         barrier.wait_timeout(LONG)?;
         assert_eq!(others.join()?, [true, true], "round {round}, after the reset");
+    }
+    Ok(())
+}
+
+/// Who dies while it waits has come, and counts.
+fn somebody_dies_at_a_barrier(context: Context) -> Outcome {
+    let barrier = Barrier::new(3)?;
+    let start = || {
+        context.process().start(barrier.clone(), |barrier: Barrier| {
+            let result = barrier.wait_timeout(LONG).map_err(|error| error.to_string())?;
+            Ok::<_, String>(result.is_leader())
+        })
+    };
+    let there = |count: u64| {
+        let text = format!("{count} of 3");
+        harness::eventually(&text, || format!("{barrier:?}").contains(&text));
+    };
+    // So many have come before the one that dies.
+    for before in [0, 1].repeat(3) {
+        let mut others = (0..before).map(|_| start()).collect::<Result<Vec<_>, _>>()?;
+        there(before);
+        let dead = start()?;
+        there(before + 1);
+        falls_asleep(dead.id());
+        dead.kill()?;
+        assert_eq!(dead.join().unwrap_err().kind(), ErrorKind::Died);
+        there(before + 1);
+        for _ in before..2 {
+            others.push(start()?);
+        }
+        let led = others.into_iter().map(Process::join).collect::<Result<Vec<_>, _>>()?;
+        let led = led.into_iter().collect::<Result<Vec<_>, _>>()?;
+        // The last leads, and that one lives.
+        assert_eq!(led.iter().filter(|led| **led).count(), 1, "{before} came before: {led:?}");
+        // Nothing of it is left in the next round, for which three must come again.
+        there(0);
+        assert!(!barrier.is_broken());
+        let all = [start()?, start()?];
+        there(2);
+        assert!(barrier.wait_timeout(LONG)?.is_leader());
+        for one in all {
+            assert!(!one.join()??, "the last leads");
+        }
     }
     Ok(())
 }
