@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use offspring::channel::{Receiver, Selector, Sender, queue};
-use offspring::{Context, ErrorKind};
+use offspring::{Context, ErrorKind, SharedSlice};
 
+use crate::harness::leaks::remove_names_of_the_killed;
 use crate::harness::props::{Random, from_env};
 use crate::harness::{Case, Outcome, PROCESSES as ISOLATED};
 
@@ -17,7 +18,22 @@ fn rounds(usual: u64) -> u64 {
     from_env("OFFSPRING_QUEUE_ROUNDS").unwrap_or(usual)
 }
 
-type Ends = (Receiver<u64>, Receiver<u64>, Sender<u64>);
+/// Its number, bytes that show whether it is whole, and in every third a table that holds the number too: a descriptor
+/// goes ahead of its message, in another way than the bytes.
+type Item = (u64, Vec<u8>, Option<SharedSlice<u64>>);
+type Ends = (Receiver<Item>, Receiver<Item>, Sender<u64>);
+
+fn item(number: u64) -> Item {
+    let table = (number % 3 == 0).then(|| SharedSlice::from_slice(&[number]).unwrap());
+    (number, vec![number as u8; 1000], table)
+}
+
+fn checked((number, bytes, table): Item) -> u64 {
+    assert!(bytes == vec![number as u8; 1000], "{number} is torn");
+    let (table, own) = (table.map(|table| table.to_vec()), (number % 3 == 0).then(|| vec![number]));
+    assert_eq!(table, own, "{number} came with another's table");
+    number
+}
 
 /// Waits, and takes nothing.
 fn watch((one, two, notes): Ends) {
@@ -38,7 +54,7 @@ fn pass_on((one, two, notes): Ends) {
     loop {
         let end = [&one, &two][selector.wait().unwrap()];
         match end.try_recv() {
-            Ok(number) => number.into_iter().for_each(|number| notes.send(number).unwrap()),
+            Ok(item) => item.into_iter().for_each(|item| notes.send(checked(item)).unwrap()),
             Err(error) => return assert_eq!(error.kind(), ErrorKind::Closed, "{error}"),
         }
     }
@@ -46,8 +62,8 @@ fn pass_on((one, two, notes): Ends) {
 
 fn killed_while_they_wait(context: Context) -> Outcome {
     let mut random = Random::new();
-    let (first, one) = queue::<u64>(16)?;
-    let (second, two) = queue::<u64>(16)?;
+    let (first, one) = queue::<Item>(16)?;
+    let (second, two) = queue::<Item>(16)?;
     let (notes, noted) = queue::<u64>(16)?;
     let ends = || (one.clone(), two.clone(), notes.clone());
     let worker = context.process().start(ends(), pass_on)?;
@@ -62,7 +78,7 @@ fn killed_while_they_wait(context: Context) -> Outcome {
                 victim.kill()?;
             }
             let sender = if random.below(2) == 0 { &first } else { &second };
-            sender.send(number)?;
+            sender.send(item(number))?;
             let came = noted.recv_timeout(LONG)?;
             assert_eq!(came, Some(number), "round {round}: killed before {before}");
         }
@@ -76,18 +92,15 @@ fn killed_while_they_wait(context: Context) -> Outcome {
 fn killed_while_they_send(context: Context) -> Outcome {
     let mut random = Random::new();
     for round in 0..rounds(20) {
-        let (first, one) = queue::<(u64, Vec<u8>)>(1 + random.place(4))?;
-        let (second, two) = queue::<(u64, Vec<u8>)>(1 + random.place(4))?;
+        let (first, one) = queue::<Item>(1 + random.place(4))?;
+        let (second, two) = queue::<Item>(1 + random.place(4))?;
         let mut children = Vec::new();
         for sender in [first, second] {
-            children.push(context.process().start(
-                sender,
-                |sender: Sender<(u64, Vec<u8>)>| -> () {
-                    for number in 0.. {
-                        sender.send((number, vec![number as u8; 1000])).unwrap();
-                    }
-                },
-            )?);
+            children.push(context.process().start(sender, |sender: Sender<Item>| -> () {
+                for number in 0.. {
+                    sender.send(item(number)).unwrap();
+                }
+            })?);
         }
         let limit = random.below(300);
         let pids = [children[0].id(), children[1].id()];
@@ -109,9 +122,8 @@ fn killed_while_they_send(context: Context) -> Outcome {
                 continue;
             }
             match ends[ready].try_recv() {
-                Ok(Some((number, bytes))) => {
-                    assert_eq!(number, next[ready], "round {round}: from {ready}");
-                    assert!(bytes == vec![number as u8; 1000], "round {round}: {number} is torn");
+                Ok(Some(item)) => {
+                    assert_eq!(checked(item), next[ready], "round {round}: from {ready}");
                     next[ready] += 1;
                 }
                 Ok(None) => {}
@@ -127,5 +139,6 @@ fn killed_while_they_send(context: Context) -> Outcome {
         }
         assert!(killed && next[0] + next[1] >= limit, "round {round}: {next:?} of {limit}");
     }
+    remove_names_of_the_killed();
     Ok(())
 }
