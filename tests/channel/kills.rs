@@ -27,10 +27,9 @@ const COUNT: u64 = 300;
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn content(producer: u64, number: u64) -> Vec<u8> {
-    // Large ones follow their descriptor: so there is time to be killed between the two.
-    let length = match number % 6 {
+    let length = match number % 50 {
         0 => 70_000,
-        _ => number % 50 * 3,
+        rest => rest * 3,
     };
     vec![(producer * 31 + number) as u8; usize::try_from(length).unwrap()]
 }

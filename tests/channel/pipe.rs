@@ -1,7 +1,7 @@
 //! Pipes: both directions, ends on their way, ends that are gone.
 
 use std::sync::Barrier;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use offspring::channel::{End, pipe};
 use offspring::{Context, ErrorKind, SharedSlice};
@@ -238,36 +238,36 @@ fn gone_ends(context: Context) -> Outcome {
     Ok(())
 }
 
-/// Sends a message that the system cannot hold, and says so when it has begun and waits for the other end.
-fn begin_a_large_one((end, begun): (End<Vec<u8>, ()>, offspring::channel::Sender<()>)) {
+/// Sends a message that the system cannot hold, and says `true` when it has begun and waits for the other end; `false`
+/// for each small one that it sends to find that out.
+fn begin_a_large_one((end, begun): (End<String, ()>, offspring::channel::Sender<bool>)) {
     std::thread::scope(|scope| {
-        scope.spawn(|| end.send(vec![2; 16 << 20]));
-        // Only behind one that waits for the other end, there is no room. What is not refused is sent: tried so seldom
-        // that all of those have room.
-        let mut looks = 0u32;
+        scope.spawn(|| end.send("large".repeat(4 << 20)));
+        // The small ones before it were all received: there is no room because of the large one.
         crate::harness::eventually("the large one waits", || {
-            looks += 1;
-            let refused = looks.is_power_of_two().then(|| end.try_send(vec![1]).err()).flatten();
-            refused.is_some_and(|refused| refused.kind() == ErrorKind::Busy)
+            let refused = end.try_send("small".into()).err();
+            let waits = refused.is_some_and(|refused| refused.kind() == ErrorKind::Busy);
+            begun.send(waits).unwrap();
+            begun.join().unwrap();
+            waits
         });
-        begun.send(()).unwrap();
     });
 }
 
 fn killed_in_the_middle_of_a_message(context: Context) -> Outcome {
-    let (ours, theirs) = pipe::<(), Vec<u8>>()?;
+    let (ours, theirs) = pipe::<(), String>()?;
     let (begun, begins) = offspring::channel::queue(1)?;
     let child = context.process().start((theirs, begun), begin_a_large_one)?;
-    begins.recv()?;
+    while !begins.recv()? {
+        assert_eq!(ours.recv()?, "small");
+        begins.task_done()?;
+    }
     child.kill()?;
     drop(child);
-    let kind = loop {
-        match ours.recv() {
-            Ok(bytes) => assert!(bytes == [1], "{} bytes of the large one came", bytes.len()),
-            Err(error) => break error.kind(),
-        }
-    };
-    assert_eq!(kind, ErrorKind::Died, "the large one was cut");
+    match ours.recv() {
+        Ok(text) => panic!("{} bytes came", text.len()),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Died, "{error}"),
+    }
     Ok(())
 }
 
