@@ -1,7 +1,7 @@
 //! Pipes: both directions, ends on their way, ends that are gone.
 
 use std::sync::Barrier;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use offspring::channel::{End, pipe};
 use offspring::{Context, ErrorKind, SharedSlice};
