@@ -43,9 +43,10 @@ const DOING: &str = "wait for several things";
 /// that is a queue whose turn it is), and one more for each sleep. Whoever sends to a queue, or receives, makes one
 /// more when somebody has gone to sleep in a selector for that queue since the last one.
 ///
-/// Whatever happens wakes the sleeper at once. Only where a wake-up can be lost with a process that dies does it
-/// look around by itself: every 20 ms with a queue among the things; every 5 ms where a task is, while another thread
-/// waits for tasks of the same pool; and on systems that have no descriptor for a child, every 5 ms for its end.
+/// Whatever happens wakes the sleeper at once. Only where a wake-up can be lost with a process that dies, or
+/// another thread may have read what has arrived, does it look around by itself: every 20 ms with a queue or a pipe
+/// among the things; every 5 ms where a task is, while another thread waits for tasks of the same pool; and on systems
+/// that have no descriptor for a child, every 5 ms for its end.
 /// Tasks of a pool are driven by the thread that waits, as in [`Task::join`].
 ///
 /// # Examples
