@@ -84,9 +84,11 @@ impl Brought {
         let mut rest = pieces.as_slice();
         let mut failed = None;
         while !rest.is_empty() {
-            let (index, bytes, others) = split(rest).ok_or_else(|| {
-                Error::new(ErrorKind::Protocol, super::MERGING).at(Phase::Started)
-            })?;
+            let Some((index, bytes, others)) = split(rest) else {
+                let error = Error::new(ErrorKind::Protocol, super::MERGING).at(Phase::Started);
+                failed.get_or_insert(Ok(Err(error)));
+                break;
+            };
             rest = others;
             match set.entries.get(index).map(|entry| &entry.sink) {
                 Some(Sink::Merge(capture)) => {
@@ -94,8 +96,9 @@ impl Brought {
                     match merged {
                         Ok(Ok(())) => {}
                         how if failed.is_none() => failed = Some(how),
+                        Ok(Err(_)) => {}
                         // A payload may panic when it is dropped.
-                        how => std::mem::forget(how),
+                        Err(panic) => std::mem::forget(panic),
                     }
                 }
                 Some(Sink::Relay(relay, index)) => {

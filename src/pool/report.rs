@@ -342,11 +342,12 @@ pub struct Stats {
     pub bytes_waiting: u64,
     /// The size of the arguments of the tasks in flight.
     pub bytes_in_flight: u64,
-    /// The size of the arguments of all tasks that came back with an outcome from a worker, failures too, each with up
-    /// to 24 bytes that go with it. Divided by [`Stats::tasks_done`], it is that of one. None on Inline, where nothing is
-    /// encoded.
+    /// The size of the arguments of all tasks that a worker came back with, failures and each attempt too, each with up to
+    /// 24 bytes that go with it. Divided by [`Stats::tasks_done`], which counts those without such an end as well, it is
+    /// about that of one. None on Inline, where nothing is encoded.
     pub argument_bytes: u64,
-    /// The size of their outcomes, counted in the same way; with a timeline, 24 bytes more for each.
+    /// The size of their outcomes, counted in the same way, with what captures have brought back; with a timeline, 24
+    /// bytes more for each.
     pub result_bytes: u64,
     /// What encoding the arguments of maps took in this process, estimated from the first few and every 64th. `submit`, `broadcast`,
     /// whole byte vectors, which are copied and not encoded, and Inline are not in it.

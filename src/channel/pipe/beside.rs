@@ -19,6 +19,8 @@ pub(crate) struct Watch<'a> {
     awaited: &'a AtomicBool,
     socket: Arc<PrivateFd>,
     for_room: bool,
+    /// What has arrived is another thread's: until that has taken it, the socket says nothing new.
+    passed_by: bool,
 }
 
 impl<'a> Watch<'a> {
@@ -29,7 +31,7 @@ impl<'a> Watch<'a> {
         for_room: bool,
     ) -> Self {
         let socket = lock(link).socket();
-        Self { link, fault, awaited, socket, for_room }
+        Self { link, fault, awaited, socket, for_room, passed_by: false }
     }
 
     /// Whether a message was read before, or the end.
@@ -46,6 +48,7 @@ impl<'a> Watch<'a> {
         let fd = self.socket.borrow().map_err(|error| Error::system("wait for a pipe", error))?;
         Ok(match self.for_room {
             true => Interest::writable_and_readable(fd, false),
+            false if self.passed_by => Interest::hang_up(fd),
             false => Interest::readable(fd),
         })
     }
@@ -55,10 +58,12 @@ impl<'a> Watch<'a> {
         if self.for_room {
             return woken.writable || woken.hung_up;
         }
-        if woken.readable && !self.has_any() {
+        let passed_by = std::mem::take(&mut self.passed_by);
+        if (woken.readable || passed_by) && !self.has_any() {
             let mut link = lock(self.link);
             // Another thread receives: what has arrived is for that one.
             if self.awaited.load(Ordering::Relaxed) {
+                self.passed_by = true;
                 return false;
             }
             if let Err(broken) = link.fill_to_frame() {

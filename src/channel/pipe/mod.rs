@@ -35,8 +35,8 @@ use crate::woken::after;
 /// it, the other end waits.
 const KEPT: usize = 64;
 
-/// Who sends while another thread waits for messages, which takes them in, looks after this time whether it still does.
-/// So does who waits for several things, of which others may take what arrived.
+/// Who sends while another thread waits for messages, which takes them in, looks after this time whether it still does;
+/// and who has taken in as many as it keeps, whether they are still there. So does who waits for several things, of which others may take what arrived.
 const SLICE: Duration = Duration::from_millis(20);
 
 /// One end of a [pipe](pipe()): it sends messages of type `A`, and receives those of type `B`.
@@ -202,7 +202,7 @@ impl<A: Serialize + 'static, B> End<A, B> {
         let system = |error| Error::system(SENDING, error);
         let (mut can_write, mut held_up, mut may_read) = (false, false, true);
         loop {
-            let (socket, reads) = {
+            let (socket, reads, is_full) = {
                 let mut link = self.link();
                 if let Err(error) = link.flush() {
                     // A part of the message may be on its way, and nobody will send the rest.
@@ -216,17 +216,19 @@ impl<A: Serialize + 'static, B> End<A, B> {
                 if !link.has_output() && (can_write || !room) {
                     return Ok(());
                 }
-                (link.socket(), may_read && link.is_open() && link.waiting() < KEPT)
+                let reads = may_read && link.is_open();
+                (link.socket(), reads, link.waiting() >= KEPT)
             };
-            // What arrives is for whoever waits for it; who may have gone when the next arrives.
-            let received = reads && self.awaited.load(Ordering::Relaxed);
-            let reads = reads && !received;
+            // What arrives is for whoever waits for it; who may have gone when the next arrives. And who is to make room
+            // for it does not say so.
+            let looks_again = reads && (is_full || self.awaited.load(Ordering::Relaxed));
+            let reads = reads && !looks_again;
             let socket = socket.borrow().map_err(system)?;
             let mut interest = [Interest::writable_and_readable(socket, reads)];
             let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
             // The first look is to know whether it has to wait.
             let wait = match held_up {
-                true if received => Some(left.map_or(SLICE, |left| left.min(SLICE))),
+                true if looks_again => Some(left.map_or(SLICE, |left| left.min(SLICE))),
                 true => left,
                 false => Some(Duration::ZERO),
             };
@@ -306,6 +308,9 @@ impl<A, B: DeserializeOwned + 'static> End<A, B> {
             Patience::Until(limit) => Some(limit),
             Patience::None => Some(Instant::now()),
         };
+        // Without time to wait it is enough to have a look, for which there is a turn in a moment.
+        let no_time = limit.is_some_and(|limit| limit <= Instant::now());
+        let patience = if no_time { Patience::None } else { patience };
         // Who has the turn takes what comes first.
         let Some(turn) = self.receiving.take(patience) else { return Ok(None) };
         loop {

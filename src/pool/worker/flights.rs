@@ -118,6 +118,8 @@ impl Worker {
     /// Takes the task whose outcome has arrived; `None` when the worker has no such task.
     pub(in crate::pool) fn land(&mut self) -> Option<(BatchId, u64)> {
         while let Some(Flight::Void { count, size }) = self.flights.front() {
+            // A broken worker may have made the tasks before it longer: never more than there is.
+            let size = (*size).min(self.tasks.position().saturating_sub(self.front));
             self.first += count;
             self.front += size;
             self.passed_over += size;
