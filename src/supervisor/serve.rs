@@ -37,6 +37,9 @@ use crate::transcript;
 /// How many pieces of what the owner says are read before others have their turn.
 const PIECES: usize = 16;
 
+/// How long to wait until the system is asked again that had no memory to receive something.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// How this supervisor makes children.
 #[derive(Debug, Clone, Copy)]
 enum Way {
@@ -182,10 +185,16 @@ impl Supervisor<'_> {
             // One piece at a time, which brings the descriptors of one child: they have gone to the child, or were
             // refused, when the next arrive, so that there is room for those.
             for _ in 0..PIECES {
-                if !self.owner.fill_once()? {
-                    break;
+                match self.owner.fill_once() {
+                    Ok(true) => self.obey_all()?,
+                    Ok(false) => break,
+                    // Nothing is lost by that, and all children would be by our end.
+                    Err(error) if error.lacks_memory() => {
+                        std::thread::sleep(PAUSE);
+                        break;
+                    }
+                    Err(error) => return Err(error.into()),
                 }
-                self.obey_all()?;
             }
         }
         Ok(())
