@@ -58,6 +58,19 @@ fn a_thread_receives_while_another_sends(_: Context) -> Outcome {
     })
 }
 
+/// One message for each of two who receive, in one piece or not, and the next when both have come; then the end for each.
+fn send_pairs(end: &End<u64, ()>, came: &mpsc::Receiver<u64>, rounds: u64) -> Outcome {
+    for n in 0..rounds {
+        end.send(2 * n)?;
+        end.send(2 * n + 1)?;
+        let mut both = [came.recv_timeout(LONG)?, came.recv_timeout(LONG)?];
+        both.sort_unstable();
+        assert_eq!(both, [2 * n, 2 * n + 1]);
+    }
+    end.send(END)?;
+    Ok(end.send(END)?)
+}
+
 fn two_threads_receive(_: Context) -> Outcome {
     let (ours, theirs) = pipe::<(), u64>()?;
     let (say, hear) = mpsc::channel();
@@ -73,16 +86,7 @@ fn two_threads_receive(_: Context) -> Outcome {
                 }
             });
         }
-        for n in 0..ROUNDS {
-            // One for each, in one piece or not.
-            theirs.send(2 * n)?;
-            theirs.send(2 * n + 1)?;
-            let mut both = [hear.recv_timeout(LONG)?, hear.recv_timeout(LONG)?];
-            both.sort_unstable();
-            assert_eq!(both, [2 * n, 2 * n + 1]);
-        }
-        theirs.send(END)?;
-        Ok(theirs.send(END)?)
+        send_pairs(&theirs, &hear, ROUNDS)
     })
 }
 
@@ -104,15 +108,7 @@ fn a_thread_receives_while_another_selects(_: Context) -> Outcome {
             selector.pipe(ours);
             while selector.wait().is_ok() && tell(ours.try_recv().expect("the other end lives")) {}
         });
-        for n in 0..ROUNDS / 4 {
-            theirs.send(2 * n)?;
-            theirs.send(2 * n + 1)?;
-            let mut both = [hear.recv_timeout(LONG)?, hear.recv_timeout(LONG)?];
-            both.sort_unstable();
-            assert_eq!(both, [2 * n, 2 * n + 1]);
-        }
-        theirs.send(END)?;
-        Ok(theirs.send(END)?)
+        send_pairs(&theirs, &hear, ROUNDS / 4)
     })
 }
 
