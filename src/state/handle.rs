@@ -36,7 +36,8 @@ const MAKE: &str = "make a shared object";
 ///
 /// When the last handle in the process that made it is dropped, and no task that mentions it is under way, the
 /// object is dropped. Workers are told with a later task, and drop what they made, once no handle in their state
-/// is left, and no pool lives whose initialiser was given one: it would give it to the next worker. What a child inherited is never dropped in the child.
+/// is left, and no pool lives whose initialiser was given one: it would give it to the next worker. What a child
+/// inherited is never dropped in the child.
 ///
 /// To come back in a result, the object must be known to the receiver: one that was made in a child is not, and
 /// that is an error.

@@ -17,11 +17,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::sys::stat::{SFlag, fstat};
-
 use crate::unix::descriptors;
 use crate::unix::fd::{PrivateFd, duplicate};
 use crate::unix::poll::{self, Interest};
+use crate::unix::socket::is_socket;
 
 /// Beside the descriptors of a message: the slip.
 pub(crate) const EXTRA: usize = 1;
@@ -56,7 +55,7 @@ pub(crate) struct Receipt(Option<(Kept, PrivateFd)>);
 
 /// A receipt, if there is a socket among `fds`.
 pub(crate) fn for_message(fds: &[BorrowedFd<'_>]) -> Option<Receipt> {
-    let sockets: Vec<_> = fds.iter().filter(|fd| is_socket(**fd)).collect();
+    let sockets: Vec<_> = fds.iter().filter(|fd| is_socket(**fd).is_ok_and(|is| is)).collect();
     if sockets.is_empty() {
         return None;
     }
@@ -90,14 +89,9 @@ impl Receipt {
 
 /// Gives the receipt, if the descriptors of one message came with one.
 pub(crate) fn give(arrived: &mut Vec<OwnedFd>) {
-    if arrived.iter().any(|fd| is_socket(fd.as_fd())) {
+    if arrived.iter().any(|fd| is_socket(fd.as_fd()).is_ok_and(|is| is)) {
         arrived.pop();
     }
-}
-
-fn is_socket(fd: BorrowedFd<'_>) -> bool {
-    let kind = |mode| SFlag::from_bits_truncate(mode) & SFlag::S_IFMT;
-    fstat(fd).is_ok_and(|stat| kind(stat.st_mode) == SFlag::S_IFSOCK)
 }
 
 /// Closes what has arrived. Returns how long this thread may wait, which wanted to wait for `timeout`.

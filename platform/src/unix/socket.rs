@@ -42,11 +42,14 @@ const fn space_for(fds: usize) -> usize {
 ///
 /// `InvalidData` when it is something else.
 pub fn verify(fd: BorrowedFd<'_>) -> io::Result<()> {
-    let kind = nix::sys::stat::fstat(fd)?.st_mode & libc::S_IFMT;
-    if kind == libc::S_IFSOCK {
+    if is_socket(fd)? {
         return Ok(());
     }
     Err(io::Error::new(io::ErrorKind::InvalidData, "the descriptor received is no socket"))
+}
+
+pub(crate) fn is_socket(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(nix::sys::stat::fstat(fd)?.st_mode & libc::S_IFMT == libc::S_IFSOCK)
 }
 
 /// Ends the connection, for everybody who has this end or a duplicate of it: the peer reads to the end of

@@ -36,7 +36,8 @@ use crate::woken::after;
 const KEPT: usize = 64;
 
 /// Who sends while another thread waits for messages, which takes them in, looks after this time whether it still does;
-/// and who has taken in as many as it keeps, whether they are still there. So does who waits for several things, of which others may take what arrived.
+/// and who has taken in as many as it keeps, whether they are still there. So does who waits for several things, of
+/// which others may take what arrived.
 const SLICE: Duration = Duration::from_millis(20);
 
 /// One end of a [pipe](pipe()): it sends messages of type `A`, and receives those of type `B`.
