@@ -37,8 +37,8 @@ fn one_million_items(context: Context) -> Outcome {
     }
     assert_eq!(sum, COUNT * (COUNT - 1) / 2);
     if let Some((before, after)) = before.zip(peak()) {
-        let more = after - before;
-
+        // The system counts in batches, for each processor: it may say less than before.
+        let more = after.saturating_sub(before);
         assert!(more < 4 << 10, "{more} KiB more than after a tenth of the items, {before} KiB");
     }
     assert_eq!(pool.shutdown()?.tasks(), COUNT);
