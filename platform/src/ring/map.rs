@@ -80,14 +80,9 @@ unsafe impl Send for Map {}
 // SAFETY: as above; `Producer` and `Consumer`, which write and read data, need `&mut` for it.
 unsafe impl Sync for Map {}
 
-/// What the object holds from the beginning: words, and the two stretches for frames.
-fn reserved(page: usize, sizes: Sizes) -> usize {
-    page + 2 * sizes.frames
-}
-
-/// The size of the object: what it holds from the beginning, then the stretches for bulk.
+/// The size of the object: words, the stretches for frames, those for bulk.
 fn object(page: usize, sizes: Sizes) -> usize {
-    reserved(page, sizes) + 2 * sizes.bulk
+    page + 2 * sizes.frames + 2 * sizes.bulk
 }
 
 /// The size of the mapping: as the object, with the stretches for frames twice.
@@ -99,8 +94,9 @@ impl Map {
     pub(super) fn create(sizes: Sizes) -> io::Result<(Self, OwnedFd)> {
         let page = check(sizes)?;
         let new = os::shared::Object::new()?;
-        // Most rings for bulk are never used, so they take no memory before they are.
-        let fd = lift(new.fixed(object(page, sizes), reserved(page, sizes))?)?;
+        // Most rings for bulk are never used, and most of those for frames never in full: their pages come when they
+        // are touched. No quota of a file system applies to them, so that brings no SIGBUS.
+        let fd = lift(new.fixed(object(page, sizes), page)?)?;
         let this = Self::over(fd.as_fd(), page, sizes, Side::Maker)?;
         this.keep_from_children()?;
         Ok((this, fd))
