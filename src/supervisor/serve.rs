@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use offspring_platform::clock::now;
 use offspring_platform::entry::Entered;
@@ -39,6 +39,10 @@ const PIECES: usize = 16;
 
 /// How long to wait until the system is asked again that had no memory to receive something.
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// How long the owner need not hear that children were started. What it waits for, they say themselves; and it would be
+/// woken on the processor on which they are about to run, and behind them come late to the first answer.
+const QUIET: Duration = Duration::from_millis(2);
 
 /// How this supervisor makes children.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +90,8 @@ struct Supervisor<'a> {
     unmade: bool,
     /// Why its children cannot inherit what they should.
     refusal: Option<String>,
+    /// What is to be said to the owner waits until then, or until there is something that it has to know.
+    quiet_until: Option<Instant>,
 }
 
 /// A supervisor that was started by exec. `template` is there when it forks.
@@ -93,7 +99,7 @@ pub(crate) fn enter(owner: Link, end: PrivateFd, template: Option<&Entered>) -> 
     let way = template.map_or(Way::Execute, |entered| Way::Fork(Permission::of_template(entered)));
     // What `main` printed before it got here is printed now, and not once more by each child.
     fork::flush_standard();
-    run(owner, end, way, None)
+    run(owner, end, way, None, true)
 }
 
 /// A supervisor that was just forked from its owner, with the exit bomb armed.
@@ -105,15 +111,21 @@ pub(crate) fn enter_forked(
 ) -> ! {
     exit::skip_inherited_handlers();
     program::set_name(super::NAME);
-    run(owner, end, Way::Fork(permission), inherited)
+    run(owner, end, Way::Fork(permission), inherited, false)
 }
 
 /// A supervisor that was forked from a template, and told what to be.
 pub(crate) fn enter_copy(owner: Link, end: PrivateFd, permission: Permission) -> ! {
-    run(owner, end, Way::Fork(permission), None)
+    run(owner, end, Way::Fork(permission), None, true)
 }
 
-fn run(mut owner: Link, end: PrivateFd, way: Way, inherited: Option<Inherited<'_>>) -> ! {
+fn run(
+    mut owner: Link,
+    end: PrivateFd,
+    way: Way,
+    inherited: Option<Inherited<'_>>,
+    is_awaited: bool,
+) -> ! {
     if matches!(way, Way::Fork(_)) {
         // Once, and not by each child.
         signal::reset_for_child();
@@ -131,6 +143,8 @@ fn run(mut owner: Link, end: PrivateFd, way: Way, inherited: Option<Inherited<'_
         .and_then(|()| Endings::new());
     let Ok(endings) = ready else { exit::now(exit::FELL_OUT) };
     owner.queue(Kind::Hello, 0, Encoded::default());
+    // Nobody waits for the hello of a copy of the owner.
+    let quiet_until = (!is_awaited).then(|| Instant::now() + QUIET);
     let mut this = Supervisor {
         way,
         owner,
@@ -144,6 +158,7 @@ fn run(mut owner: Link, end: PrivateFd, way: Way, inherited: Option<Inherited<'_
         helpers: Vec::new(),
         unmade: false,
         refusal: None,
+        quiet_until,
     };
     // What came together with the launch is not to be waited for.
     if this.obey_all().is_ok() {
@@ -157,15 +172,21 @@ fn run(mut owner: Link, end: PrivateFd, way: Way, inherited: Option<Inherited<'_
 impl Supervisor<'_> {
     /// Waits for something to happen, and does what has to be done about it.
     fn turn(&mut self) -> Result<(), Box<dyn std::error::Error>> {
-        self.owner.flush()?;
+        let quiet = self.quiet();
+        if quiet.is_none() {
+            self.owner.flush()?;
+        }
         for (pid, child) in &mut self.children {
             child.flush_report(*pid)?;
         }
         self.unsent.retain_mut(|link| link.flush().is_ok() && link.has_output());
-        let until_next_look = [self.check_deadlines()?, self.trim_transcripts()];
+        let until_next_look = [self.check_deadlines()?, self.trim_transcripts(), quiet];
         let until_next_look = until_next_look.into_iter().flatten().min();
-        let mut interests =
-            vec![self.owner.interest()?, Interest::readable(self.endings.borrow()?)];
+        let owner = match quiet {
+            Some(_) => Interest::readable(self.owner.borrow()?),
+            None => self.owner.interest()?,
+        };
+        let mut interests = vec![owner, Interest::readable(self.endings.borrow()?)];
         let reports = self.children.values().filter_map(Child::own_report);
         for report in reports.chain(&self.unsent).filter(|report| report.has_output()) {
             interests.push(Interest::writable_and_readable(report.borrow()?, false));
@@ -198,6 +219,15 @@ impl Supervisor<'_> {
             }
         }
         Ok(())
+    }
+
+    /// How long what is to be said to the owner waits still, if it does.
+    fn quiet(&mut self) -> Option<Duration> {
+        let left = self.quiet_until?.saturating_duration_since(Instant::now());
+        if left.is_zero() || !self.owner.has_output() {
+            self.quiet_until = None;
+        }
+        self.quiet_until.and(Some(left))
     }
 
     /// Does what the owner has asked for so far.
@@ -291,12 +321,16 @@ impl Supervisor<'_> {
                         link.queue(Kind::Started, id, message);
                     }
                     // A pool has no use for a watch, and may have no descriptor left to receive it.
-                    _ => self.owner.queue(Kind::Started, id, message),
+                    Report::Control | Report::Lost => {
+                        if !self.owner.has_output() {
+                            self.quiet_until = Some(Instant::now() + QUIET);
+                        }
+                        self.owner.queue(Kind::Started, id, message);
+                    }
                 }
                 let flushed = child.flush_report(pid);
                 self.children.insert(pid, child);
                 flushed?;
-                self.owner.flush()?;
             }
             Err(error) => self.say_not_started(id, child.report, &error)?,
         }
