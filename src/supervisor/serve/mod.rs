@@ -6,6 +6,8 @@
 //! pool) or executes (the supervisor of a Spawn pool). It is deaf to all signals that can be blocked:
 //! its life is its owner's socket.
 
+mod starts;
+
 use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, Instant};
@@ -13,25 +15,21 @@ use std::time::{Duration, Instant};
 use offspring_platform::clock::now;
 use offspring_platform::entry::Entered;
 use offspring_platform::fd::{self, PrivateFd};
-use offspring_platform::fork::{self, Permission, Side};
+use offspring_platform::fork::{self, Permission};
 use offspring_platform::guardian::{self, Endings};
 use offspring_platform::poll::{self, Interest};
-use offspring_platform::threads::SingleThreaded;
 use offspring_platform::transcript::Transcript;
 use offspring_platform::wait::{self, Reaped};
-use offspring_platform::watch::{self, Watch};
+use offspring_platform::watch;
 use offspring_platform::{exit, lifeline, memory, program, ring, signal};
 
 use super::child::{Child, Report};
-use super::protocol::{Exited, NotStarted, Signal, Start, Started};
-use super::tied;
+use super::protocol::{Exited, Signal, Start};
 use super::watchdog::Watchdog;
-use crate::child;
 use crate::codec::{self, Encoded};
 use crate::function::Inherited;
-use crate::launch::execute;
 use crate::link::{Frame, Kind, Link, lane};
-use crate::state::{build, notice};
+use crate::state::notice;
 use crate::transcript;
 
 /// How many pieces of what the owner says are read before others have their turn.
@@ -292,61 +290,6 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    fn start(
-        &mut self,
-        mut child: Child,
-        start: &Start,
-        channel: PrivateFd,
-        end: PrivateFd,
-    ) -> Result<(), Box<dyn std::error::Error>> {
-        let made = match (child.check_room(start.room, &channel), self.way) {
-            (Err(error), _) => Err(error),
-            (Ok(()), Way::Fork(_)) if self.refusal.is_some() => {
-                Err(io::Error::other(self.refusal.clone().unwrap_or_default()))
-            }
-            (Ok(()), Way::Fork(permission)) => self.fork(permission, channel, end),
-            (Ok(()), Way::Execute) => Self::execute(start, &channel, &end),
-        };
-        let id = child.id;
-        match made {
-            Ok(pid) => {
-                let mut message = codec::encode(&Started { pid })?;
-                match &mut child.report {
-                    Report::Own(link) => {
-                        if Watch::CAN_BE_SENT {
-                            if let Ok(watch) = Watch::child(pid) {
-                                message.descriptors.push(std::sync::Arc::new(watch));
-                            }
-                        }
-                        link.queue(Kind::Started, id, message);
-                    }
-                    // A pool has no use for a watch, and may have no descriptor left to receive it.
-                    Report::Control | Report::Lost => {
-                        if !self.owner.has_output() {
-                            self.quiet_until = Some(Instant::now() + QUIET);
-                        }
-                        self.owner.queue(Kind::Started, id, message);
-                    }
-                }
-                let flushed = child.flush_report(pid);
-                self.children.insert(pid, child);
-                flushed?;
-            }
-            Err(error) => self.say_not_started(id, child.report, &error)?,
-        }
-        Ok(())
-    }
-
-    fn say_not_started(
-        &mut self,
-        id: u64,
-        report: Report,
-        error: &io::Error,
-    ) -> Result<(), Box<dyn std::error::Error>> {
-        let answer = NotStarted { text: error.to_string(), number: error.raw_os_error() };
-        Ok(self.say_last(id, report, Kind::NotStarted, codec::encode(&answer)?)?)
-    }
-
     /// Says the last that is to be said about a child.
     fn say_last(
         &mut self,
@@ -371,64 +314,6 @@ impl Supervisor<'_> {
             Report::Lost => {}
         }
         Ok(())
-    }
-
-    /// Makes what children are to inherit. This is the user's code, and may take any time.
-    #[cold]
-    fn make_state(&mut self) -> Result<(), Box<dyn std::error::Error>> {
-        self.unmade = false;
-        // The owner waits for our hello.
-        self.owner.flush()?;
-        let by = match (&self.lifeline, self.way) {
-            (Some(end), Way::Fork(permission)) => Some((end, permission)),
-            _ => None,
-        };
-        let made = tied::run(by, || {
-            let is_alone = || {
-                signal::Blocked::all().is_ok_and(|blocked| SingleThreaded::check(&blocked).is_ok())
-            };
-            let made = build::all(is_alone);
-            // What was printed is printed now, and not once more by each child.
-            fork::flush_standard();
-            made
-        })?;
-        self.refusal = made.err();
-        // What was set meanwhile is not for children.
-        signal::reset_for_child();
-        let own = guardian::present().into_iter().filter(|pid| !self.children.contains_key(pid));
-        self.helpers = own.collect();
-        Ok(())
-    }
-
-    fn fork(&self, permission: Permission, channel: PrivateFd, end: PrivateFd) -> io::Result<i32> {
-        let blocked = signal::Blocked::all()?;
-        let witness = SingleThreaded::check(&blocked).map_err(|_| {
-            io::Error::other("a thread runs in the supervisor, which should have none")
-        })?;
-        let own = std::process::id();
-        match fork::fork(permission, witness, blocked, vec![channel, end])? {
-            Side::Parent(pid) => Ok(pid),
-            Side::Child(kept) => {
-                let _bomb = exit::Bomb::arm();
-                guardian::die_with_supervisor(i32::try_from(own).unwrap_or(0));
-                // Until it is told who it is.
-                program::set_name(super::SPARE);
-                let mut kept = kept.into_iter();
-                match (kept.next(), kept.next()) {
-                    (Some(channel), Some(end)) => {
-                        child::enter_by_fork(channel, end, permission, self.inherited)
-                    }
-                    _ => exit::now(exit::FELL_OUT),
-                }
-            }
-        }
-    }
-
-    fn execute(start: &Start, channel: &PrivateFd, end: &PrivateFd) -> io::Result<i32> {
-        let Some(wanted) = &start.execute else {
-            return Err(io::Error::other("a start that does not say how to execute"));
-        };
-        execute::again(wanted, channel.borrow()?, end.borrow()?)
     }
 
     /// Kills children that are late. Returns when to look again.
