@@ -390,7 +390,8 @@ fn set_surroundings(launch: &Launch, sent: &[OwnedFd]) -> Result<(), Refusal> {
 /// Tells the owner why this child will not run, and ends it.
 fn leave(link: &mut Link, refusal: Refusal) -> ! {
     fork::flush_standard();
-    send(link, Kind::Refused, 0, codec::encode(&refusal).unwrap_or_default());
+    let own = std::process::id().into();
+    send(link, Kind::Refused, own, codec::encode(&refusal).unwrap_or_default());
     exit::now(exit::FELL_OUT)
 }
 

@@ -185,9 +185,12 @@ impl Core {
                 worker.times.greeted = Some(Instant::now());
                 // The supervisor says it too, but perhaps later than the worker's first outcome.
                 worker.pid = i32::try_from(frame.id).unwrap_or(worker.pid);
+                // So does it say hello, a copy of this process: but who started somebody is up.
+                self.supervisor.greeted = true;
             }
             Kind::Refused if !worker.greeted => {
                 worker.failed = true;
+                worker.pid = i32::try_from(frame.id).unwrap_or(worker.pid);
                 let directory = self.settings.specification.directory.as_deref();
                 let error = Refusal::received(&frame.bytes).into_error(START, directory);
                 self.worker_failed(slot, worker, error.wrote(worker.excerpt()));

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 
 use crate::unix::fd::{PrivateFd, duplicate};
 use crate::unix::limits::check_file_size;
@@ -52,7 +53,7 @@ impl Object {
     }
 
     /// Gives the object `length` bytes of zeroes, and keeps it at that size for ever. Memory for the first
-    /// `reserved` of them is there from the beginning; for the others, see [`make_present`].
+    /// `reserved` of them is there from the beginning; for the others, see [`make_present`] and [`a_touch_may_fail`].
     pub(crate) fn fixed(self, length: usize, reserved: usize) -> io::Result<OwnedFd> {
         check_file_size(length as u64)?;
         if length > reserved {
@@ -200,6 +201,19 @@ pub(crate) fn not_for_children(base: *mut u8, length: usize) -> io::Result<()> {
     // SAFETY: changes what a later fork copies, and nothing in this process.
     checked(unsafe { libc::madvise(base.cast(), length, libc::MADV_DONTFORK) })?;
     Ok(())
+}
+
+/// Whether there may be no memory for a page that is touched for the first time.
+///
+/// No quota of a file system applies to a memfd. But its pages count when they are touched (it is made with
+/// `VM_NORESERVE`), and where the system promises no more than it has (`vm.overcommit_memory` is 2, proc(5)), a lack of it is
+/// SIGBUS (`shmem_acct_blocks` in mm/shmem.c). What is set later is not seen.
+pub(crate) fn a_touch_may_fail() -> bool {
+    static COUNTED: OnceLock<bool> = OnceLock::new();
+    *COUNTED.get_or_init(|| {
+        let mode = std::fs::read("/proc/sys/vm/overcommit_memory");
+        mode.map_or(true, |text| text.first() == Some(&b'2'))
+    })
 }
 
 /// Brings the memory of a mapping in which nothing was written before, so that a lack of it is an error here,

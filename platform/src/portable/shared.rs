@@ -206,6 +206,11 @@ pub(crate) fn verify_fixed(fd: BorrowedFd<'_>, length: usize) -> io::Result<()> 
     Ok(())
 }
 
+/// Nobody can say, and nothing could be done about it: see [`make_present`].
+pub(crate) fn a_touch_may_fail() -> bool {
+    false
+}
+
 /// Memory comes as it is written: the system cannot bring it before.
 #[expect(clippy::unnecessary_wraps, reason = "other systems can, and tell when there is none")]
 pub(crate) fn make_present(_base: *mut u8, _length: usize) -> io::Result<()> {

@@ -95,8 +95,9 @@ impl Map {
         let page = check(sizes)?;
         let new = os::shared::Object::new()?;
         // Most rings for bulk are never used, and most of those for frames never in full: their pages come when they
-        // are touched. No quota of a file system applies to them, so that brings no SIGBUS.
-        let fd = lift(new.fixed(object(page, sizes), page)?)?;
+        // are touched, where that cannot fail. Those for bulk are made present by who uses them first.
+        let frames = if os::shared::a_touch_may_fail() { 2 * sizes.frames } else { 0 };
+        let fd = lift(new.fixed(object(page, sizes), page + frames)?)?;
         let this = Self::over(fd.as_fd(), page, sizes, Side::Maker)?;
         this.keep_from_children()?;
         Ok((this, fd))

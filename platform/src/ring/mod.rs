@@ -3,7 +3,7 @@
 //! Two processes share one object: a page of words, then the data of four rings, two in each direction.
 //! One of the two is for frames: its data is mapped twice, back to back, so that every run of bytes up to
 //! the capacity is contiguous wherever it starts. The other is for bulk, which goes through it in pieces: it
-//! is mapped once, and takes no memory before it is used.
+//! is mapped once. Neither takes memory before it is used, where a page that is touched is sure to be there.
 //!
 //! Each process maps the rings out of which it reads as read-only.
 //!

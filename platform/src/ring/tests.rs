@@ -204,7 +204,7 @@ fn bulk_and_frames_have_nothing_to_do_with_each_other() {
 
 #[test]
 fn rings_that_are_not_used_take_no_memory() {
-    let sizes = Sizes { frames: 4096, bulk: 1 << 20 };
+    let sizes = Sizes { frames: 128 << 10, bulk: 1 << 20 };
     let (mut near, fd) = pair(sizes).unwrap();
     let blocks = || {
         use std::os::unix::fs::MetadataExt;
@@ -215,7 +215,9 @@ fn rings_that_are_not_used_take_no_memory() {
     near.producer.publish();
     let before = blocks();
     if cfg!(target_os = "linux") {
-        assert!(before < 1 << 20, "{before} bytes");
+        // Reserved where the system promises no more memory than it has.
+        let most = if crate::os::shared::a_touch_may_fail() { 1 << 20 } else { 64 << 10 };
+        assert!(before < most, "{before} bytes");
     }
     // The portable way cannot reserve memory.
     if cfg!(all(target_os = "linux", not(offspring_force_portable))) {

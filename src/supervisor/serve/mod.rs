@@ -141,7 +141,7 @@ fn run(
         .and_then(|()| Endings::new());
     let Ok(endings) = ready else { exit::now(exit::FELL_OUT) };
     owner.queue(Kind::Hello, 0, Encoded::default());
-    // Nobody waits for the hello of a copy of the owner.
+    // Nobody waits for the hello of a copy of the owner, which knows that it is up when a worker says hello.
     let quiet_until = (!is_awaited).then(|| Instant::now() + QUIET);
     let mut this = Supervisor {
         way,
@@ -205,7 +205,12 @@ impl Supervisor<'_> {
             // refused, when the next arrive, so that there is room for those.
             for _ in 0..PIECES {
                 match self.owner.fill_once() {
-                    Ok(true) => self.obey_all()?,
+                    Ok(true) => {
+                        self.obey_all()?;
+                        if self.quiet().is_none() {
+                            self.owner.flush()?;
+                        }
+                    }
                     Ok(false) => break,
                     // Nothing is lost by that, and all children would be by our end.
                     Err(error) if error.lacks_memory() => {
@@ -301,6 +306,7 @@ impl Supervisor<'_> {
         match report {
             Report::Control => {
                 self.owner.queue(kind, id, message);
+                self.quiet_until = None;
                 self.owner.flush()?;
             }
             Report::Own(mut link) => {
