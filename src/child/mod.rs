@@ -109,7 +109,10 @@ fn shown(build: &[u8]) -> String {
     let bytes = &build[..build.len().min(5 * size_of::<u64>())];
     match bytes {
         [] => "unknown".to_owned(),
-        bytes => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        bytes => {
+            let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+            digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+        }
     }
 }
 
