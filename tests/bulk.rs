@@ -64,7 +64,7 @@ fn stuck(log: &Scratch) -> u32 {
     let mut pid = 0;
     harness::eventually("it waits until its result is read", || {
         pid = log.lines().last().and_then(|line| line.parse().ok()).unwrap_or(0);
-        pid != 0 && torture::state_of(pid) == Some('S')
+        pid != 0 && harness::props::state_of(pid) == Some('S')
     });
     pid
 }

@@ -71,27 +71,34 @@ fn decoded() -> Slow {
 #[offspring::test]
 fn encoding_and_decoding_are_timed(context: Context) -> Outcome {
     const COUNT: u32 = 200;
-    let pool = context.pool().workers(1).build()?;
-    let encoded = |_: u32| Slow { encoding: WHILE, decoding: Duration::ZERO };
-    assert_eq!(pool.map((0..COUNT).map(encoded), |(), _| 0).filter(Result::is_ok).count(), 200);
-    let first = pool.stats();
-    assert_eq!(pool.map(0..COUNT, |(), _| decoded()).filter(Result::is_ok).count(), 200);
-    let second = pool.stats();
-    pool.submit(encoded(0), |(), _| decoded())?.join()?;
-    let last = pool.stats();
-    assert_eq!(last.tasks_done, 401);
-    if context.is_isolated() {
-        // Estimated; and each sleep is as long as it should be, or longer.
-        let most = WHILE * COUNT / 2;
-        assert!(first.encoding >= most && first.decoding < first.encoding / 4, "{first:?}");
+    // Estimated from a few; and each sleep is as long as it should be, or longer.
+    let most = WHILE * COUNT / 2;
+    let mut seen = Vec::new();
+    // What takes no time does so in one of some rounds at least: whoever is interrupted in it counts for many.
+    for _ in 0..5 {
+        let pool = context.pool().workers(1).build()?;
+        let encoded = |_: u32| Slow { encoding: WHILE, decoding: Duration::ZERO };
+        assert_eq!(pool.map((0..COUNT).map(encoded), |(), _| 0).filter(Result::is_ok).count(), 200);
+        let first = pool.stats();
+        assert_eq!(pool.map(0..COUNT, |(), _| decoded()).filter(Result::is_ok).count(), 200);
+        let second = pool.stats();
+        pool.submit(encoded(0), |(), _| decoded())?.join()?;
+        let last = pool.stats();
+        assert_eq!(last.tasks_done, 401);
+        assert_eq!((last.encoding, last.decoding), (second.encoding, second.decoding), "one task");
+        if !context.is_isolated() {
+            assert_eq!((last.encoding, last.decoding), (Duration::ZERO, Duration::ZERO));
+            return Ok(());
+        }
         let (encoding, decoding) =
             (second.encoding - first.encoding, second.decoding - first.decoding);
-        assert!(decoding >= most && encoding < decoding / 4, "{first:?}, then {second:?}");
-    } else {
-        assert_eq!((last.encoding, last.decoding), (Duration::ZERO, Duration::ZERO));
+        assert!(first.encoding >= most && decoding >= most, "{first:?}, then {second:?}");
+        if first.decoding < first.encoding / 4 && encoding < decoding / 4 {
+            return Ok(());
+        }
+        seen.push((first, second));
     }
-    assert_eq!((last.encoding, last.decoding), (second.encoding, second.decoding), "one task");
-    Ok(())
+    panic!("what took no time was counted as much: {seen:?}");
 }
 
 /// Of each task, what was sent and what came back, on whatever way, also by workers that have ended; and nothing of tasks

@@ -10,7 +10,7 @@ use std::time::Duration;
 use offspring::channel::{End, Receiver, Sender, pipe, queue_of_bytes};
 use offspring::{Context, ErrorKind, Phase, Stdio};
 
-use crate::harness::props::{Scratch, kill, note, wait_for};
+use crate::harness::props::{Scratch, note, stop, wait_for};
 use crate::harness::{Case, Outcome, PROCESSES as ISOLATED, eventually};
 use crate::peak::{Peak, cap};
 use crate::torture;
@@ -136,8 +136,7 @@ fn a_deaf_worker(context: Context) -> Outcome {
         pid = deaf.pid().unwrap_or(0);
         pid != 0
     });
-    kill(pid, libc::SIGSTOP);
-    eventually("it stops", || torture::state_of(pid) == Some('T'));
+    stop(pid);
     let inputs = (0..rounds()).map(|n| (n, letters(n, MIB)));
     let work = |(): &mut (), (n, bytes): (u64, Vec<u8>)| {
         assert!(is_whole(&bytes, n, MIB), "argument {n}");

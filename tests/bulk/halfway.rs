@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use offspring::{Context, ErrorKind, Exit, Phase, Pool, Task};
 
+#[cfg(target_os = "linux")]
+use crate::harness::props::stop;
 use crate::harness::props::{Scratch, kill};
 use crate::harness::{Case, Outcome, PROCESSES as ISOLATED, eventually};
 use crate::{HUGE, answers_at_length, body};
@@ -117,12 +119,6 @@ fn stopped_while_it_sends(context: Context) -> Outcome {
     works(&pool)?;
     assert_eq!(pool.shutdown()?.replaced(), 0);
     Ok(())
-}
-
-#[cfg(target_os = "linux")]
-fn stop(pid: u32) {
-    kill(pid, libc::SIGSTOP);
-    eventually("it stops", || crate::torture::state_of(pid) == Some('T'));
 }
 
 /// From a worker that does not begin, with a part of the argument in its ring.

@@ -5,8 +5,9 @@ use std::process::{ExitCode, Stdio};
 
 use offspring::{Context, Process};
 
-use super::stage::{assert_gone, freeze, is_gone, listen, speak, start_deaf, with_line};
+use super::stage::{assert_gone, is_gone, listen, speak, start_deaf, with_line};
 use crate::cases;
+use crate::harness::props::stop;
 use crate::harness::{Case, Outcome, PROCESSES, eventually, leaks, programs};
 use crate::harness::{sleep_for_ever, spin_for_ever};
 
@@ -46,7 +47,7 @@ fn drop_stops_one_that_ignores_sigterm(context: Context) -> Outcome {
 
 fn drop_stops_a_stopped_child(context: Context) -> Outcome {
     let child = start_deaf(context)?;
-    freeze(child.id());
+    stop(child.id());
     drop_and_check(child)
 }
 

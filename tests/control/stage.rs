@@ -7,7 +7,8 @@ use std::path::Path;
 
 use offspring::{Context, Process, ProcessBuilder};
 
-use crate::harness::{eventually, leaks};
+use crate::harness::leaks;
+use crate::harness::props::state_of;
 
 /// The case's end of the line.
 pub(crate) struct Line(UnixStream);
@@ -73,20 +74,6 @@ pub(crate) fn start_deaf(context: Context) -> offspring::Result<Process<()>> {
 /// Whether the number names no process any more, also no zombie.
 pub(crate) fn is_gone(pid: u32) -> bool {
     !Path::new(&format!("/proc/{pid}")).exists()
-}
-
-/// The letter by which the system calls the state of a process.
-pub(crate) fn state_of(pid: u32) -> Option<char> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.trim_start().chars().next()
-}
-
-/// Stops a process as Ctrl-Z does, but so that it cannot refuse.
-pub(crate) fn freeze(pid: u32) {
-    let number = i32::try_from(pid).expect("a process number");
-    // SAFETY: no memory is involved.
-    assert_eq!(unsafe { libc::kill(number, libc::SIGSTOP) }, 0, "{pid} can be stopped");
-    eventually("the child is stopped", || state_of(pid) == Some('T'));
 }
 
 /// Whether a descriptor can be read now.

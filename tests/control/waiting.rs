@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use offspring::{Context, ErrorKind, Exit, Phase, Process};
 
-use super::stage::{assert_gone, freeze, is_readable, start_deaf, start_waiting};
+use super::stage::{assert_gone, is_readable, start_deaf, start_waiting};
 use crate::cases;
+use crate::harness::props::stop;
 use crate::harness::{Case, Outcome, PROCESSES, sleep_for_ever};
 
 pub(crate) const ON_ALL: &[Case] = cases![
@@ -178,7 +179,7 @@ fn kill(context: Context) -> Outcome {
 
 fn kill_a_stopped_child(context: Context) -> Outcome {
     let mut child = start_endless(context)?;
-    freeze(child.id());
+    stop(child.id());
     assert!(child.is_alive(), "stopped is not ended");
     assert_eq!(child.join_timeout(Duration::from_millis(1))?, None);
     child.kill()?;
@@ -208,7 +209,7 @@ fn stop_one_that_ignores_sigterm(context: Context) -> Outcome {
 /// It is continued, so that SIGTERM reaches it.
 fn stop_a_stopped_child(context: Context) -> Outcome {
     let mut child = start_endless(context)?;
-    freeze(child.id());
+    stop(child.id());
     let exit = child.stop(LONG)?;
     assert!(matches!(exit, Exit::Signal { signal: libc::SIGTERM, .. }), "{exit}");
     Ok(())
@@ -216,7 +217,7 @@ fn stop_a_stopped_child(context: Context) -> Outcome {
 
 fn stop_a_stopped_child_that_ignores_sigterm(context: Context) -> Outcome {
     let mut child = start_deaf(context)?;
-    freeze(child.id());
+    stop(child.id());
     let exit = child.stop(Duration::from_millis(50))?;
     assert!(matches!(exit, Exit::Signal { signal: libc::SIGKILL, .. }), "{exit}");
     Ok(())

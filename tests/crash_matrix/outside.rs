@@ -9,9 +9,10 @@ use serde::{Serialize, Serializer};
 
 use crate::expect;
 use crate::fuse::{LEFT, Way};
+use crate::harness::props::state_of;
 use crate::harness::{eventually, leaks};
 use crate::scene::{Flag, scene};
-use crate::torture::{self, Random, state_of};
+use crate::torture::{self, Random};
 
 type Ran = Result<(), Box<dyn std::error::Error>>;
 

@@ -134,7 +134,7 @@ pub(crate) fn with_undertaker<T>(run: impl FnOnce() -> T) -> T {
                     *before = *times;
                     #[cfg(target_os = "linux")]
                     crate::harness::eventually("it stops", || {
-                        crate::torture::state_of(pid).is_none_or(|state| state != 'R')
+                        crate::harness::props::state_of(pid).is_none_or(|state| state != 'R')
                     });
                     crate::torture::signal(pid, libc::SIGKILL);
                 }

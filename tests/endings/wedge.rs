@@ -8,8 +8,9 @@ use offspring::{Context, Pool, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::harness;
+use crate::harness::props::state_of;
 use crate::torture::ledger::{self, Log, Words};
-use crate::torture::{self, Random, state_of};
+use crate::torture::{self, Random};
 
 pub(crate) const WORKERS: usize = 64;
 /// So many of them have nothing to do.

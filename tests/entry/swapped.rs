@@ -55,6 +55,9 @@ pub(crate) fn swapped() -> ExitCode {
     fs::write(temporary("began"), "").expect("it is noted");
     let (context, starts) = (context_argument(1), argument(2));
     let starts: u32 = starts.parse().expect("a number");
+    if starts > 0 {
+        eventually("its file is swapped", || temporary("swapped").exists());
+    }
     let mut outcomes: BTreeMap<String, u32> = BTreeMap::new();
     for n in 0..starts {
         let outcome = if n % 2 == 0 { process(context, n) } else { pool(context, n) };
@@ -193,7 +196,8 @@ fn is_linked_in() -> bool {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 /// How often `from` was found and replaced.
@@ -277,7 +281,10 @@ fn swapped_every_ten_milliseconds(context: Context) -> Outcome {
     if !cfg!(offspring_force_portable) {
         assert!(!ran.exists(), "a foreign build reached `main`");
     }
-    for path in all.into_iter().chain([place, ran, temporary("began")]).filter(|path| path.exists())
+    for path in all
+        .into_iter()
+        .chain([place, ran, temporary("began"), temporary("swapped")])
+        .filter(|path| path.exists())
     {
         fs::remove_file(path)?;
     }
@@ -291,6 +298,7 @@ fn swap_until_it_ends(place: &Path, all: &[PathBuf], program: &mut Child) -> std
         }
         let turn = usize::try_from(swaps).expect("a small number") % (all.len() + 1);
         swap(place, all.get(turn));
+        fs::write(temporary("swapped"), "")?;
         std::thread::sleep(STAY);
     }
     unreachable!("nobody counts so far")

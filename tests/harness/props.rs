@@ -55,6 +55,20 @@ pub fn kill(pid: u32, signal: i32) {
     unsafe { libc::kill(pid, signal) };
 }
 
+/// Stops a process; where the system tells, it runs no more when this returns.
+pub fn stop(pid: u32) {
+    kill(pid, libc::SIGSTOP);
+    #[cfg(target_os = "linux")]
+    eventually("the process is stopped", || state_of(pid) == Some('T'));
+}
+
+/// The state of a process, as a letter: `S` sleeps, `T` is stopped, `Z` has ended. `None`: no such process,
+/// or a system without `/proc`.
+pub fn state_of(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
 /// A number from the environment, for runs that are longer than usual.
 pub fn from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())

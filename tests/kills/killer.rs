@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::stage::{Ledger, Word};
 use crate::harness::leaks::children_of;
 use crate::harness::programs;
-use crate::torture::{Random, now, state_of};
+use crate::harness::props::state_of;
+use crate::torture::{Random, now};
 
 const SUPERVISOR: &str = "KILLS_SUPERVISOR";
 const COUNT: &str = "KILLS_COUNT";

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use offspring::{Context, ErrorKind, Phase, SharedSlice};
 
-use crate::harness::props::{Scratch, kill, note, wait_for};
+use crate::harness::props::{Scratch, kill, note, stop, wait_for};
 use crate::harness::{Outcome, eventually, leaks};
 use crate::{pids, who};
 
@@ -176,7 +176,7 @@ fn one_worker_dies_before_it_begins(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let before = pids(&pool)?;
     // It is sent its task, and never wakes up to begin it.
-    kill(before[1], libc::SIGSTOP);
+    stop(before[1]);
     std::thread::scope(|scope| -> Outcome {
         scope.spawn(|| {
             eventually("the other one is done", || !log.lines().is_empty());

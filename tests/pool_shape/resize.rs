@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use offspring::{Context, ErrorKind, WorkerReport};
 
-use crate::harness::props::{Random, Scratch, kill, note, wait_for};
+use crate::harness::props::{Random, Scratch, kill, note, stop, wait_for};
 use crate::harness::{Outcome, eventually, leaks};
 use crate::{pids, who};
 
@@ -140,7 +140,7 @@ fn a_worker_that_goes_and_never_began(context: Context) -> Outcome {
     let pool = context.pool().workers(2).build()?;
     let before = pids(&pool)?;
     // It is sent its task, never wakes up to begin it, and nobody comes after it.
-    kill(before[1], libc::SIGSTOP);
+    stop(before[1]);
     std::thread::scope(|scope| -> Outcome {
         scope.spawn(|| {
             eventually("the other one is done", || !log.lines().is_empty());

@@ -10,7 +10,7 @@ use offspring::{Context, Pool, SharedArray, Stdio, TaskError};
 use super::beside::{Beside, Kind};
 use super::faults::Faults;
 use super::killer::{Killer, Ledger};
-use super::measure::{All, Held, Work, load, own_time};
+use super::measure::{All, Held, Work, give_back_free_memory, load, own_time};
 use super::times::{Every, Times};
 use crate::harness::leaks::possible_supervisors;
 use crate::torture::{self, Random};
@@ -346,6 +346,7 @@ impl Run<'_> {
     fn at_rest(&mut self, supervisor: u32, base: Option<&All>) -> Result<All, offspring::Error> {
         let before = own_time();
         self.settle()?;
+        give_back_free_memory();
         let start = Instant::now();
         let mut last = None;
         let held = loop {

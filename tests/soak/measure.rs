@@ -121,6 +121,15 @@ impl std::fmt::Display for Rate {
     }
 }
 
+/// What was freed and the allocator keeps is not held: how much that is depends on what was freed when.
+pub(crate) fn give_back_free_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call takes a number.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// How much processor time this process has used.
 pub(crate) fn own_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

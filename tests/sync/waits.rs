@@ -38,7 +38,7 @@ fn takes(limit: Duration, wait: impl FnOnce(Duration) -> Result<(), offspring::E
 /// Waits until a process sleeps that has said that it is about to wait: it waits then.
 fn falls_asleep(pid: u32) {
     #[cfg(target_os = "linux")]
-    harness::eventually("it sleeps", || crate::torture::state_of(pid) == Some('S'));
+    harness::eventually("it sleeps", || harness::props::state_of(pid) == Some('S'));
     // Elsewhere nobody tells.
     #[cfg(not(target_os = "linux"))]
     let _ = pid;

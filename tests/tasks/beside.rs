@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use offspring::{Context, Pool};
 
-use crate::harness::props::{Scratch, kill};
+use crate::harness::props::{Scratch, kill, stop};
 use crate::harness::{Outcome, eventually};
 use crate::{has_lines, held};
 
@@ -57,7 +57,7 @@ fn a_worker_that_is_stopped(context: Context) -> Outcome {
         beside_one_that_waits(&pool, |busy| {
             // Whichever of the others it is sent to first.
             for stopped in all.iter().filter(|pid| **pid != busy) {
-                kill(*stopped, libc::SIGSTOP);
+                stop(*stopped);
                 let task = pool.submit(round, |(), n: u64| (n, std::process::id()))?;
                 let result = task.join();
                 kill(*stopped, libc::SIGCONT);

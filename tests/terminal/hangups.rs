@@ -5,8 +5,8 @@ use std::process::Command;
 use offspring::Context;
 
 use super::programs::{GATE, IN_ORDER, LOG, PIDS, READY};
-use super::screen::{Terminal, assert_killed, state_of};
-use crate::harness::props::Scratch;
+use super::screen::{Terminal, assert_killed};
+use crate::harness::props::{Scratch, state_of};
 use crate::harness::{Case, Outcome, PROCESSES, eventually, programs};
 
 pub(crate) const CASES: &[Case] = crate::cases![on PROCESSES =>

@@ -347,12 +347,6 @@ fn settings_of(line: &File) -> Vec<u64> {
     flags.chain(settings.c_cc.into_iter().map(u64::from)).collect()
 }
 
-/// The state of a process, as `/proc` tells it: `T` if it is stopped.
-pub(crate) fn state_of(pid: u32) -> Option<char> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.trim_start().chars().next()
-}
-
 /// How often a case presses keys at random moments.
 pub(crate) fn rounds(usual: u64) -> u64 {
     from_env("OFFSPRING_TERMINAL_ROUNDS").unwrap_or(usual)

@@ -5,8 +5,8 @@ use std::time::Duration;
 use offspring::Context;
 
 use super::programs::{GATE, IN_ORDER, LOG, PIDS, READY};
-use super::screen::{CTRL_Z, Seen, Terminal, assert_ended, rounds, state_of};
-use crate::harness::props::{Random, Scratch};
+use super::screen::{CTRL_Z, Seen, Terminal, assert_ended, rounds};
+use crate::harness::props::{Random, Scratch, state_of};
 use crate::harness::{Case, Outcome, PROCESSES, eventually};
 
 pub(crate) const CASES: &[Case] = crate::cases![on PROCESSES =>

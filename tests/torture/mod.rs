@@ -99,10 +99,3 @@ pub fn no_core_files() {
     let set = unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
     assert_eq!(set, 0, "a process may lower its limits");
 }
-
-/// The state of a process, as a letter: `S` sleeps, `T` is stopped, `Z` has ended. `None`: no such process.
-#[cfg(target_os = "linux")]
-pub fn state_of(pid: u32) -> Option<char> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.trim_start().chars().next()
-}
