@@ -17,8 +17,8 @@ use offspring::Context;
 
 /// Until here what is made once was made: caches of the allocator, lists with their room.
 const WARM: u64 = 200;
-/// More than one huge page, or an arena of the allocator, that was touched late; far less than a byte for each of many rounds.
-const MOST_GROWTH: u64 = 4 << 20;
+/// More than one page that was touched late; far less than a byte for each of many rounds.
+const MOST_GROWTH: u64 = 1 << 20;
 
 /// How many descriptors, children and bytes of its own a process has.
 fn held(pid: u32) -> (usize, usize, u64) {

@@ -170,10 +170,7 @@ fn run(
 impl Supervisor<'_> {
     /// Waits for something to happen, and does what has to be done about it.
     fn turn(&mut self) -> Result<(), Box<dyn std::error::Error>> {
-        let quiet = self.quiet();
-        if quiet.is_none() {
-            self.owner.flush()?;
-        }
+        let quiet = self.tell()?;
         for (pid, child) in &mut self.children {
             child.flush_report(*pid)?;
         }
@@ -207,9 +204,7 @@ impl Supervisor<'_> {
                 match self.owner.fill_once() {
                     Ok(true) => {
                         self.obey_all()?;
-                        if self.quiet().is_none() {
-                            self.owner.flush()?;
-                        }
+                        self.tell()?;
                     }
                     Ok(false) => break,
                     // Nothing is lost by that, and all children would be by our end.
@@ -224,13 +219,16 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    /// How long what is to be said to the owner waits still, if it does.
-    fn quiet(&mut self) -> Option<Duration> {
-        let left = self.quiet_until?.saturating_duration_since(Instant::now());
-        if left.is_zero() || !self.owner.has_output() {
+    /// Says to the owner what there is to say, unless that may wait: then for how long still.
+    fn tell(&mut self) -> io::Result<Option<Duration>> {
+        let until = self.quiet_until.filter(|_| self.owner.has_output());
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let left = left.filter(|left| !left.is_zero());
+        if left.is_none() {
             self.quiet_until = None;
+            self.owner.flush()?;
         }
-        self.quiet_until.and(Some(left))
+        Ok(left)
     }
 
     /// Does what the owner has asked for so far.
