@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use offspring::{Context, SharedSlice};
 
+use crate::bare::pool::{self, Origin, Pages, Parts, Template};
 use crate::bare::server::Server;
 use crate::bare::sharing::{BareTable, Way};
 use crate::plan::{Budget, Plan};
@@ -34,8 +35,8 @@ pub(crate) fn read_twice(words: &[u64], expected: u64) -> [f64; 2] {
 pub(crate) fn measure(plan: &Plan, printer: &Printer) -> Outcome<()> {
     let mut server = Server::start()?;
     for (id, words, mebi) in [("512mib", "512 MiB", 512), ("4gib", "4 GiB", 4096)] {
-        let names =
-            ["first", "memory", "reading", "options"].map(|what| format!("table/{what}/{id}"));
+        let names = ["first", "anatomy", "memory", "reading", "options"]
+            .map(|what| format!("table/{what}/{id}"));
         if plan.is_quick() && mebi > 512 || !names.iter().any(|name| plan.includes(name)) {
             continue;
         }
@@ -48,24 +49,42 @@ pub(crate) fn measure(plan: &Plan, printer: &Printer) -> Outcome<()> {
         let begin = Instant::now();
         let table = SharedSlice::from_iter((0..mebi * MIB / 8).map(element))?;
         let made = begin.elapsed().as_secs_f64();
-        if plan.wants(&names[1]) {
+        if plan.wants(&names[2]) {
             memory(printer, words, &table, before, made)?;
         }
-        if plan.includes(&names[0]) || plan.includes(&names[2]) {
+        if names[..2].iter().chain([&names[3]]).any(|name| plan.includes(name)) {
             let bare = BareTable::copy_of(&table)?;
             assert_eq!(bare.sum(), sum(&table), "both tables are the same");
             if plan.wants(&names[0]) {
                 first(plan, printer, words, &table, &bare, &mut server)?;
             }
-            if plan.wants(&names[2]) {
+            if plan.wants(&names[1]) {
+                anatomy(plan, printer, words, &table, &bare, &mut server)?;
+            }
+            if plan.wants(&names[3]) {
                 reading(plan, printer, words, &table, &bare, &mut server)?;
             }
         }
-        if plan.wants(&names[3]) {
+        if plan.wants(&names[4]) {
             options(plan, printer, words, &table)?;
         }
     }
     server.stop()
+}
+
+fn last(table: &SharedSlice<u64>) -> u64 {
+    table[table.len() - 1]
+}
+
+/// From `build` until the first of two workers has answered. In seconds.
+fn pools_first(context: Context, table: &SharedSlice<u64>, expected: u64) -> Outcome<f64> {
+    let begin = Instant::now();
+    let pool = context.pool().workers(2).init(table.clone(), |table| table).build()?;
+    let answer = pool.map([()], move |table, ()| last(table)).next();
+    assert_eq!(answer.ok_or("one task has one outcome")??, expected);
+    let took = begin.elapsed().as_secs_f64();
+    workers::shut_down(pool)?;
+    Ok(took)
 }
 
 /// Until the first worker's first answer.
@@ -79,7 +98,6 @@ fn first(
 ) -> Outcome<()> {
     let mut ratios = Table::of_ratios(&format!("A table of {words}, until the first answer"));
     let expected = table[table.len() - 1];
-    let last = |table: &SharedSlice<u64>| table[table.len() - 1];
     for context in CONTEXTS {
         let (way, limit) = match context {
             Context::Fork => (Way::Fork, "fork"),
@@ -95,15 +113,7 @@ fn first(
         let pair = plan.starts().compare(|| bare.first_of_one(way, server, expected), child)?;
         let what = format!("{context}, a process, collected (limit: {limit})");
         ratios.pair(&what, &pair, Target::Ratio(1.5));
-        let pool = || {
-            let begin = Instant::now();
-            let pool = context.pool().workers(2).init(table.clone(), |table| table).build()?;
-            let answer = pool.map([()], move |table, ()| last(table)).next();
-            assert_eq!(answer.ok_or("one task has one outcome")??, expected);
-            let took = begin.elapsed().as_secs_f64();
-            workers::shut_down(pool)?;
-            Ok(took)
-        };
+        let pool = || pools_first(context, table, expected);
         let of_two = |server: &mut Server| bare.of_two(way, server, expected);
         let pair = plan.starts().compare(|| Ok(of_two(server)?[0]), pool)?;
         let what = format!("{context}, a pool of 2 (limit: two children by {limit})");
@@ -122,6 +132,72 @@ fn first(
         let what = format!("{context}, both workers of a pool (limit: both children by {limit})");
         ratios.pair(&what, &pair, Target::Ratio(1.5));
     }
+    printer.print(&ratios);
+    Ok(())
+}
+
+/// Where the time of a pool's first answer goes: what bare pools cost that have, one after the other, what each pool of
+/// offspring has, and then offspring's beside the last of them.
+fn anatomy(
+    plan: &Plan,
+    printer: &Printer,
+    words: &str,
+    table: &SharedSlice<u64>,
+    bare: &BareTable,
+    server: &mut Server,
+) -> Outcome<()> {
+    let mut ratios = Table::of_ratios(&format!(
+        "A table of {words}: what makes the first answer of two workers later than that of two children"
+    ));
+    let expected = last(table);
+    let mut pages = Pages::new();
+    // As much as offspring maps for each worker before it grows.
+    let rings = 9 << 18;
+    let steps = [
+        ("their parent is a process between", Parts::default()),
+        ("and memory for rings is mapped on both sides", Parts { rings, ..Parts::default() }),
+        ("and 64 signals are reset", Parts { rings, signals: 64, pages: 0 }),
+        ("and each process writes to 20 old pages", Parts { rings, signals: 64, pages: 20 }),
+    ];
+    let all = steps[3].1;
+    // Its template is there before, as that of the limit is.
+    Context::ForkServer.process().start(table.clone(), |table| last(&table))?.join()?;
+    for context in [Context::Fork, Context::ForkServer] {
+        let way = if context == Context::Fork { Way::Fork } else { Way::Server };
+        let mut step = |parts, what: String, against: Option<Context>| -> Outcome<()> {
+            let template = Template::start(parts)?;
+            let origin = if way == Way::Fork { Origin::Fork } else { Origin::Template(&template) };
+            let mut bare_pool = || pool::first_answer(origin, parts, &mut pages, bare, expected);
+            let (pair, target) = match against {
+                None => {
+                    let of_two = || Ok(bare.of_two(way, server, expected)?[0]);
+                    (plan.starts().compare(of_two, bare_pool)?, Target::Words("–"))
+                }
+                Some(context) => {
+                    let ours = || pools_first(context, table, expected);
+                    (plan.starts().compare(&mut bare_pool, ours)?, Target::Ratio(1.5))
+                }
+            };
+            template.stop()?;
+            ratios.pair(&what, &pair, target);
+            Ok(())
+        };
+        for (what, parts) in steps {
+            step(parts, format!("{context}: {what} (bare; limit: two children)"), None)?;
+        }
+        let what = format!("{context}, a pool of 2 (limit: the bare one with all of that)");
+        step(all, what, Some(context))?;
+    }
+    let of_two = || Ok(bare.of_two(Way::Exec, server, expected)?[0]);
+    let pair = plan.starts().compare(of_two, || bare.first_by_exec_of_exec(expected))?;
+    let what = "spawn: their parent is a process between (bare; limit: two children)";
+    ratios.pair(what, &pair, Target::Words("–"));
+    let pair = plan.starts().compare(
+        || bare.first_by_exec_of_exec(expected),
+        || pools_first(Context::Spawn, table, expected),
+    )?;
+    let what = "spawn, a pool of 2 (limit: the bare one with that)";
+    ratios.pair(what, &pair, Target::Ratio(1.5));
     printer.print(&ratios);
     Ok(())
 }

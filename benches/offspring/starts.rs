@@ -245,10 +245,10 @@ fn ready(plan: &Plan, printer: &Printer, limits: &mut Limits) -> Outcome<()> {
         if !plan.wants(&format!("ready/{context}")) {
             continue;
         }
-        // The supervisor of a fork server's pool is its template, a fresh run of the program.
-        let supervisor = if context == Context::ForkServer { Context::Spawn } else { context };
+        // Of the fork server the template is there, as that of the limit is: a process has begun it.
+        start(context)?;
         let pair = plan.starts().compare(
-            || Ok(limits.start(supervisor)? + limits.start(context)?),
+            || Ok(limits.start(context)? + limits.start(context)?),
             || {
                 let begin = Instant::now();
                 let pool = context.pool().workers(2).build()?;
@@ -259,8 +259,8 @@ fn ready(plan: &Plan, printer: &Printer, limits: &mut Limits) -> Outcome<()> {
                 Ok(took)
             },
         )?;
-        let (first, second) = (Limits::words(supervisor), Limits::words(context));
-        let what = format!("{context} (limit: {first}; {second})");
+        let limit = Limits::words(context);
+        let what = format!("{context} (limit: {limit}; {limit})");
         table.pair(&what, &pair, Target::Ratio(1.3));
     }
     printer.print(&table);

@@ -8,6 +8,7 @@ pub(crate) mod exec;
 pub(crate) mod memory;
 pub(crate) mod passing;
 pub(crate) mod pipe;
+pub(crate) mod pool;
 pub(crate) mod process;
 pub(crate) mod processor;
 pub(crate) mod ring;

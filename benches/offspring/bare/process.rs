@@ -105,6 +105,14 @@ pub(crate) struct Duties {
 
 const PAGE: usize = 4096;
 
+/// Gives the first `count` signals their default action.
+pub(super) fn reset_signals(count: i32) {
+    for signal in 1..=count {
+        // SAFETY: the default action needs no memory. Two signals cannot be set, which is harmless.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// Forks a child that has these duties, says hello and an answer, and leaves; collects it. In seconds.
 pub(crate) fn fork_and_speak(duties: Duties, memory: &mut [u8]) -> Outcome<f64> {
     // Touched before the clock starts: the child pays for its own copies only.
@@ -112,10 +120,7 @@ pub(crate) fn fork_and_speak(duties: Duties, memory: &mut [u8]) -> Outcome<f64> 
     let begin = Instant::now();
     let (mut ours, mut theirs) = UnixStream::pair()?;
     let child = Child::fork(|| {
-        for signal in 1..=duties.signals {
-            // SAFETY: the default action needs no memory. Two signals cannot be set, which is harmless.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
-        }
+        reset_signals(duties.signals);
         memory.iter_mut().step_by(PAGE).take(duties.pages).for_each(|byte| *byte = 2);
         let sent = theirs.write_all(&[1; 24]).and_then(|()| theirs.write_all(&[2; 32]));
         assert!(sent.is_ok(), "the parent reads");

@@ -9,12 +9,15 @@ use std::time::Instant;
 
 use super::copy::nameless_file;
 use super::memory::Region;
+use super::passing;
 use super::process::Child;
 use super::server::Server;
 use crate::Outcome;
 use crate::sharing::sum;
 
 const BARE_READER: &str = "--bare-reader";
+/// Of a process that runs this program twice as a reader, instead of its parent.
+const BARE_BETWEEN: &str = "--bare-between";
 
 /// A table that is mapped here, and a file by which others map it.
 #[derive(Debug)]
@@ -49,7 +52,7 @@ pub(super) fn passes_of(file: BorrowedFd<'_>, length: u64, expected: u64) -> Out
 }
 
 /// How a bare child comes to be, and to the table.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     /// Forked, with the mapping inherited.
     Fork,
@@ -98,21 +101,42 @@ impl BareTable {
                 })?;
                 Reader { answer: OwnedFd::from(ours).into(), end: End::Forked(child) }
             }
-            Way::Exec => {
-                let mut program = Command::new("/proc/self/exe");
-                if !cfg!(target_os = "linux") {
-                    program = Command::new(std::env::current_exe()?);
-                }
-                program.arg(BARE_READER).stdin(self.file.try_clone()?).stdout(Stdio::piped());
-                let mut child = program.spawn()?;
-                let answer = child.stdout.take().ok_or("the output is a pipe")?;
-                Reader { answer: OwnedFd::from(answer).into(), end: End::Executed(child) }
-            }
+            Way::Exec => self.run_again(BARE_READER)?,
             Way::Server => {
                 let answer = server.ask_for_last(self.file.as_fd(), self.length as u64)?;
                 Reader { answer: OwnedFd::from(answer).into(), end: End::OfServer }
             }
         })
+    }
+
+    /// This program, with the table as its input, and its output to read from.
+    fn run_again(&self, role: &str) -> Outcome<Reader> {
+        let mut program = this_program(role)?;
+        let mut child = program.stdin(self.file.try_clone()?).stdout(Stdio::piped()).spawn()?;
+        let answer = child.stdout.take().ok_or("the output is a pipe")?;
+        Ok(Reader { answer: OwnedFd::from(answer).into(), end: End::Executed(child) })
+    }
+
+    /// Until the first of two children by exec has told what it saw, whose parent is a process between, by exec as
+    /// well; their end is not in it. In seconds.
+    pub(crate) fn first_by_exec_of_exec(&self, expected: u64) -> Outcome<f64> {
+        let begin = Instant::now();
+        let mut readers = self.run_again(BARE_BETWEEN)?;
+        readers.answers(expected)?;
+        let took = begin.elapsed().as_secs_f64();
+        readers.answers(expected)?;
+        readers.end.collect()?;
+        Ok(took)
+    }
+
+    /// Its last element, where it is mapped.
+    pub(super) fn last(&self) -> Outcome<u64> {
+        last(&self.region)
+    }
+
+    /// To a child that was not forked from this process.
+    pub(super) fn send(&self, socket: &UnixStream) -> Outcome<()> {
+        passing::send(socket, self.length as u64, self.file.as_fd())
     }
 
     /// Until a child has looked at the table, told what it saw, and is collected. In seconds.
@@ -182,6 +206,20 @@ fn reserve(file: &File, length: usize) -> Outcome<()> {
     Ok(())
 }
 
+impl End {
+    /// One that this process has started.
+    fn collect(self) -> Outcome<()> {
+        match self {
+            Self::Forked(child) => child.wait(),
+            Self::Executed(mut child) => match child.wait()?.success() {
+                true => Ok(()),
+                false => Err("a bare reader failed".into()),
+            },
+            Self::OfServer => Err("the server collects its children".into()),
+        }
+    }
+}
+
 impl Reader {
     fn answers(&mut self, expected: u64) -> Outcome<()> {
         let mut bytes = [0; 8];
@@ -192,20 +230,36 @@ impl Reader {
 
     fn collect(self, server: &mut Server) -> Outcome<()> {
         match self.end {
-            End::Forked(child) => child.wait(),
-            End::Executed(mut child) => match child.wait()?.success() {
-                true => Ok(()),
-                false => Err("a bare reader failed".into()),
-            },
             End::OfServer => server.collected(),
+            own => own.collect(),
         }
     }
 }
 
-/// If this process is a bare reader: maps its standard input and writes its last element.
+/// This program, to be run in another role.
+fn this_program(role: &str) -> Outcome<Command> {
+    let mut program = Command::new("/proc/self/exe");
+    if !cfg!(target_os = "linux") {
+        program = Command::new(std::env::current_exe()?);
+    }
+    program.arg(role);
+    Ok(program)
+}
+
+/// If this process is a bare reader: maps its standard input and writes its last element. If it is one between: starts two
+/// of these.
 pub(crate) fn read_if_asked() -> Outcome<bool> {
-    if std::env::args_os().nth(1).is_none_or(|argument| argument != BARE_READER) {
-        return Ok(false);
+    match std::env::args_os().nth(1) {
+        Some(role) if role == BARE_READER => {}
+        Some(role) if role == BARE_BETWEEN => {
+            let readers =
+                [this_program(BARE_READER)?.spawn()?, this_program(BARE_READER)?.spawn()?];
+            for mut reader in readers {
+                assert!(reader.wait()?.success(), "it ends well");
+            }
+            return Ok(true);
+        }
+        _ => return Ok(false),
     }
     let input = io::stdin();
     // SAFETY: standard input is open as long as the process lives.
