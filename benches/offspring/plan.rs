@@ -8,7 +8,7 @@ use crate::table::Pair;
 pub(crate) const USAGE: &str = "\
 cargo bench --bench offspring -- [--quick] [--only <substring>] [--markdown]
 
-  --quick              fewer and shorter repetitions, no parent of 4 GiB: about two minutes
+  --quick              fewer and shorter repetitions, no parent of 4 GiB, `table/anatomy` only if asked for: about two minutes
   --only <substring>   only measurements with this in their name, such as `feeding/` or `starts/fork`;
                        the names appear while they run
   --markdown           print tables for a document

@@ -58,7 +58,8 @@ pub(crate) fn measure(plan: &Plan, printer: &Printer) -> Outcome<()> {
             if plan.wants(&names[0]) {
                 first(plan, printer, words, &table, &bare, &mut server)?;
             }
-            if plan.wants(&names[1]) {
+            let has_time = !plan.is_quick() || !plan.measures_all();
+            if has_time && plan.wants(&names[1]) {
                 anatomy(plan, printer, words, &table, &bare, &mut server)?;
             }
             if plan.wants(&names[3]) {
@@ -164,29 +165,35 @@ fn anatomy(
     Context::ForkServer.process().start(table.clone(), |table| last(&table))?.join()?;
     for context in [Context::Fork, Context::ForkServer] {
         let way = if context == Context::Fork { Way::Fork } else { Way::Server };
-        let mut step = |parts, what: String, against: Option<Context>| -> Outcome<()> {
-            let template = Template::start(parts)?;
-            let origin = if way == Way::Fork { Origin::Fork } else { Origin::Template(&template) };
-            let mut bare_pool = || pool::first_answer(origin, parts, &mut pages, bare, expected);
-            let (pair, target) = match against {
-                None => {
-                    let of_two = || Ok(bare.of_two(way, server, expected)?[0]);
-                    (plan.starts().compare(of_two, bare_pool)?, Target::Words("–"))
-                }
-                Some(context) => {
-                    let ours = || pools_first(context, table, expected);
-                    (plan.starts().compare(&mut bare_pool, ours)?, Target::Ratio(1.5))
-                }
-            };
-            template.stop()?;
-            ratios.pair(&what, &pair, target);
-            Ok(())
-        };
         for (what, parts) in steps {
-            step(parts, format!("{context}: {what} (bare; limit: two children)"), None)?;
+            let template = Template::start(parts)?;
+            let origin = Origin::of(context, &template);
+            let pair = plan.starts().compare(
+                || Ok(bare.of_two(way, server, expected)?[0]),
+                || pool::first_answer(origin, parts, &mut pages, bare, expected),
+            )?;
+            template.stop()?;
+            let what = format!("{context}: {what} (bare; limit: two children)");
+            ratios.pair(&what, &pair, Target::Words("–"));
         }
+        let template = Template::start(all)?;
+        let origin = Origin::of(context, &template);
+        let pair = plan.starts().compare(
+            || pool::first_answer(origin, all, &mut pages, bare, expected),
+            || pools_first(context, table, expected),
+        )?;
+        template.stop()?;
         let what = format!("{context}, a pool of 2 (limit: the bare one with all of that)");
-        step(all, what, Some(context))?;
+        ratios.pair(&what, &pair, Target::Ratio(1.5));
+    }
+    for (what, parts) in [("a process between", Parts::default()), ("all of that", all)] {
+        let of_two = || Ok(bare.of_two(Way::Fork, server, expected)?[0]);
+        let inherited = || pool::first_inherited_answer(parts, &mut pages, bare, expected);
+        let pair = plan.starts().compare(of_two, inherited)?;
+        let what = format!(
+            "fork: {what}, everything is inherited, and the first worker has its turn at once (bare; limit: two children)"
+        );
+        ratios.pair(&what, &pair, Target::Words("–"));
     }
     let of_two = || Ok(bare.of_two(Way::Exec, server, expected)?[0]);
     let pair = plan.starts().compare(of_two, || bare.first_by_exec_of_exec(expected))?;

@@ -1,11 +1,14 @@
 //! A bare pool by fork or from a template: a process between, which forks two workers as it is told, a socket to each
 //! of them, and memory that both sides map.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+
+use offspring::Context;
 
 use super::copy::nameless_file;
 use super::memory::Region;
@@ -92,6 +95,15 @@ pub(crate) enum Origin<'a> {
     Template(&'a Template),
 }
 
+impl<'a> Origin<'a> {
+    pub(crate) fn of(context: Context, template: &'a Template) -> Self {
+        match context {
+            Context::Fork => Self::Fork,
+            _ => Self::Template(template),
+        }
+    }
+}
+
 /// From nothing until the first of two workers has looked at the table and told what it saw. The end of all of them is not in
 /// it. In seconds.
 pub(crate) fn first_answer(
@@ -123,24 +135,13 @@ pub(crate) fn first_answer(
         if between.is_none() {
             table.send(&socket)?;
         }
-        let mut rings = None;
-        if parts.rings > 0 {
-            let file = nameless_file()?;
-            file.set_len(parts.rings)?;
-            rings = Some(Region::of_file_to_fill(file.as_fd(), usize::try_from(parts.rings)?)?);
+        let rings = rings(parts)?;
+        if let Some((_, file)) = &rings {
             passing::send(&socket, parts.rings, file.as_fd())?;
         }
         workers.push((socket, rings));
     }
-    let mut took = None;
-    for (mut socket, rings) in workers {
-        let mut bytes = [0; 8];
-        socket.read_exact(&mut bytes)?;
-        let told = u64::from_ne_bytes(bytes);
-        let answer = rings.map_or(told, |rings| rings.words()[0].load(Ordering::Acquire));
-        assert_eq!(answer, expected, "the right table was mapped");
-        took.get_or_insert(begin.elapsed().as_secs_f64());
-    }
+    let took = answers(workers.into_iter(), begin, expected)?;
     match (between, origin) {
         (Some(between), _) => between.wait()?,
         (None, Origin::Template(template)) => {
@@ -149,6 +150,73 @@ pub(crate) fn first_answer(
             assert_eq!(note, [COLLECTED]);
         }
         (None, Origin::Fork) => return Err("nobody was forked".into()),
+    }
+    Ok(took)
+}
+
+/// The same by fork, where nothing has to be told: sockets, rings and table are inherited. The process between gives up its
+/// processor when it has forked the first worker. In seconds.
+pub(crate) fn first_inherited_answer(
+    parts: Parts,
+    pages: &mut Pages,
+    table: &BareTable,
+    expected: u64,
+) -> Outcome<f64> {
+    let begin = Instant::now();
+    let mut workers = Vec::new();
+    for _ in 0..WORKERS {
+        workers.push((UnixStream::pair()?, rings(parts)?));
+    }
+    let between = Child::fork(|| {
+        process::reset_signals(parts.signals);
+        pages.write(parts.pages);
+        let mut children = Vec::new();
+        for ((_, socket), rings) in &mut workers {
+            let worker = Child::fork(|| {
+                pages.write(parts.pages);
+                let last = table.last().expect("the table is not empty");
+                if let Some((rings, _)) = rings {
+                    rings.words()[0].store(last, Ordering::Release);
+                }
+                socket.write_all(&last.to_ne_bytes()).expect("somebody listens");
+            });
+            children.push(worker.expect("a worker can be forked"));
+            std::thread::yield_now();
+        }
+        children.into_iter().for_each(|worker| worker.wait().expect("it ends well"));
+    })?;
+    pages.write(parts.pages);
+    let workers = workers.into_iter().map(|((socket, _), rings)| (socket, rings));
+    let took = answers(workers, begin, expected)?;
+    between.wait()?;
+    Ok(took)
+}
+
+/// Memory that is shared, and the file by which it is.
+fn rings(parts: Parts) -> Outcome<Option<(Region, File)>> {
+    if parts.rings == 0 {
+        return Ok(None);
+    }
+    let file = nameless_file()?;
+    file.set_len(parts.rings)?;
+    let region = Region::of_file_to_fill(file.as_fd(), usize::try_from(parts.rings)?)?;
+    Ok(Some((region, file)))
+}
+
+/// Takes all answers; the seconds until the first.
+fn answers(
+    workers: impl Iterator<Item = (UnixStream, Option<(Region, File)>)>,
+    begin: Instant,
+    expected: u64,
+) -> Outcome<f64> {
+    let mut took = None;
+    for (mut socket, rings) in workers {
+        let mut bytes = [0; 8];
+        socket.read_exact(&mut bytes)?;
+        let told = u64::from_ne_bytes(bytes);
+        let answer = rings.map_or(told, |(rings, _)| rings.words()[0].load(Ordering::Acquire));
+        assert_eq!(answer, expected, "the right table was mapped");
+        took.get_or_insert(begin.elapsed().as_secs_f64());
     }
     took.ok_or_else(|| "there was no worker".into())
 }
