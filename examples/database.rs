@@ -116,6 +116,7 @@ fn create(database: &Path) -> rusqlite::Result<()> {
 fn fill(context: Context, input: &Path, database: &Path) -> Result<usize, Box<dyn Error>> {
     let pool = context
         .pool()
+        .workers(4) // they take turns at writing, and read, encode and compile beside each other
         .try_init(database.to_owned(), Store::open) // a failure is what all tasks get, not a hang
         .exit(Store::close)
         .build()?;

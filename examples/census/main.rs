@@ -52,6 +52,9 @@ fn census(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     report::dictionary(&table, started.elapsed())?;
 
     let tasks = files::find(&options.paths)?;
+    if tasks.is_empty() {
+        return Err("there is no file to count in".into());
+    }
     report::input(&tasks)?;
 
     report::heading()?;

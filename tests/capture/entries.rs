@@ -155,11 +155,15 @@ fn the_initialiser_and_the_end_of_a_worker(context: Context) -> Outcome {
     Ok(())
 }
 
-/// What a task starts in its turn, on every context.
-fn levels_below() -> Vec<i64> {
+/// What a task on one context starts in its turn, on every context.
+fn levels_below(above: Context) -> Vec<i64> {
     let mut found = Vec::new();
-    // A fork server would outlive the case on Inline.
-    for context in [Context::Inline, harness::in_a_child(Context::Fork), Context::Spawn] {
+    let mut all = vec![Context::Inline, harness::in_a_child(Context::Fork), Context::Spawn];
+    // It would outlive the case on Inline.
+    if above != Context::Inline {
+        all.push(Context::ForkServer);
+    }
+    for context in all {
         let child = context.process().start((), |()| level());
         found.push(child.and_then(offspring::Process::join).unwrap_or(-1));
         let results = context.pool().workers(1).build().map(|pool| {
@@ -176,13 +180,15 @@ fn levels_below() -> Vec<i64> {
 fn pools_and_processes_in_a_task(context: Context) -> Outcome {
     let _guard = capture_level();
     set_level(21);
-    let child = context.process().start((), |()| levels_below())?;
-    assert_eq!(child.join()?, vec![21; 9]);
+    // A process, and two tasks of a pool, on each.
+    let count = if context == Context::Inline { 9 } else { 12 };
+    let child = context.process().start(context, levels_below)?;
+    assert_eq!(child.join()?, vec![21; count]);
     let pool = context.pool().workers(1).build()?;
     for wanted in [22, 23] {
         set_level(wanted);
-        let found = pool.submit((), |_: &mut (), ()| levels_below())?.join()?;
-        assert_eq!(found, vec![wanted; 9]);
+        let found = pool.submit(context, |_: &mut (), above| levels_below(above))?.join()?;
+        assert_eq!(found, vec![wanted; count]);
     }
     Ok(())
 }

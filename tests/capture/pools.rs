@@ -92,10 +92,10 @@ fn shared_slices(context: Context) -> Outcome {
 /// AC47, AC49: what a program with captures answers does not depend on the context.
 #[offspring::test]
 fn the_same_on_every_context(context: Context) -> Outcome {
-    fn run(context: Context) -> Result<Vec<i64>, Box<dyn std::error::Error>> {
+    fn run(context: Context, workers: usize) -> Result<Vec<i64>, Box<dyn std::error::Error>> {
         set_level(0);
         let _guard = capture_level();
-        let pool = context.pool().workers(2).build()?;
+        let pool = context.pool().workers(workers).build()?;
         let inputs = (0..50i64).inspect(|n| set_level(n % 4));
         let found = pool.map(inputs, |_: &mut (), n: i64| {
             set_level(level() * 10 + n);
@@ -105,7 +105,10 @@ fn the_same_on_every_context(context: Context) -> Outcome {
         answers.push(context.process().start((), |()| level())?.join()?);
         Ok(answers)
     }
-    assert_eq!(run(context)?, run(Context::Inline)?);
+    let none = run(Context::Inline, 1)?;
+    for workers in 1..=3 {
+        assert_eq!(run(context, workers)?, none, "by {workers} workers");
+    }
     Ok(())
 }
 

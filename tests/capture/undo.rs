@@ -95,12 +95,16 @@ fn undone_after_a_panic(context: Context) -> Outcome {
     if context != Context::Inline {
         set_level(5);
     }
-    let found = pool.submit((), |_: &mut (), ()| -> i64 { panic!("at {}", level()) })?.join();
+    let before = level();
+    let found = pool.submit((), |_: &mut (), ()| -> i64 {
+        let found = level();
+        set_level(8);
+        panic!("at {found}")
+    });
+    let found = found?.join();
+    assert_eq!(level(), before, "here nothing has changed");
     let error = found.unwrap_err();
-    assert_eq!(
-        error.panic().map(|panic| panic.message().to_owned()),
-        Some(format!("at {}", level()))
-    );
+    assert_eq!(error.panic().map(|panic| panic.message().to_owned()), Some(format!("at {before}")));
     drop(guard);
     assert_eq!(pool.submit((), |_: &mut (), ()| level())?.join()?, 0);
     Ok(())

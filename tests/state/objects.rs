@@ -21,6 +21,7 @@ pub(super) const CASES: &[Case] = cases![
     a_handle_comes_back,
     a_handle_of_another_type_is_an_error,
     a_specification_may_hold_tables_and_other_handles,
+    what_a_specification_leaves_out,
     a_handle_is_passed_on,
     outside_of_messages_it_cannot_be_encoded,
     a_failing_builder_makes_nothing,
@@ -60,6 +61,25 @@ fn two_objects_of_the_same_type_are_two(context: Context) -> Outcome {
         Ok::<_, String>((apply(&one, 1)?.0, apply(&other, 1)?.0))
     })?;
     assert_eq!(child.join()?, Ok((10, 100)));
+    Ok(())
+}
+
+/// What is told to children, and what is not.
+#[derive(Clone, Serialize, Deserialize)]
+struct Partly {
+    told: u32,
+    #[serde(skip)]
+    untold: u32,
+}
+
+/// AC3: who inherits the object has what the parent's own specification has made.
+fn what_a_specification_leaves_out(context: Context) -> Outcome {
+    let partly = Partly { told: 1, untold: 2 };
+    let object = Shared::new(partly, |partly: Partly| [partly.told, partly.untold])?;
+    assert_eq!(*object.get()?, [1, 2]);
+    let child = context.process().start(object, |object| told(object.get()).copied())?;
+    let travels = context.is_isolated() && !context.inherits_memory();
+    assert_eq!(child.join()?, Ok([1, if travels { 0 } else { 2 }]));
     Ok(())
 }
 

@@ -104,7 +104,7 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// From nothing until the first of two workers has looked at the table and told what it saw. The end of all of them is not in
+/// From nothing until the first worker of two has looked at the table and told what it saw. The end of all of them is not in
 /// it. In seconds.
 pub(crate) fn first_answer(
     origin: Origin<'_>,
