@@ -26,6 +26,7 @@ pub(crate) const CASES: &[Case] = crate::cases![
 
 pub(crate) const PROCESSES: &[Case] = crate::cases![on ISOLATED =>
     a_full_queue_keeps_nobody,
+    a_full_queue_lets_its_owner_end,
     a_sender_waits_for_a_receiver,
     killed_ends_close_it,
     others_hold_no_ends,
@@ -337,6 +338,24 @@ fn a_full_queue_keeps_nobody(context: Context) -> Outcome {
         assert_eq!(receiver.recv()?, vec![n; 100_000]);
     }
     assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Closed);
+    Ok(())
+}
+
+/// The one that has made it, and has both ends to its last moment.
+fn a_full_queue_lets_its_owner_end(context: Context) -> Outcome {
+    let fill = |()| {
+        let (sender, receiver) = queue::<Vec<u8>>(100).unwrap();
+        (0..100).for_each(|n| sender.send(vec![n; 100_000]).unwrap());
+        let unread = receiver.len();
+        std::mem::forget((sender, receiver));
+        unread
+    };
+    let process = context.process().start((), fill)?;
+    assert_eq!(process.join()?, 100);
+    let pool = context.pool().workers(1).build()?;
+    assert_eq!(pool.submit((), move |(), ()| fill(()))?.join()?, 100);
+    let report = pool.shutdown()?;
+    assert_eq!(report.abnormal_exits().len(), 0, "{report:?}");
     Ok(())
 }
 
