@@ -17,7 +17,7 @@
 //! * [`guardian`]: becoming the process that finds, ends and reaps every descendant.
 //! * [`shared`]: memory that several processes map: sealed (read-only for ever) or atomic words.
 //! * [`descriptors`]: pipes and socket pairs that no unrelated child can inherit.
-//! * [`affinity`]: keeping a process on one processor.
+//! * [`affinity`]: keeping a process on one processor, and whether it has only one.
 //! * [`rights`]: what a process may do and has, which its children have from it; to see whether it has changed.
 //! * [`memory`]: how much a process has, and who was ended because there was no more.
 //! * [`bell`]: a descriptor that several processes can make readable for one that waits.

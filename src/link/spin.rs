@@ -1,9 +1,9 @@
 //! Looking a little longer before going to sleep, where that has paid off lately.
 
-use std::num::NonZero;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use offspring_platform::affinity;
 use offspring_platform::clock::{nanoseconds, now};
 
 /// About what one wake-up costs: waiting longer than that without sleep rarely pays.
@@ -23,10 +23,10 @@ pub(crate) struct Spin {
 }
 
 /// On one processor, whoever we wait for does not run while we look. Asked once, when it matters for the first
-/// time: on Linux the answer takes longer than a fork.
+/// time.
 fn is_alone() -> bool {
     static ALONE: OnceLock<bool> = OnceLock::new();
-    *ALONE.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZero::get) < 2)
+    *ALONE.get_or_init(affinity::is_single)
 }
 
 impl Spin {

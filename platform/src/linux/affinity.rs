@@ -1,4 +1,4 @@
-//! On which processor a process runs.
+//! On which processor a process runs, and whether there is only one.
 
 use std::io;
 
@@ -11,11 +11,8 @@ use crate::unix::checked;
 ///
 /// What `sched_setaffinity(2)` reports.
 pub fn pin(index: usize) -> io::Result<bool> {
-    // SAFETY: all zeroes is a valid, empty set.
-    let mut allowed: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    let allowed = allowed()?;
     let size = size_of_val(&allowed);
-    // SAFETY: `allowed` has that size. 0 is this thread.
-    checked(unsafe { libc::sched_getaffinity(0, size, &raw mut allowed) })?;
     let all = 0..libc::CPU_SETSIZE.unsigned_abs() as usize;
     // SAFETY: every number is below the size of the set.
     let ours: Vec<usize> = all.filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &allowed) }).collect();
@@ -27,4 +24,34 @@ pub fn pin(index: usize) -> io::Result<bool> {
     // SAFETY: `one` has that size.
     checked(unsafe { libc::sched_setaffinity(0, size, &raw const one) })?;
     Ok(true)
+}
+
+/// Whether this process may run on one processor only. Asks the kernel alone: what
+/// `std::thread::available_parallelism` reads of cgroups takes as long as a small fork, and a share of the time
+/// does not keep two processes from running side by side.
+///
+/// # Examples
+///
+/// ```
+/// # use offspring_platform::affinity;
+/// if affinity::pin(0)? {
+///     assert!(affinity::is_single());
+/// }
+/// # std::io::Result::Ok(())
+/// ```
+#[must_use]
+pub fn is_single() -> bool {
+    // Refused where there are more than a set has room for.
+    // SAFETY: `allowed` is a set of the system's size.
+    allowed().is_ok_and(|allowed| unsafe { libc::CPU_COUNT(&allowed) } < 2)
+}
+
+/// The processors that this thread may run on.
+fn allowed() -> io::Result<libc::cpu_set_t> {
+    // SAFETY: all zeroes is a valid, empty set.
+    let mut allowed: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    let size = size_of_val(&allowed);
+    // SAFETY: `allowed` has that size. 0 is this thread.
+    checked(unsafe { libc::sched_getaffinity(0, size, &raw mut allowed) })?;
+    Ok(allowed)
 }
