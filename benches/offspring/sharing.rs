@@ -186,7 +186,12 @@ fn anatomy(
         let what = format!("{context}, a pool of 2 (limit: the bare one with all of that)");
         ratios.pair(&what, &pair, Target::Ratio(1.5));
     }
-    for (what, parts) in [("a process between", Parts::default()), ("all of that", all)] {
+    let unwritten = Parts { pages: 0, ..all };
+    for (what, parts) in [
+        ("a process between", Parts::default()),
+        ("and rings and signals", unwritten),
+        ("and pages", all),
+    ] {
         let of_two = || Ok(bare.of_two(Way::Fork, server, expected)?[0]);
         let inherited = || pool::first_inherited_answer(parts, &mut pages, bare, expected);
         let pair = plan.starts().compare(of_two, inherited)?;
